@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make run    a real program on the model, with its summary
+# make test   the whole suite on the pure Python kernel, then on the compiled one
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KERNEL := $(shell find src/mmscope/kernel -name '*.py')
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: run test test-long check lint compiled clean
+
+run: $(VENV)/.compiled
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/run.sh
+
+test: $(VENV)/.compiled lint
+	MMSCOPE_PURE=1 $(PYTEST) -m 'not long'
+	$(PYTEST) -m 'not long'
+
+test-long: $(VENV)/.compiled
+	$(PYTEST)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Translate kernel/ with mypyc, in place. Without a C compiler this is a no-op that says so.
+compiled: $(VENV)/.compiled
+
+$(VENV)/.compiled: $(VENV)/.installed $(KERNEL) setup.py
+	@echo "compiling kernel/ (a minute or two)"
+	$(BIN)/python setup.py -q build_ext --inplace > $(VENV)/build.log 2>&1 || { tail -n 40 $(VENV)/build.log; exit 1; }
+	@grep '^mmscope:' $(VENV)/build.log || true
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip -q --disable-pip-version-check install 'setuptools>=77'
+	MMSCOPE_PURE=1 $(BIN)/python -m pip -q --disable-pip-version-check install -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build src/*.so src/*.egg-info
+	find src -name '*.so' -delete

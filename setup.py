@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compiles mmscope.kernel with mypyc. Everything else about the package stands in pyproject.toml.
+
+Compilation is optional: MMSCOPE_PURE=1, or a host without a C compiler or Python.h, gives a pure Python install that
+behaves the same, only slower; the build says which one it made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Distribution, Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNEL = Path("src/mmscope/kernel")
+
+#: Modules that stay interpreted, each with its reason.
+INTERPRETED = {
+    "include/errno.py": "exception classes that must subclass OSError; raising them is as fast interpreted",
+}
+
+
+def have_compiler() -> bool:
+    """A C compiler that finds Python.h."""
+    command = build_ext(Distribution())
+    command.finalize_options()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("#include <Python.h>\nint probe(void) { return PY_MAJOR_VERSION; }\n")
+        try:
+            from setuptools._distutils.ccompiler import new_compiler
+            from setuptools._distutils.sysconfig import customize_compiler
+
+            compiler = new_compiler()
+            customize_compiler(compiler)
+            compiler.compile([str(source)], output_dir=folder, include_dirs=command.include_dirs)
+        except Exception:
+            return False
+    return True
+
+
+def kernel_extensions() -> list[Extension]:
+    """The mypyc extensions of kernel/, or none, with a line on stderr that says why."""
+    if os.environ.get("MMSCOPE_PURE"):
+        print("mmscope: MMSCOPE_PURE is set: installing the pure Python kernel", file=sys.stderr)
+        return []
+    if not have_compiler():
+        print("mmscope: no C compiler with Python.h found: installing the pure Python kernel (slower, same results)", file=sys.stderr)
+        return []
+    from mypyc.build import mypycify
+
+    sources = [str(path) for path in sorted(KERNEL.rglob("*.py")) if path.relative_to(KERNEL).as_posix() not in INTERPRETED]
+    os.environ.setdefault("MYPYPATH", "src")
+    return list(mypycify(sources, opt_level=os.environ.get("MMSCOPE_OPT", "2"), group_name="mmscope_kernel"))
+
+
+# Only commands that build need the (slow) translation to C.
+BUILDING = {"build_ext", "build", "bdist_wheel", "editable_wheel", "install", "develop"}
+setup(ext_modules=kernel_extensions() if BUILDING & set(sys.argv) else [])

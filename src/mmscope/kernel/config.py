@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""KernelConfig: everything that can be set about a kernel, in one typed place."""
+
+from __future__ import annotations
+
+from mmscope.kernel.include.mm import DEFAULT_MAX_MAP_COUNT, DEFAULT_STACK_GUARD_GAP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+#: The release that the model follows where versions differ: (major, minor).
+BASE_VERSION: Final = (5, 11)
+
+
+class KernelConfig:
+    """Boot parameters, sysctls and build options of one kernel."""
+
+    def __init__(self, ram: int = 256 << 20) -> None:
+        #: Bytes of RAM, a multiple of PAGE_SIZE.
+        self.ram = ram
+        #: Which release's behaviour is shown where releases differ (tuple: major, minor).
+        self.version = BASE_VERSION
+        #: Seed of every random decision (ASLR, AT_RANDOM, getrandom).
+        self.seed = 0
+        #: CLOCK_REALTIME at boot, nanoseconds since the epoch. Default: the release of v5.11, 2021-02-14 22:32:24 UTC.
+        self.boot_time = 1613341944 * 1_000_000_000
+        #: kernel.randomize_va_space: 0 none, 1 stack/mmap/vdso, 2 brk too.
+        self.randomize_va_space = 2
+        #: validate_mm and friends after every operation.
+        self.CONFIG_DEBUG_VM = False
+        #: Pages of the vDSO image: 1 in the deck, 2 in the recordings; depends on the kernel's build.
+        self.vdso_pages = 1
+        #: vsyscall=none|xonly|emulate
+        self.vsyscall = "none"
+        #: vm.*
+        self.sysctl_max_map_count = DEFAULT_MAX_MAP_COUNT
+        self.mmap_min_addr = 65536
+        self.stack_guard_gap = DEFAULT_STACK_GUARD_GAP
+        self.sysctl_overcommit_memory = 0
+        self.sysctl_overcommit_ratio = 50
+        self.sysctl_overcommit_kbytes = 0
+        self.sysctl_admin_reserve_kbytes = 8192
+        self.sysctl_user_reserve_kbytes = 131072
+        self.fault_around_bytes = 65536
+        self.mmap_rnd_bits = 28

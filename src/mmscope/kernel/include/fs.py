@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The structures of the VFS and of the page cache (include/linux/fs.h, dcache.h, pagemap.h). Data only."""
+
+from __future__ import annotations
+
+from mmscope.kernel.lib.rbtree import RbRootCached
+from mmscope.kernel.lib.xarray import XArray
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
+
+# inode modes
+S_IFMT: Final = 0o170000
+S_IFSOCK: Final = 0o140000
+S_IFLNK: Final = 0o120000
+S_IFREG: Final = 0o100000
+S_IFBLK: Final = 0o060000
+S_IFDIR: Final = 0o040000
+S_IFCHR: Final = 0o020000
+S_IFIFO: Final = 0o010000
+
+# open(2)
+O_ACCMODE: Final = 0o3
+O_RDONLY: Final = 0o0
+O_WRONLY: Final = 0o1
+O_RDWR: Final = 0o2
+O_CREAT: Final = 0o100
+O_EXCL: Final = 0o200
+O_NOCTTY: Final = 0o400
+O_TRUNC: Final = 0o1000
+O_APPEND: Final = 0o2000
+O_NONBLOCK: Final = 0o4000
+O_DIRECT: Final = 0o40000
+O_LARGEFILE: Final = 0o100000
+O_DIRECTORY: Final = 0o200000
+O_NOFOLLOW: Final = 0o400000
+O_CLOEXEC: Final = 0o2000000
+O_PATH: Final = 0o10000000
+O_TMPFILE: Final = 0o20200000
+
+# file->f_mode
+FMODE_READ: Final = 0x1
+FMODE_WRITE: Final = 0x2
+FMODE_LSEEK: Final = 0x4
+FMODE_PREAD: Final = 0x8
+FMODE_PWRITE: Final = 0x10
+FMODE_EXEC: Final = 0x20
+#: Opened with O_PATH: names a file, cannot do I/O.
+FMODE_PATH: Final = 0x4000
+#: Has no position (pipes, ttys, the host's streams): read and write get pos -1.
+FMODE_STREAM: Final = 0x200000
+
+# access modes of inode_permission
+MAY_EXEC: Final = 0x1
+MAY_WRITE: Final = 0x2
+MAY_READ: Final = 0x4
+MAY_OPEN: Final = 0x20
+
+NAME_MAX: Final = 255
+PATH_MAX: Final = 4096
+
+#: sb->s_flags
+SB_RDONLY: Final = 1
+
+AT_FDCWD: Final = -100
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_EMPTY_PATH: Final = 0x1000
+
+
+class AddressSpaceOperations:
+    """struct address_space_operations; None where C has NULL."""
+
+    def __init__(
+        self,
+        readpage: Callable[[File | None, Page], None] | None = None,
+        set_page_dirty: Callable[[Page], bool] | None = None,
+    ) -> None:
+        #: Fills a locked page with the file's bytes, marks it uptodate and unlocks it. Raises KernelError (EIO).
+        self.readpage = readpage
+        self.set_page_dirty = set_page_dirty
+
+
+class AddressSpace:
+    """struct address_space: the page cache of one inode, and everything that maps it."""
+
+    def __init__(self, host: Inode, a_ops: AddressSpaceOperations) -> None:
+        self.host = host
+        self.a_ops = a_ops
+        #: index (pages) -> Page
+        self.i_pages = XArray()
+        #: Number of VM_SHARED mappings that may write; negative = writing is denied.
+        self.i_mmap_writable = 0
+        #: Interval tree of SharedRb over [vm_pgoff, last], private mappings included.
+        self.i_mmap = RbRootCached()
+        self.nrpages = 0
+        self.flags = 0
+
+
+class SuperBlock:
+    """struct super_block."""
+
+    def __init__(self, kernel: Kernel, s_type: str, s_dev: int, s_flags: int = 0) -> None:
+        self.kernel = kernel
+        #: File system type as /proc/filesystems names it.
+        self.s_type = s_type
+        #: Device number, MKDEV(major, minor) = major << 20 | minor; stat shows new_encode_dev(s_dev).
+        self.s_dev = s_dev
+        self.s_flags = s_flags
+        self.s_root: Dentry | None = None
+
+
+class Inode:
+    """struct inode. One object for a file's whole life (`i_mapping` never changes identity)."""
+
+    def __init__(self, sb: SuperBlock, i_ino: int, i_mode: int) -> None:
+        self.i_sb = sb
+        self.i_ino = i_ino
+        self.i_mode = i_mode
+        self.i_uid = 0
+        self.i_gid = 0
+        self.i_nlink = 1
+        #: Bytes.
+        self.i_size = 0
+        #: 512-byte units, and the preferred I/O size, bytes.
+        self.i_blocks = 0
+        self.i_blksize = 4096
+        self.i_rdev = 0
+        #: Nanoseconds since the epoch.
+        self.i_atime = 0
+        self.i_mtime = 0
+        self.i_ctime = 0
+        self.i_op: InodeOperations = _no_iops
+        self.i_fop: FileOperations = _no_fops
+        self.i_mapping: AddressSpace = AddressSpace(self, _no_aops)
+        #: Writers (>0) or deny_write_access holders (<0): ETXTBSY.
+        self.i_writecount = 0
+        #: The file system's own data.
+        self.i_private: object = None
+
+
+class Dentry:
+    """struct dentry: a name in a directory. `d_inode` None = negative."""
+
+    def __init__(self, d_sb: SuperBlock, d_name: str, d_parent: Dentry | None, d_inode: Inode | None) -> None:
+        self.d_sb = d_sb
+        self.d_name = d_name
+        #: None only at a file system's root.
+        self.d_parent = d_parent
+        self.d_inode = d_inode
+        self.d_children: dict[str, Dentry] = {}
+        #: The root dentry of a file system mounted here.
+        self.d_mounted: Dentry | None = None
+        #: For a mounted root: the dentry that it covers.
+        self.d_covers: Dentry | None = None
+
+
+class File:
+    """struct file: an open file description."""
+
+    def __init__(self, f_dentry: Dentry, f_inode: Inode, f_flags: int, f_mode: int, f_op: FileOperations) -> None:
+        self.f_dentry = f_dentry
+        self.f_inode = f_inode
+        self.f_mapping: AddressSpace = f_inode.i_mapping
+        self.f_op = f_op
+        self.f_flags = f_flags
+        self.f_mode = f_mode
+        #: Bytes.
+        self.f_pos = 0
+        self.f_count = 1
+        #: file_ra_state: start, size, async_size, prev index (pages), mmap_miss; ra_pages the window's limit.
+        self.ra_start = 0
+        self.ra_size = 0
+        self.ra_async_size = 0
+        self.ra_pages = 32
+        self.ra_mmap_miss = 0
+        self.ra_prev_pos = -1
+        self.private_data: object = None
+
+
+class FileOperations:
+    """struct file_operations: a table of function pointers; None where C has NULL. Immutable after import."""
+
+    def __init__(
+        self,
+        ops_name: str,
+        llseek: Callable[[File, int, int], int] | None = None,
+        read: Callable[[File, int, int], bytes] | None = None,
+        write: Callable[[File, bytes, int], int] | None = None,
+        iterate: Callable[[File], list[tuple[str, int, int]]] | None = None,
+        unlocked_ioctl: Callable[[File, int, int], int] | None = None,
+        mmap: Callable[[File, VmAreaStruct], None] | None = None,
+        get_unmapped_area: Callable[[MmStruct, File | None, int, int, int, int], int] | None = None,
+        release: Callable[[Inode, File], None] | None = None,
+        open: Callable[[Inode, File], None] | None = None,
+    ) -> None:
+        self.ops_name = ops_name
+        #: (file, offset, whence) -> new position
+        self.llseek = llseek
+        #: (file, count, pos) -> at most count bytes; b"" at the end. Linux: read_iter.
+        self.read = read
+        #: (file, data, pos) -> bytes written. Linux: write_iter.
+        self.write = write
+        #: (dir file) -> [(name, ino, d_type)], sorted by name after "." and ".."
+        self.iterate = iterate
+        #: (file, cmd, arg) -> result; raises ENOTTY for what it does not know
+        self.unlocked_ioctl = unlocked_ioctl
+        #: (file, vma): sets vma.vm_ops; raises to refuse
+        self.mmap = mmap
+        #: as MmStruct.get_unmapped_area
+        self.get_unmapped_area = get_unmapped_area
+        self.release = release
+        #: (inode, file): may set file.private_data and file.f_op; raises to refuse (ENXIO).
+        self.open = open
+
+
+class InodeOperations:
+    """struct inode_operations; None where C has NULL."""
+
+    def __init__(
+        self,
+        ops_name: str,
+        lookup: Callable[[Inode, str], Inode | None] | None = None,
+        get_link: Callable[[Inode], str] | None = None,
+        jump_link: Callable[[Inode], Dentry] | None = None,
+    ) -> None:
+        self.ops_name = ops_name
+        #: (dir inode, name) -> inode, None if there is no such name
+        self.lookup = lookup
+        #: (inode) -> the symbolic link's target
+        self.get_link = get_link
+        #: (inode) -> where a magic link of procfs leads (nd_jump_link); get_link then serves readlink only.
+        self.jump_link = jump_link
+
+
+_no_aops = AddressSpaceOperations()
+_no_fops = FileOperations("no_open_fops")
+_no_iops = InodeOperations("empty_iops")

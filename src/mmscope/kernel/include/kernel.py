@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`Kernel`: what is global in Linux. One object a machine; nothing in kernel/ is mutable at module level.
+
+Built by `mmscope.kernel.init.main.start_kernel(config)`.
+"""
+
+from __future__ import annotations
+
+from mmscope.kernel.config import KernelConfig
+from mmscope.kernel.tracepoint import Tracepoints
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable
+
+    from mmscope.kernel.arch.x86.cpu import Cpu
+    from mmscope.kernel.arch.x86.vdso import VdsoImage
+    from mmscope.kernel.core.timekeeping import Timekeeper
+    from mmscope.kernel.fs.namei import Vfs
+    from mmscope.kernel.include.mm_types import Page
+    from mmscope.kernel.include.sched import TaskStruct
+    from mmscope.kernel.mm.page_alloc import Zone
+    from mmscope.kernel.mm.swap import LruState
+    from mmscope.kernel.mm.vmstat import VmStat
+
+
+class Kernel:
+    """The globals of one running kernel."""
+
+    def __init__(self, config: KernelConfig, ram: mmap.mmap) -> None:
+        self.config = config
+        #: Physical memory, config.ram bytes, as bytes and as signed 64-bit words (index = physical address >> 3).
+        self.ram = ram
+        self.mem = memoryview(ram)
+        self.words = memoryview(ram).cast("q")
+        #: max_pfn: number of frames.
+        self.max_pfn = config.ram >> 12
+        #: pfn -> Page, for every frame that was ever allocated or reserved.
+        self.mem_map: dict[int, Page] = {}
+        self.tp = Tracepoints()
+        #: Physical address of empty_zero_page, and my_zero_pfn().
+        self.zero_pfn = 0
+        #: Pages committed by VM_ACCOUNT mappings (vm_committed_as).
+        self.vm_committed_as = 0
+        #: CPU 0, the only one.
+        self.cpu: Cpu
+        self.zone: Zone
+        self.lru: LruState
+        self.vmstat: VmStat
+        self.vfs: Vfs
+        self.timekeeper: Timekeeper
+        #: The vDSO's image in RAM and the vvar frame; None until init_vdso().
+        self.vdso_image_64: VdsoImage | None = None
+        #: pid -> task; the running one.
+        self.tasks: dict[int, TaskStruct] = {}
+        self.current: TaskStruct
+        self.last_pid = 0
+        #: State of get_random_bytes (xorshift64*), seeded from config.seed.
+        self.random_state = (config.seed * 0x9E3779B97F4A7C15 + 0x1234567) & 0xFFFFFFFFFFFFFFFF or 1
+        #: What printk said; (virtual ns, text). Shown by the tools as the kernel log.
+        self.log: list[tuple[int, str]] = []
+        #: Tells the user of the model, once each, what it cannot do (an unknown system call, a deadlock). The CLI
+        #: prints it on stderr; the default keeps it in `log`.
+        self.warn: Callable[[str], None] = self.printk
+        #: The texts that warn_once() has already given.
+        self.warned: set[str] = set()
+        #: init_utsname()->nodename and domainname.
+        self.nodename = "mmscope"
+        self.domainname = "(none)"
+
+    def printk(self, text: str) -> None:
+        """A line for the kernel log."""
+        self.log.append((self.timekeeper.now_ns, text))
+
+    def warn_once(self, text: str) -> None:
+        """Say `text` through `warn` unless it has been said."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.warn(text)

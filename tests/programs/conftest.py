@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs one program natively and on the model, and compares what a user sees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parent / "c"
+
+#: A program's whole environment, natively and on the model.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC0", "HOME": "/"}
+
+BUILDS = {"static": ["gcc", "-static"], "static-pie": ["gcc", "-static-pie"], "musl": ["musl-gcc", "-static"]}
+
+
+class Outcome:
+    """What a program left behind."""
+
+    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
+        # A shell reports death by signal n as 128 + n, and so does `mmscope run`.
+        self.status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+        self.stdout = done.stdout
+        self.stderr = done.stderr
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Outcome) and (self.status, self.stdout, self.stderr) == (other.status, other.stdout, other.stderr)
+
+    def __repr__(self) -> str:
+        return f"status {self.status}\nstdout {self.stdout!r}\nstderr {self.stderr!r}"
+
+
+def environment() -> dict[str, str]:
+    """The guest's environment plus what our own interpreter needs."""
+    own = {name: os.environ[name] for name in ("MMSCOPE_PURE", "PYTHONPATH") if name in os.environ}
+    return ENVIRONMENT | own
+
+
+def native(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
+    """Run on the host's kernel."""
+    return Outcome(subprocess.run(argv, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=60))
+
+
+def model(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None, options: Sequence[str] = ("-q",)) -> Outcome:
+    """Run under `mmscope run`."""
+    command = [sys.executable, "-m", "mmscope", "run", *options, "--", *argv]
+    return Outcome(subprocess.run(command, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=120))
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory, host_tool: Callable[[str], str]) -> Callable[[str, str], str]:
+    """build("heap", "static") compiles c/heap.c that way, once, and returns the program's path."""
+    folder = tmp_path_factory.mktemp("programs")
+
+    def make(name: str, how: str) -> str:
+        program = folder / f"{name}.{how}"
+        if not program.exists():
+            compiler, *flags = BUILDS[how]
+            source = SOURCES / f"{name}.c"
+            subprocess.run([host_tool(compiler), *flags, "-O1", "-w", "-o", str(program), str(source), "-lm"], check=True)
+        return str(program)
+
+    return make
