@@ -76,6 +76,8 @@ def test_kernel_modules_hold_no_mutable_state() -> None:
     for path in sorted(KERNEL.rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
             value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                continue
             if isinstance(value, (ast.List, ast.Set, ast.ListComp, ast.SetComp)):
                 wrong.append(f"{path.relative_to(SRC)}:{node.lineno}")
             if isinstance(value, (ast.Dict, ast.DictComp)) and not (

@@ -46,10 +46,15 @@ def native(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None) -> 
     return Outcome(subprocess.run(argv, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=60))
 
 
-def model(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None, options: Sequence[str] = ("-q",)) -> Outcome:
-    """Run under `mmscope run`."""
-    command = [sys.executable, "-m", "mmscope", "run", *options, "--", *argv]
-    return Outcome(subprocess.run(command, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=120))
+def model(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
+    """Run under `mmscope run -q`. Its one line of its own says, as a shell's would, which signal killed the program."""
+    command = [sys.executable, "-m", "mmscope", "run", "-q", "--", *argv]
+    outcome = Outcome(subprocess.run(command, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=120))
+    if outcome.status > 128:
+        *lines, last = outcome.stderr.splitlines(keepends=True)
+        assert last.startswith(b"mmscope: ") and b"killed by SIG" in last, last
+        outcome.stderr = b"".join(lines)
+    return outcome
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ CASES: list[tuple[list[str], bytes]] = [
     (["cksum", "poem"], b""),
     (["gzip", "-c"], WORDS * 50),
     (["gzip", "-dc", "poem.gz"], b""),
-    (["zcat", "poem.gz"], b""),
+    (["gunzip", "-c", "poem.gz"], b""),
     (["tar", "tf", "tree.tar"], b""),
     (["tar", "tvf", "tree.tar"], b""),
     (["tar", "xOf", "tree.tar", "tree/deep/file"], b""),
@@ -107,6 +107,10 @@ CASES: list[tuple[list[str], bytes]] = [
 ]
 
 
+#: These print a tree in the order of readdir, which the model sorts: only the lines count.
+UNORDERED = {"find", "du"}
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small directory of files with fixed times and modes."""
@@ -132,4 +136,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case[0])[:40])
 def test_same_as_native(case: tuple[list[str], bytes], world: Path, host_tool: Callable[[str], str]) -> None:
     argv, stdin = [host_tool("busybox"), *case[0]], case[1]
-    assert model(argv, stdin, world) == native(argv, stdin, world)
+    on_model, on_host = model(argv, stdin, world), native(argv, stdin, world)
+    if case[0][0] in UNORDERED:
+        on_model.stdout, on_host.stdout = (b"".join(sorted(o.stdout.splitlines(True))) for o in (on_model, on_host))
+    assert on_model == on_host

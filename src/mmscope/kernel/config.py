@@ -44,3 +44,5 @@ class KernelConfig:
         self.sysctl_user_reserve_kbytes = 131072
         self.fault_around_bytes = 65536
         self.mmap_rnd_bits = 28
+        #: AT_HWCAP: CPUID(1).EDX of the processor that the engine presents (Nehalem).
+        self.elf_hwcap = 0x078BFBFD

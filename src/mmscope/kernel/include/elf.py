@@ -68,35 +68,32 @@ class Elf64Ehdr:
     """Elf64_Ehdr, from its first 64 bytes."""
 
     def __init__(self, data: bytes) -> None:
+        fields: tuple[int, ...] = struct.unpack_from("<HHIQQQIHHHHHH", data, 16)
         self.e_ident = data[:16]
-        (
-            self.e_type,
-            self.e_machine,
-            self.e_version,
-            self.e_entry,
-            self.e_phoff,
-            self.e_shoff,
-            self.e_flags,
-            self.e_ehsize,
-            self.e_phentsize,
-            self.e_phnum,
-            self.e_shentsize,
-            self.e_shnum,
-            self.e_shstrndx,
-        ) = struct.unpack_from("<HHIQQQIHHHHHH", data, 16)
+        self.e_type = fields[0]
+        self.e_machine = fields[1]
+        self.e_version = fields[2]
+        #: Virtual address.
+        self.e_entry = fields[3]
+        #: File offsets of the program and the section headers.
+        self.e_phoff = fields[4]
+        self.e_shoff = fields[5]
+        self.e_flags = fields[6]
+        self.e_ehsize = fields[7]
+        self.e_phentsize = fields[8]
+        self.e_phnum = fields[9]
 
 
 class Elf64Phdr:
     """Elf64_Phdr: offsets, addresses and sizes in bytes."""
 
     def __init__(self, data: bytes, offset: int) -> None:
-        (
-            self.p_type,
-            self.p_flags,
-            self.p_offset,
-            self.p_vaddr,
-            self.p_paddr,
-            self.p_filesz,
-            self.p_memsz,
-            self.p_align,
-        ) = struct.unpack_from("<IIQQQQQQ", data, offset)
+        fields: tuple[int, ...] = struct.unpack_from("<IIQQQQQQ", data, offset)
+        self.p_type = fields[0]
+        #: PF_*
+        self.p_flags = fields[1]
+        self.p_offset = fields[2]
+        self.p_vaddr = fields[3]
+        self.p_filesz = fields[5]
+        self.p_memsz = fields[6]
+        self.p_align = fields[7]

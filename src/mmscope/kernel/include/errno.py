@@ -66,9 +66,9 @@ class KernelError(OSError):
     `KernelError(ENOMEM)`; `.errno` is positive. Raised where the C function returns -errno or ERR_PTR(-errno).
     """
 
-    def __init__(self, errno: int) -> None:
+    def __init__(self, errno: int, text: str = "") -> None:
         # OSError sets .errno only when it gets two arguments.
-        super().__init__(errno, os.strerror(errno))
+        super().__init__(errno, text or os.strerror(errno))
 
 
 class KernelBug(AssertionError):

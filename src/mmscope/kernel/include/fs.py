@@ -39,6 +39,7 @@ O_DIRECT: Final = 0o40000
 O_LARGEFILE: Final = 0o100000
 O_DIRECTORY: Final = 0o200000
 O_NOFOLLOW: Final = 0o400000
+O_NOATIME: Final = 0o1000000
 O_CLOEXEC: Final = 0o2000000
 O_PATH: Final = 0o10000000
 O_TMPFILE: Final = 0o20200000
@@ -112,6 +113,8 @@ class SuperBlock:
         self.s_dev = s_dev
         self.s_flags = s_flags
         self.s_root: Dentry | None = None
+        #: BDI_CAP_WRITEBACK: dirty pages go back to a device, so writes to shared mappings are tracked (not on tmpfs).
+        self.s_bdi_writeback = False
 
 
 class Inode:

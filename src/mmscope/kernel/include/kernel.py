@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.core.timekeeping import Timekeeper
     from mmscope.kernel.fs.namei import Vfs
     from mmscope.kernel.include.mm_types import Page
-    from mmscope.kernel.include.sched import TaskStruct
+    from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.mm.page_alloc import Zone
     from mmscope.kernel.mm.swap import LruState
     from mmscope.kernel.mm.vmstat import VmStat
@@ -52,10 +52,14 @@ class Kernel:
         self.timekeeper: Timekeeper
         #: The vDSO's image in RAM and the vvar frame; None until init_vdso().
         self.vdso_image_64: VdsoImage | None = None
+        #: shmem's internal mount (ShmemSbInfo of mm/shmem.py), None until the first shared anonymous mapping.
+        self.shm_mnt: object = None
         #: pid -> task; the running one.
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
         self.last_pid = 0
+        #: The ids of every task that new_task() makes.
+        self.init_cred: Cred
         #: State of get_random_bytes (xorshift64*), seeded from config.seed.
         self.random_state = (config.seed * 0x9E3779B97F4A7C15 + 0x1234567) & 0xFFFFFFFFFFFFFFFF or 1
         #: What printk said; (virtual ns, text). Shown by the tools as the kernel log.
@@ -68,6 +72,10 @@ class Kernel:
         #: init_utsname()->nodename and domainname.
         self.nodename = "mmscope"
         self.domainname = "(none)"
+
+    def has_current(self) -> bool:
+        """A task is running."""
+        return hasattr(self, "current")
 
     def printk(self, text: str) -> None:
         """A line for the kernel log."""

@@ -261,3 +261,5 @@ class MmStruct:
         #: Address bounds of a pending TLB flush while an mmu_gather is open, and their nesting.
         self.tlb_flush_pending = 0
         self.personality = 0
+        #: MEMBARRIER_CMD_REGISTER_* that were called, as bits of the command.
+        self.membarrier_state = 0

@@ -50,10 +50,11 @@ class PtRegs:
         #: The system call's number; 2**64 - 1 (-1) after any other entry.
         self.orig_ax = 0xFFFFFFFFFFFFFFFF
         self.ip = 0
-        self.cs = __USER_CS
+        # __USER_CS and __USER_DS: Python mangles names with two leading underscores inside a class.
+        self.cs = 0x33
         self.flags = X86_EFLAGS_FIXED | X86_EFLAGS_IF
         self.sp = 0
-        self.ss = __USER_DS
+        self.ss = 0x2B
 
 
 def user_mode(regs: PtRegs) -> bool:

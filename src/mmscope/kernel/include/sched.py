@@ -6,7 +6,7 @@ from __future__ import annotations
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.ptrace import PtRegs
 from mmscope.kernel.include.resource import init_rlimits
-from mmscope.kernel.include.signal import SS_DISABLE, SighandStruct, Sigpending
+from mmscope.kernel.include.signal import SighandStruct, Sigpending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ EXIT_DEAD: Final = 0x10
 
 VMACACHE_BITS: Final = 2
 VMACACHE_SIZE: Final = 4
+
+#: task->flags: forked, has not executed anything yet.
+PF_FORKNOEXEC: Final = 0x00000040
+#: task->flags: the address space is randomised (set by execve unless ADDR_NO_RANDOMIZE).
+PF_RANDOMIZE: Final = 0x00400000
 
 # personality(2)
 ADDR_NO_RANDOMIZE: Final = 0x0040000
@@ -121,10 +126,13 @@ class TaskStruct:
         self.restore_sigmask = False
         self.sas_ss_sp = 0
         self.sas_ss_size = 0
-        self.sas_ss_flags = SS_DISABLE
+        #: As sigaltstack set it; execve resets only the two above.
+        self.sas_ss_flags = 0
         self.thread = ThreadStruct()
         self.regs = PtRegs()
         self.personality = 0
+        #: PF_*
+        self.flags = 0
         #: Faults: minor, major.
         self.min_flt = 0
         self.maj_flt = 0
@@ -156,6 +164,12 @@ class TaskStruct:
         self.no_new_privs = 0
         self.timer_slack_ns = 50000
         self.keepcaps = 0
+        self.child_subreaper = 0
+        #: MMF_DISABLE_THP.
+        self.thp_disable = 0
+        #: SCHED_NORMAL...: policy and real-time priority.
+        self.policy = 0
+        self.rt_priority = 0
         self.static_prio_nice = 0
         #: rseq(2): address, length and signature of the registered area.
         self.rseq = 0

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`mmscope run`: a real program on the model, transparent, with a summary of what its memory did."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+
+from mmscope.cli.console import complain, show
+from mmscope.cli.options import Command, Option, number
+from mmscope.errors import MmscopeError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmscope.cli.options import Value
+    from mmscope.cli.stats import Stats
+    from mmscope.machine import ExitStatus, Machine, Process
+
+#: Signals by what a shell says when they kill a program (strsignal).
+DESCRIPTIONS = {
+    1: "Hangup", 2: "Interrupt", 3: "Quit", 4: "Illegal instruction", 5: "Trace/breakpoint trap", 6: "Aborted", 7: "Bus error",
+    8: "Floating point exception", 9: "Killed", 10: "User defined signal 1", 11: "Segmentation fault",
+    12: "User defined signal 2", 13: "Broken pipe", 14: "Alarm clock", 15: "Terminated", 31: "Bad system call",
+}  # fmt: skip
+
+ERRNO_NAMES = {
+    1: "EPERM", 2: "ENOENT", 5: "EIO", 7: "E2BIG", 8: "ENOEXEC", 12: "ENOMEM", 13: "EACCES", 14: "EFAULT", 20: "ENOTDIR",
+    21: "EISDIR", 22: "EINVAL", 24: "EMFILE", 26: "ETXTBSY", 36: "ENAMETOOLONG", 40: "ELOOP", 80: "ELIBBAD",
+}  # fmt: skip
+
+
+class ExecError(MmscopeError):
+    """execve refused the program: 127 if there is none, else 126, as in a shell."""
+
+    def __init__(self, program: str, error: OSError) -> None:
+        errno = error.errno or 0
+        if errno == 2 and "/" not in program:
+            reason = "command not found"
+        else:
+            name = ERRNO_NAMES.get(errno, f"errno {errno}")
+            reason = f"{os.strerror(errno)} ({name})"
+        super().__init__(f"{program}: {reason}")
+        self.exit_code = 127 if errno == 2 else 126
+
+
+def boot_time(value: str) -> int:
+    """Word "now" or seconds since 1970 -> nanoseconds."""
+    if value == "now":
+        return time.time_ns()
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise UsageError(f"{value!r} is neither `now` nor a number of seconds since 1970") from None
+    if not 0 <= seconds < 1 << 33:
+        raise UsageError(f"{value!r} seconds is outside 1970 to 2242")
+    return int(seconds) * 1_000_000_000 + round(seconds % 1 * 1_000_000_000)
+
+
+def vdso_pages(value: str) -> int:
+    """1 or 2."""
+    pages = number(value)
+    if pages not in (1, 2):
+        raise UsageError(f"{value} pages: the image has 1 or 2")
+    return pages
+
+
+class Run(Command):
+    """Run PROGRAM, a Linux x86-64 executable, unmodified: its memory is the model's, its output is its own.
+
+    Its exit status is passed on, 128 + n if signal n killed it. The summary goes to stderr. Files are read from the
+    host (or from --root DIR) and never written.
+    """
+
+    name = "run"
+    usage = "[OPTIONS] [--] PROGRAM [ARGS]"
+    example = "mmscope run --no-aslr --json run.json -- /bin/busybox cat /proc/self/maps"
+    options = (
+        Option("--aslr", "random address space layout (default)", dest="aslr", default=True),
+        Option("--no-aslr", "the same layout each time", dest="aslr", value=False, default=True),
+        Option("--ram", "memory of the machine, as 64M or 8G (default 256M)", "SIZE", default="256M"),
+        Option("--root", "host directory that is the program's / (default /)", "DIR", default="/"),
+        Option("--seed", "of everything random (default 0)", "N", number, 0),
+        Option("--time", "the wall clock at boot: now (default), or seconds", "T", boot_time),
+        Option("--json", "write the summary there too", "FILE"),
+        Option("--vdso-pages", "size of the vDSO image, 1 (default) or 2", "N", vdso_pages, 1),
+        Option("--debug-vm", "check the kernel's invariants all the time (slow)"),
+        Option("-q --quiet", "no summary"),
+    )
+
+    def run(self, values: dict[str, Value], args: list[str]) -> int:
+        """Do it."""
+        started = time.perf_counter_ns()
+        gc.disable()
+        if not args:
+            raise UsageError("run: which program? as in `mmscope run -- /bin/busybox ls`")
+        json_file = values["json"]
+        if json_file is not None:
+            check_writable(str(json_file))
+        machine = boot(values)
+        warnings: list[str] = []
+        machine.kernel.warn = warnings.append
+        from mmscope.cli.stats import Stats
+
+        stats = Stats(machine.kernel)
+        process = execute(machine, values, args)
+        # What exists now lives as long as the machine: the collector need not look at it ever again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        gc.enable()
+        status = process.run()
+        host_ns = time.perf_counter_ns() - started
+        report(values, args, stats, process, status, host_ns, warnings)
+        if json_file is not None:
+            write_json(str(json_file), values, args, machine, stats, process, status, warnings)
+        return status.exit_status
+
+
+def boot(values: dict[str, Value]) -> Machine:
+    """The machine that the options describe."""
+    from mmscope.machine import Machine
+
+    if values["time"] is None:
+        values["time"] = time.time_ns()
+    return Machine(
+        ram=str(values["ram"]),
+        aslr=bool(values["aslr"]),
+        root=str(values["root"]),
+        seed=int(values["seed"] or 0),
+        debug_vm=bool(values["debug_vm"]),
+        groups=tuple(sorted(os.getgroups())),
+        boot_time=values["time"],
+        vdso_pages=values["vdso_pages"],
+    )
+
+
+def execute(machine: Machine, values: dict[str, Value], args: list[str]) -> Process:
+    """The program after its execve, found in PATH as a shell does. Raises ExecError."""
+    try:
+        return machine.spawn(
+            args[0],
+            args,
+            os.environb,
+            cwd=guest_cwd(str(values["root"])),
+            search_path=os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        )
+    except OSError as error:
+        raise ExecError(args[0], error) from None
+
+
+def guest_cwd(root: str) -> str:
+    """The working directory as the guest names it; / if it lies outside the root."""
+    try:
+        here = os.getcwd()
+    except OSError:
+        return "/"
+    top = os.path.realpath(root)
+    if top == "/":
+        return here
+    if here == top or here.startswith(top + "/"):
+        return here[len(top) :] or "/"
+    return "/"
+
+
+def report(
+    values: dict[str, Value],
+    args: list[str],
+    stats: Stats,
+    process: Process,
+    status: ExitStatus,
+    host_ns: int,
+    warnings: list[str],
+) -> None:
+    """Say on stderr what killed the program, and the summary."""
+    from mmscope.cli.report import Style, summary
+
+    style = Style("NO_COLOR" not in os.environ and os.isatty(2))
+    out = ""
+    if status.signal:
+        what = DESCRIPTIONS.get(status.signal, "Killed by a signal")
+        reason = f": {stats.death}" if stats.death else ""
+        if process.exec_error is not None:
+            reason = f": execve failed past the point of no return: {process.exec_error.strerror}"
+        out += f"{style.red}mmscope: {what}: killed by {status.signal_name}{reason}{style.off}\n"
+    if values["quiet"]:
+        out += "".join(f"mmscope: warning: {text}\n" for text in warnings)
+    else:
+        virtual_ns = process.machine.kernel.timekeeper.now_ns - process.task.start_time
+        out += summary(stats, process.task, " ".join(args), virtual_ns, host_ns, warnings, style)
+    complain(out)
+
+
+def check_writable(path: str) -> None:
+    """Refuse a --json FILE that cannot be made, before anything runs."""
+    if path == "-":
+        return
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"run: --json {path}: there is no directory {folder}")
+    if os.path.isdir(path):
+        raise UsageError(f"run: --json {path}: is a directory; name a file")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise UsageError(f"run: --json {path}: permission denied")
+
+
+def write_json(
+    path: str,
+    values: dict[str, Value],
+    args: list[str],
+    machine: Machine,
+    stats: Stats,
+    process: Process,
+    status: ExitStatus,
+    warnings: list[str],
+) -> None:
+    """The summary for machines. The same inputs give the same bytes: no host time in it. `-` is stdout."""
+    import json
+
+    config = machine.config
+    data = stats.to_json(process.task, status.exit_status, status.signal_name)
+    data["virtual_ns"] = machine.kernel.timekeeper.now_ns - process.task.start_time
+    data["warnings"] = warnings
+    data["inputs"] = {
+        "argv": args,
+        "ram": config.ram,
+        "aslr": bool(values["aslr"]),
+        "seed": config.seed,
+        "root": values["root"],
+        "boot_time_ns": config.boot_time,
+        "vdso_pages": config.vdso_pages,
+        "version": ".".join(str(part) for part in config.version),
+    }
+    text = json.dumps(data, indent=2) + "\n"
+    if path == "-":
+        show(text)
+        return
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise MmscopeError(f"--json {path}: {error.strerror}") from None

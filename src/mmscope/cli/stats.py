@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Counts what a run does, from the kernel's tracepoints: faults by cause, the peak of RSS, system calls, signals."""
+
+from __future__ import annotations
+
+from mmscope.kernel.include.mm import (
+    FAULT_FLAG_TRIED,
+    FAULT_FLAG_WRITE,
+    MM_ANONPAGES,
+    MM_FILEPAGES,
+    MM_SHMEMPAGES,
+    VM_FAULT_ERROR,
+    VM_FAULT_MAJOR,
+    VM_FAULT_RETRY,
+    VM_GROWSDOWN,
+    VM_SHARED,
+)
+from mmscope.machine import si_code_name, signal_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import VmAreaStruct, VmFault
+    from mmscope.kernel.include.sched import TaskStruct
+
+_PAGE_PRESENT = 0x1
+_PAGE_RW = 0x2
+_PFN_BITS = 0x000FFFFFFFFFF000
+
+
+class Stats:
+    """The probes, and what they counted. One kernel, one program."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        #: Function that resolved the fault -> times. Their sum is the task's minor and major faults, bad areas apart.
+        self.by_cause: dict[str, int] = {}
+        self.major = 0
+        #: Faults that found no mapping, or one that forbids the access: the program got SIGSEGV or SIGBUS.
+        self.bad: dict[str, int] = {}
+        self.stack_expansions = 0
+        self.syscalls: dict[int, int] = {}
+        #: Pages at the moment of the largest RSS, and the memory of page tables then, pages.
+        self.anon = self.file = self.shmem = self.page_tables = 0
+        self.peak = 0
+        #: What happened on a signal that killed: for the line on stderr.
+        self.death = ""
+        tp = kernel.tp
+        tp.attach("handle_mm_fault", self.on_fault)
+        tp.attach("sys_enter", self.on_syscall)
+        tp.attach("signal_deliver", self.on_signal)
+        tp.attach("vma_adjust", self.on_vma_adjust)
+
+    def on_fault(self, vmf: VmFault, result: int) -> None:
+        """trace_handle_mm_fault"""
+        # A retried fault comes back; one that failed is counted by its signal.
+        if not result & (VM_FAULT_RETRY | VM_FAULT_ERROR):
+            cause = self.cause(vmf, result)
+            self.by_cause[cause] = self.by_cause.get(cause, 0) + 1
+        mm = vmf.vma.vm_mm
+        cached = self.kernel.current.rss_stat if self.kernel.current.mm is mm else (0, 0, 0, 0)
+        rss = mm.rss_stat
+        anon = rss[MM_ANONPAGES] + cached[MM_ANONPAGES]
+        file = rss[MM_FILEPAGES] + cached[MM_FILEPAGES]
+        shmem = rss[MM_SHMEMPAGES] + cached[MM_SHMEMPAGES]
+        total = anon + file + shmem
+        if total > self.peak:
+            self.peak = total
+            self.anon, self.file, self.shmem = anon, file, shmem
+            self.page_tables = mm.pgtables_bytes >> 12
+
+    def cause(self, vmf: VmFault, result: int) -> str:
+        """The function of mm/memory.c that resolved the fault, as handle_pte_fault() decides."""
+        vma = vmf.vma
+        write = vmf.flags & FAULT_FLAG_WRITE
+        orig = vmf.orig_pte
+        if not orig & _PAGE_PRESENT:
+            if vma.vm_ops is None:
+                return "do_anonymous_page" if write else "do_anonymous_page (zero page)"
+            # A page that had to be read in: the fault was retried when it was there.
+            major = " (major)" if result & VM_FAULT_MAJOR or vmf.flags & FAULT_FLAG_TRIED else ""
+            if not write:
+                # Fault-around maps what is in the page cache without ->fault, which would set vmf.page.
+                around = "" if major or vmf.page is not None or vma.vm_ops.map_pages is None else " (around)"
+                return "do_read_fault" + around + major
+            if vma.vm_flags & VM_SHARED:
+                return "do_shared_fault" + major
+            return "do_cow_fault" + major
+        if write and not orig & _PAGE_RW:
+            if vma.vm_flags & VM_SHARED:
+                return "do_wp_page (shared)"
+            pfn = (orig & _PFN_BITS) >> 12
+            if pfn == self.kernel.zero_pfn:
+                return "do_wp_page (zero page)"
+            now = self.kernel.words[vmf.pte] if vmf.pte else 0
+            return "do_wp_page (reuse)" if now & _PFN_BITS == orig & _PFN_BITS else "do_wp_page (copy)"
+        return "spurious"
+
+    def on_syscall(self, nr: int, args: tuple[int, ...]) -> None:
+        """trace_sys_enter"""
+        self.syscalls[nr] = self.syscalls.get(nr, 0) + 1
+
+    def on_signal(self, sig: int, code: int, addr: int, sa_handler: int) -> None:
+        """trace_signal_deliver"""
+        if sa_handler == 0:
+            # Only faults have an address.
+            where = f" at {addr:#x}" if 0 < code < 0x80 else ""
+            self.death = f"{si_code_name(sig, code)}{where}, ip {self.kernel.current.regs.ip:#x}"
+            oom = [text for _, text in self.kernel.log if text.startswith("Out of memory")]
+            if sig == 9 and oom:
+                self.death = oom[-1]
+        if sig in (7, 11) and 0 < code < 0x80:
+            name = f"{signal_name(sig)} ({si_code_name(sig, code)})"
+            self.bad[name] = self.bad.get(name, 0) + 1
+
+    def on_vma_adjust(self, vma: VmAreaStruct, start: int, end: int, pgoff: int) -> None:
+        """trace_vma_adjust, with the limits before the change"""
+        if vma.vm_flags & VM_GROWSDOWN and vma.vm_start < start and vma.vm_end == end:
+            self.stack_expansions += 1
+
+    def syscall_names(self) -> dict[str, int]:
+        """Name -> times, the most frequent first."""
+        from mmscope.syscalls.names import SYSCALL_NAMES
+
+        names: dict[str, int] = {}
+        for nr, count in sorted(self.syscalls.items(), key=lambda item: (-item[1], item[0])):
+            names[SYSCALL_NAMES.get(nr, f"syscall_{nr}")] = count
+        return names
+
+    def causes(self) -> dict[str, int]:
+        """Cause -> times, the most frequent first; bad areas last."""
+        ordered = dict(sorted(self.by_cause.items(), key=lambda item: (-item[1], item[0])))
+        return ordered | dict(sorted(self.bad.items()))
+
+    def to_json(self, task: TaskStruct, exit_status: int, signal: str | None) -> dict[str, object]:
+        """The documented keys of `mmscope run --json`."""
+        return {
+            "exit_status": exit_status,
+            "signal": signal,
+            "faults": {"minor": task.min_flt, "major": task.maj_flt, "by_cause": self.causes()},
+            "rss": {"anon": self.anon, "file": self.file, "shmem": self.shmem, "peak": self.peak},
+            "syscalls": self.syscall_names(),
+            "page_tables": self.page_tables,
+            "stack_expansions": self.stack_expansions,
+        }

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the CPU enters the kernel: Linux's IDT as a table; a test puts its own in."""
+
+from __future__ import annotations
+
+from mmscope.kernel.include.errno import ENOSYS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
+
+# Vectors (asm/trapnr.h)
+X86_TRAP_DE: Final = 0
+X86_TRAP_DB: Final = 1
+X86_TRAP_BP: Final = 3
+X86_TRAP_OF: Final = 4
+X86_TRAP_UD: Final = 6
+X86_TRAP_SS: Final = 12
+X86_TRAP_GP: Final = 13
+X86_TRAP_PF: Final = 14
+X86_TRAP_MF: Final = 16
+X86_TRAP_AC: Final = 17
+X86_TRAP_XF: Final = 19
+IA32_SYSCALL_VECTOR: Final = 0x80
+
+
+class Entries:
+    """The ways into the kernel besides the system call. What they raise ends `Engine.run`."""
+
+    def __init__(
+        self,
+        page_fault: Callable[[Kernel, PtRegs, int, int], None],
+        trap: Callable[[Kernel, PtRegs, int, int], None],
+        exit_to_user: Callable[[Kernel, PtRegs], None],
+        read_tsc: Callable[[Kernel], int],
+    ) -> None:
+        #: exc_page_fault(k, regs, error_code, address)
+        self.page_fault = page_fault
+        #: exc_vector(k, regs, vector, error_code): every other exception, and int 0x80 (the number is in regs.ax).
+        self.trap = trap
+        #: exit_to_user_mode_prepare(k, regs): the end of each entry; delivers signals.
+        self.exit_to_user = exit_to_user
+        #: The time-stamp counter, for rdtsc: no kernel entry, but the machine's virtual time.
+        self.read_tsc = read_tsc
+
+
+def linux_entries() -> Entries:
+    """The kernel's own."""
+    from mmscope.kernel.arch.x86.fault import exc_page_fault
+    from mmscope.kernel.arch.x86.signal import exit_to_user_mode_prepare
+
+    return Entries(exc_page_fault, _trap, exit_to_user_mode_prepare, _read_tsc)
+
+
+def _read_tsc(k: Kernel) -> int:
+    return k.timekeeper.read_tsc()
+
+
+def _trap(k: Kernel, regs: PtRegs, vector: int, error_code: int) -> None:
+    """The IDT. Its gate 0x80 leads to the 32-bit system calls, which are not there."""
+    from mmscope.kernel.arch.x86.traps import exc_vector
+
+    if vector == IA32_SYSCALL_VECTOR:
+        k.warn_once("int 0x80 and sysenter (32-bit system calls) are not implemented: ENOSYS")
+        regs.orig_ax = regs.ax & 0xFFFFFFFF
+        regs.ax = -ENOSYS & 0xFFFFFFFFFFFFFFFF
+        return
+    exc_vector(k, regs, vector, error_code)

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who and how much (kernel/sys.c, cred.c, groups.c): ids, limits, usage, names, prctl. No memory of the guest is touched here:
+arguments come in decoded, results go out as numbers or as the bytes of the C structure.
+"""
+
+from __future__ import annotations
+
+from mmscope.kernel.core.timekeeping import HZ, NSEC_PER_SEC, USER_HZ, jiffies
+from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
+from mmscope.kernel.include.signal import _NSIG
+from mmscope.kernel.mm.memory import get_mm_rss
+from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.sched import Cred, TaskStruct
+
+U32: Final = 0xFFFFFFFF
+U64: Final = 0xFFFFFFFFFFFFFFFF
+
+RUSAGE_SELF: Final = 0
+RUSAGE_CHILDREN: Final = -1
+RUSAGE_THREAD: Final = 1
+
+UTS_RELEASE: Final = "5.11.0-mmscope"
+UTS_VERSION: Final = "#1 SMP Sun Feb 14 22:32:24 UTC 2021"
+
+#: fs.nr_open: the most that RLIMIT_NOFILE may be raised to.
+sysctl_nr_open: Final = 1 << 20
+
+
+def q(value: int) -> bytes:
+    """Eight little-endian bytes."""
+    return (value & U64).to_bytes(8, "little")
+
+
+def timeval(ns: int) -> bytes:
+    """struct timeval."""
+    return q(ns // NSEC_PER_SEC) + q(ns % NSEC_PER_SEC // 1000)
+
+
+def find_task(k: Kernel, pid: int) -> TaskStruct:
+    """find_task_by_vpid(), 0 = the current one. Raises ESRCH."""
+    if pid == 0:
+        return k.current
+    task = k.tasks.get(pid)
+    if task is None:
+        raise KernelError(ESRCH)
+    return task
+
+
+def capable(k: Kernel) -> bool:
+    """The current task has the rights of root (capabilities are not told apart)."""
+    return k.current.cred.euid == 0
+
+
+# --- names
+
+
+def new_utsname(k: Kernel) -> bytes:
+    """struct new_utsname: six fields of 65 bytes. personality(UNAME26) is not known."""
+    fields = ("Linux", k.nodename, UTS_RELEASE, UTS_VERSION, "x86_64", k.domainname)
+    return b"".join([field.encode()[:64].ljust(65, b"\0") for field in fields])
+
+
+# --- ids
+
+
+def set_uids(k: Kernel, uid: int) -> None:
+    """setuid(2)."""
+    if uid == U32:
+        raise KernelError(EINVAL)
+    cred = k.current.cred
+    if capable(k):
+        cred.uid = cred.suid = uid
+    elif uid not in (cred.uid, cred.suid):
+        raise KernelError(EPERM)
+    cred.euid = cred.fsuid = uid
+    _creds_changed(k)
+
+
+def set_gids(k: Kernel, gid: int) -> None:
+    """setgid(2)."""
+    if gid == U32:
+        raise KernelError(EINVAL)
+    cred = k.current.cred
+    if capable(k):
+        cred.gid = cred.egid = cred.sgid = cred.fsgid = gid
+    elif gid in (cred.gid, cred.sgid):
+        cred.egid = cred.fsgid = gid
+    else:
+        raise KernelError(EPERM)
+
+
+def setreuid(k: Kernel, ruid: int, euid: int) -> None:
+    """setreuid(2); U32 (-1) leaves an id alone."""
+    cred = k.current.cred
+    old_uid, old_euid = cred.uid, cred.euid
+    if not capable(k):
+        if ruid not in (U32, old_uid, old_euid):
+            raise KernelError(EPERM)
+        if euid not in (U32, old_uid, old_euid, cred.suid):
+            raise KernelError(EPERM)
+    if ruid != U32:
+        cred.uid = ruid
+    if euid != U32:
+        cred.euid = euid
+    if ruid != U32 or (euid != U32 and euid != old_uid):
+        cred.suid = cred.euid
+    cred.fsuid = cred.euid
+    _creds_changed(k)
+
+
+def setregid(k: Kernel, rgid: int, egid: int) -> None:
+    """setregid(2)."""
+    cred = k.current.cred
+    old_gid, old_egid = cred.gid, cred.egid
+    if not capable(k):
+        if rgid not in (U32, old_gid, old_egid):
+            raise KernelError(EPERM)
+        if egid not in (U32, old_gid, old_egid, cred.sgid):
+            raise KernelError(EPERM)
+    if rgid != U32:
+        cred.gid = rgid
+    if egid != U32:
+        cred.egid = egid
+    if rgid != U32 or (egid != U32 and egid != old_gid):
+        cred.sgid = cred.egid
+    cred.fsgid = cred.egid
+
+
+def setresuid(k: Kernel, ruid: int, euid: int, suid: int) -> None:
+    """setresuid(2)."""
+    cred = k.current.cred
+    if not capable(k):
+        for uid in (ruid, euid, suid):
+            if uid not in (U32, cred.uid, cred.euid, cred.suid):
+                raise KernelError(EPERM)
+    if ruid != U32:
+        cred.uid = ruid
+    if euid != U32:
+        cred.euid = euid
+    if suid != U32:
+        cred.suid = suid
+    cred.fsuid = cred.euid
+    _creds_changed(k)
+
+
+def setresgid(k: Kernel, rgid: int, egid: int, sgid: int) -> None:
+    """setresgid(2)."""
+    cred = k.current.cred
+    if not capable(k):
+        for gid in (rgid, egid, sgid):
+            if gid not in (U32, cred.gid, cred.egid, cred.sgid):
+                raise KernelError(EPERM)
+    if rgid != U32:
+        cred.gid = rgid
+    if egid != U32:
+        cred.egid = egid
+    if sgid != U32:
+        cred.sgid = sgid
+    cred.fsgid = cred.egid
+
+
+def setfsuid(k: Kernel, uid: int) -> int:
+    """setfsuid(2): the old one, whether it worked or not."""
+    cred = k.current.cred
+    old = cred.fsuid
+    if uid != U32 and (uid in (cred.uid, cred.euid, cred.suid, cred.fsuid) or capable(k)):
+        cred.fsuid = uid
+    return old
+
+
+def setfsgid(k: Kernel, gid: int) -> int:
+    """setfsgid(2)."""
+    cred = k.current.cred
+    old = cred.fsgid
+    if gid != U32 and (gid in (cred.gid, cred.egid, cred.sgid, cred.fsgid) or capable(k)):
+        cred.fsgid = gid
+    return old
+
+
+def _creds_changed(k: Kernel) -> None:
+    """commit_creds(): a process whose ids changed no longer gets its parent-death signal."""
+    k.current.pdeath_signal = 0
+
+
+def effective_ids(cred: Cred) -> tuple[int, int]:
+    """Effective user and group id."""
+    return cred.euid, cred.egid
+
+
+def setpgid(k: Kernel, pid: int, pgid: int) -> None:
+    """setpgid(2) on a process of ours; a session leader stays in its group."""
+    current = k.current
+    pid = pid or current.tgid
+    pgid = pgid or pid
+    if pgid < 0:
+        raise KernelError(EINVAL)
+    task = k.tasks.get(pid)
+    if task is None or task is not current:
+        raise KernelError(ESRCH)
+    if task.signal.session == task.pid:
+        raise KernelError(EPERM)
+    if pgid != pid:
+        for other in k.tasks.values():
+            if other.signal.pgrp == pgid and other.signal.session == current.signal.session:
+                break
+        else:
+            raise KernelError(EPERM)
+    task.signal.pgrp = pgid
+
+
+def setsid(k: Kernel) -> int:
+    """setsid(2): EPERM for who leads a group already."""
+    current = k.current
+    for task in k.tasks.values():
+        if task.signal.pgrp == current.pid:
+            raise KernelError(EPERM)
+    current.signal.session = current.signal.pgrp = current.pid
+    return current.pid
+
+
+# --- limits and usage
+
+
+def do_prlimit(k: Kernel, task: TaskStruct, resource: int, new: Rlimit | None) -> Rlimit:
+    """Set a limit (if `new`) and return the old one. EINVAL, EPERM."""
+    if not 0 <= resource < RLIM_NLIMITS:
+        raise KernelError(EINVAL)
+    if new is not None:
+        if new.rlim_cur > new.rlim_max:
+            raise KernelError(EINVAL)
+        if resource == RLIMIT_NOFILE and new.rlim_max > sysctl_nr_open:
+            raise KernelError(EPERM)
+    rlim = task.signal.rlim[resource]
+    old = Rlimit(rlim.rlim_cur, rlim.rlim_max)
+    if new is not None:
+        if new.rlim_max > rlim.rlim_max and not capable(k):
+            raise KernelError(EPERM)
+        task.signal.rlim[resource] = Rlimit(new.rlim_cur, new.rlim_max)
+    return old
+
+
+def check_prlimit_permission(k: Kernel, task: TaskStruct) -> None:
+    """Only our own limits, unless all ids agree or we are root."""
+    cred, tcred = k.current.cred, task.cred
+    if task is k.current or capable(k):
+        return
+    if {tcred.euid, tcred.suid, tcred.uid} == {cred.uid} and {tcred.egid, tcred.sgid, tcred.gid} == {cred.gid}:
+        return
+    raise KernelError(EPERM)
+
+
+def rlimit_bytes(rlim: Rlimit) -> bytes:
+    """struct rlimit64 (and struct rlimit)."""
+    return q(rlim.rlim_cur) + q(rlim.rlim_max)
+
+
+def getrusage(k: Kernel, who: int) -> bytes:
+    """struct rusage, 144 bytes. CPU times are those of the virtual clock; children there are none."""
+    if who not in (RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD):
+        raise KernelError(EINVAL)
+    if who == RUSAGE_CHILDREN:
+        return bytes(144)
+    task = k.current
+    maxrss = task.signal.maxrss
+    if task.mm is not None:
+        maxrss = max(maxrss, task.mm.hiwater_rss, get_mm_rss(task.mm))
+    fields = (maxrss * 4, 0, 0, 0, task.min_flt, task.maj_flt, 0, 0, 0, 0, 0, 0, task.nvcsw, 0)
+    return timeval(task.utime) + timeval(task.stime) + b"".join([q(f) for f in fields])
+
+
+def do_sys_times(k: Kernel) -> tuple[bytes, int]:
+    """struct tms and the return value of times(2): ticks of USER_HZ since five minutes before a 32-bit counter's wrap."""
+    task = k.current
+    unit = NSEC_PER_SEC // USER_HZ
+    tms = q(task.utime // unit) + q(task.stime // unit) + q(0) + q(0)
+    initial_jiffies = (1 << 32) - 300 * HZ
+    return tms, (initial_jiffies + jiffies(k)) * USER_HZ // HZ
+
+
+def do_sysinfo(k: Kernel) -> bytes:
+    """struct sysinfo, 112 bytes: seconds up, no load, RAM in bytes, no swap."""
+    now = k.timekeeper.now_ns
+    uptime = now // NSEC_PER_SEC + (1 if now % NSEC_PER_SEC else 0)
+    shmem = k.current.mm.rss_stat[3] if k.current.mm is not None else 0
+    fields = (uptime, 0, 0, 0, totalram_pages(k) << 12, nr_free_pages(k) << 12, max(shmem, 0) << 12, 0, 0, 0)
+    body = b"".join([q(f) for f in fields]) + len(k.tasks).to_bytes(2, "little") + bytes(6)
+    return (body + q(0) + q(0) + (1).to_bytes(4, "little")).ljust(112, b"\0")
+
+
+def getpriority(k: Kernel, which: int, who: int) -> int:
+    """getpriority(2): 20 - nice of the best match."""
+    if not 0 <= which <= 2:
+        raise KernelError(EINVAL)
+    best = 0
+    for task in _priority_targets(k, which, who):
+        best = max(best, 20 - task.static_prio_nice)
+    if not best:
+        raise KernelError(ESRCH)
+    return best
+
+
+def setpriority(k: Kernel, which: int, who: int, niceval: int) -> None:
+    """setpriority(2): EACCES for a better priority without the right."""
+    if not 0 <= which <= 2:
+        raise KernelError(EINVAL)
+    niceval = max(-20, min(19, niceval))
+    targets = _priority_targets(k, which, who)
+    if not targets:
+        raise KernelError(ESRCH)
+    for task in targets:
+        if niceval < task.static_prio_nice and not capable(k):
+            raise KernelError(EACCES)
+        task.static_prio_nice = niceval
+
+
+def _priority_targets(k: Kernel, which: int, who: int) -> list[TaskStruct]:
+    """PRIO_PROCESS 0, PRIO_PGRP 1, PRIO_USER 2; who 0 = ours."""
+    current = k.current
+    if which == 0:
+        task = current if who == 0 else k.tasks.get(who)
+        return [] if task is None else [task]
+    tasks = [k.tasks[pid] for pid in sorted(k.tasks)]
+    if which == 1:
+        pgrp = who or current.signal.pgrp
+        return [t for t in tasks if t.signal.pgrp == pgrp]
+    uid = who or current.cred.uid
+    return [t for t in tasks if t.cred.uid == uid]
+
+
+# --- prctl
+
+PR_SET_PDEATHSIG: Final = 1
+PR_GET_PDEATHSIG: Final = 2
+PR_GET_DUMPABLE: Final = 3
+PR_SET_DUMPABLE: Final = 4
+PR_GET_KEEPCAPS: Final = 7
+PR_SET_KEEPCAPS: Final = 8
+PR_GET_TIMING: Final = 13
+PR_SET_TIMING: Final = 14
+PR_SET_NAME: Final = 15
+PR_GET_NAME: Final = 16
+PR_GET_SECCOMP: Final = 21
+PR_CAPBSET_READ: Final = 23
+PR_GET_TSC: Final = 25
+PR_SET_TIMERSLACK: Final = 29
+PR_GET_TIMERSLACK: Final = 30
+PR_SET_CHILD_SUBREAPER: Final = 36
+PR_GET_CHILD_SUBREAPER: Final = 37
+PR_SET_NO_NEW_PRIVS: Final = 38
+PR_GET_NO_NEW_PRIVS: Final = 39
+PR_GET_TID_ADDRESS: Final = 40
+PR_SET_THP_DISABLE: Final = 41
+PR_GET_THP_DISABLE: Final = 42
+PR_CAP_AMBIENT: Final = 47
+
+#: Options that deliver their result through a pointer: the value and its size in bytes.
+PR_PUT: Final = {PR_GET_PDEATHSIG: 4, PR_GET_TSC: 4, PR_GET_CHILD_SUBREAPER: 4, PR_GET_TID_ADDRESS: 8}
+
+
+def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) -> int:
+    """prctl(2) without the calls that read or write memory except as PR_PUT says; raises EINVAL for an unknown option."""
+    me = k.current
+    if option == PR_SET_PDEATHSIG:
+        if arg2 > _NSIG:
+            raise KernelError(EINVAL)
+        me.pdeath_signal = arg2
+        return 0
+    if option == PR_GET_PDEATHSIG:
+        return me.pdeath_signal
+    if option == PR_GET_DUMPABLE:
+        return me.dumpable
+    if option == PR_SET_DUMPABLE:
+        if arg2 not in (0, 1):
+            raise KernelError(EINVAL)
+        me.dumpable = arg2
+        return 0
+    if option == PR_GET_KEEPCAPS:
+        return me.keepcaps
+    if option == PR_SET_KEEPCAPS:
+        if arg2 > 1:
+            raise KernelError(EINVAL)
+        me.keepcaps = arg2
+        return 0
+    if option in (PR_GET_TIMING, PR_GET_SECCOMP):
+        return 0
+    if option == PR_SET_TIMING:
+        if arg2 != 0:
+            raise KernelError(EINVAL)
+        return 0
+    if option == PR_CAPBSET_READ:
+        if arg2 > 39:
+            raise KernelError(EINVAL)
+        return 1
+    if option == PR_GET_TSC:
+        return 1
+    if option == PR_SET_TIMERSLACK:
+        me.timer_slack_ns = arg2 if 0 < arg2 < 1 << 63 else 50000
+        return 0
+    if option == PR_GET_TIMERSLACK:
+        return me.timer_slack_ns
+    if option == PR_SET_CHILD_SUBREAPER:
+        me.child_subreaper = 1 if arg2 else 0
+        return 0
+    if option == PR_GET_CHILD_SUBREAPER:
+        return me.child_subreaper
+    if option == PR_SET_NO_NEW_PRIVS:
+        if arg2 != 1 or arg3 or arg4 or arg5:
+            raise KernelError(EINVAL)
+        me.no_new_privs = 1
+        return 0
+    if option == PR_GET_NO_NEW_PRIVS:
+        if arg2 or arg3 or arg4 or arg5:
+            raise KernelError(EINVAL)
+        return me.no_new_privs
+    if option == PR_GET_TID_ADDRESS:
+        return me.clear_child_tid
+    return prctl_thp(k, option, arg2, arg3, arg4, arg5)
+
+
+def prctl_thp(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) -> int:
+    """PR_SET_THP_DISABLE and PR_GET_THP_DISABLE; EINVAL for all that prctl() does not know."""
+    me = k.current
+    if option == PR_GET_THP_DISABLE:
+        if arg2 or arg3 or arg4 or arg5:
+            raise KernelError(EINVAL)
+        return me.thp_disable
+    if option == PR_SET_THP_DISABLE:
+        if arg3 or arg4 or arg5:
+            raise KernelError(EINVAL)
+        me.thp_disable = 1 if arg2 else 0
+        return 0
+    raise KernelError(EINVAL)

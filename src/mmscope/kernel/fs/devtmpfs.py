@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""/dev (drivers/base/devtmpfs.c) and its drivers: null, zero, full, random, urandom (drivers/char), tty, console."""
+
+from __future__ import annotations
+
+from mmscope.kernel.fs.libfs import set_times, simple_add, simple_fill_super
+from mmscope.kernel.fs.streams import stream_fops, tty_of
+from mmscope.kernel.include.errno import ENOSPC, ENXIO, KernelError
+from mmscope.kernel.include.fs import (
+    FMODE_LSEEK,
+    FMODE_PREAD,
+    FMODE_PWRITE,
+    FMODE_STREAM,
+    S_IFCHR,
+    S_IFLNK,
+    File,
+    FileOperations,
+    Inode,
+    InodeOperations,
+    SuperBlock,
+)
+from mmscope.kernel.include.mm import VM_SHARED
+from mmscope.kernel.lib.random import get_random_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import VmAreaStruct
+
+
+def memory_open(inode: Inode, file: File) -> None:
+    """The memory devices have no position that matters."""
+
+
+def null_lseek(file: File, offset: int, whence: int) -> int:
+    """Always at 0."""
+    file.f_pos = 0
+    return 0
+
+
+def memory_lseek(file: File, offset: int, whence: int) -> int:
+    """no_llseek of the random devices: noop_llseek keeps the position."""
+    return file.f_pos
+
+
+def read_null(file: File, count: int, pos: int) -> bytes:
+    """End of file."""
+    return b""
+
+
+def write_null(file: File, data: bytes, pos: int) -> int:
+    """All gone."""
+    return len(data)
+
+
+def read_zero(file: File, count: int, pos: int) -> bytes:
+    """Zeroes without end."""
+    return bytes(count)
+
+
+def write_full(file: File, data: bytes, pos: int) -> int:
+    """The disk is full."""
+    raise KernelError(ENOSPC)
+
+
+def urandom_read(file: File, count: int, pos: int) -> bytes:
+    """Random bytes, the same ones for the same seed; at most 32 MiB a call."""
+    return get_random_bytes(file.f_inode.i_sb.kernel, min(count, 0x1FFFFFF))
+
+
+def mmap_zero(file: File, vma: VmAreaStruct) -> None:
+    """Private mappings of /dev/zero are anonymous memory; shared ones get a shmem file."""
+    if vma.vm_flags & VM_SHARED:
+        from mmscope.kernel.mm.shmem import shmem_zero_setup
+
+        shmem_zero_setup(vma)
+        return
+    vma.vm_ops = None
+
+
+def tty_open(inode: Inode, file: File) -> None:
+    """/dev/tty: the terminal among descriptors 0 to 2; ENXIO without one."""
+    stream = tty_of(inode.i_sb.kernel)
+    if stream is None:
+        raise KernelError(ENXIO)
+    file.private_data = stream
+    file.f_op = stream_fops
+    file.f_mode |= FMODE_STREAM
+    file.f_mode &= ~(FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE)
+
+
+def dev_get_link(inode: Inode) -> str:
+    """/dev/fd and its like."""
+    target = inode.i_private
+    assert isinstance(target, str)
+    return target
+
+
+null_fops: Final = FileOperations("null_fops", llseek=null_lseek, read=read_null, write=write_null, open=memory_open)
+zero_fops: Final = FileOperations(
+    "zero_fops", llseek=null_lseek, read=read_zero, write=write_null, mmap=mmap_zero, open=memory_open
+)
+full_fops: Final = FileOperations("full_fops", llseek=null_lseek, read=read_zero, write=write_full, open=memory_open)
+urandom_fops: Final = FileOperations("urandom_fops", llseek=memory_lseek, read=urandom_read, write=write_null, open=memory_open)
+tty_fops: Final = FileOperations("tty_fops", open=tty_open)
+dev_symlink_iops: Final = InodeOperations("simple_symlink_inode_operations", get_link=dev_get_link)
+
+#: name, major, minor, mode, driver
+_NODES: Final = (
+    ("console", 5, 1, 0o600, tty_fops),
+    ("full", 1, 7, 0o666, full_fops),
+    ("null", 1, 3, 0o666, null_fops),
+    ("random", 1, 8, 0o666, urandom_fops),
+    ("tty", 5, 0, 0o666, tty_fops),
+    ("urandom", 1, 9, 0o666, urandom_fops),
+    ("zero", 1, 5, 0o666, zero_fops),
+)
+_LINKS: Final = (
+    ("fd", "/proc/self/fd"),
+    ("stderr", "/proc/self/fd/2"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+)
+
+
+def devtmpfs_init(k: Kernel, minor: int) -> SuperBlock:
+    """The super block of /dev with its nodes."""
+    sb = simple_fill_super(k, "devtmpfs", minor, 0, 0o755)
+    assert sb.s_root is not None
+    root = sb.s_root.d_inode
+    assert root is not None
+    ino = 2
+    for name, major, dev_minor, mode, fops in _NODES:
+        inode = Inode(sb, ino, S_IFCHR | mode)
+        inode.i_rdev = major << 20 | dev_minor
+        inode.i_fop = fops
+        set_times(inode)
+        simple_add(root, name, inode)
+        ino += 1
+    for name, target in _LINKS:
+        inode = Inode(sb, ino, S_IFLNK | 0o777)
+        inode.i_private = target
+        inode.i_size = len(target)
+        inode.i_op = dev_symlink_iops
+        set_times(inode)
+        simple_add(root, name, inode)
+        ino += 1
+    return sb

@@ -1,0 +1,551 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Path names to dentries (fs/namei.c): the walk, symbolic links, mounts, permissions, and open.
+
+The walk is the model's own: the host is asked for one name in one directory at a time, never for a path, so no
+symbolic link, `..` or mount of the host leads out of the root.
+"""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
+from mmscope.kernel.fs.devtmpfs import devtmpfs_init
+from mmscope.kernel.fs.file import fget_raw
+from mmscope.kernel.fs.hostfs import HostFs
+from mmscope.kernel.fs.libfs import simple_fill_super
+from mmscope.kernel.fs.proc import proc_init
+from mmscope.kernel.fs.streams import open_streams
+from mmscope.kernel.include.errno import (
+    EACCES,
+    EEXIST,
+    EINVAL,
+    EISDIR,
+    ELOOP,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOTDIR,
+    ENXIO,
+    EOPNOTSUPP,
+    EPERM,
+    EROFS,
+    KernelError,
+)
+from mmscope.kernel.include.fs import (
+    AT_FDCWD,
+    FMODE_PATH,
+    MAY_EXEC,
+    MAY_OPEN,
+    MAY_READ,
+    MAY_WRITE,
+    NAME_MAX,
+    O_ACCMODE,
+    O_CREAT,
+    O_DIRECT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_LARGEFILE,
+    O_NOATIME,
+    O_NOFOLLOW,
+    O_PATH,
+    O_TMPFILE,
+    O_TRUNC,
+    PATH_MAX,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    S_IFSOCK,
+    SB_RDONLY,
+    Dentry,
+    File,
+    FileOperations,
+    Inode,
+    SuperBlock,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.sched import Cred, FilesStruct
+
+LOOKUP_FOLLOW: Final = 0x1
+LOOKUP_DIRECTORY: Final = 0x2
+LOOKUP_EMPTY: Final = 0x4000
+
+LAST_NORM: Final = 0
+LAST_ROOT: Final = 1
+LAST_DOT: Final = 2
+LAST_DOTDOT: Final = 3
+
+MAXSYMLINKS: Final = 40
+
+#: f_op of an O_PATH file: nothing (empty_fops).
+path_fops: Final = FileOperations("empty_fops")
+
+#: O_TMPFILE without O_DIRECTORY.
+__O_TMPFILE: Final = 0o20000000
+#: What O_PATH leaves of the flags (O_PATH_FLAGS).
+O_PATH_FLAGS: Final = O_DIRECTORY | O_NOFOLLOW | O_PATH | 0o2000000
+#: Flags that open(2) knows; it ignores others.
+VALID_OPEN_FLAGS: Final = 0o37777703
+
+
+class Vfs:
+    """The mounted file systems of one kernel, and the inode numbers of its own pseudo file systems."""
+
+    def __init__(self, kernel: Kernel, root: str | None, streams: tuple[int, int, int] = (0, 1, 2)) -> None:
+        """`root`: a directory of the host, shown read-only as /; None: an empty one. Raises OSError if there is none.
+
+        /proc, /dev and /sys are the model's own. They can be reached even where the root has no such directory; a
+        listing of / shows them only where it has.
+        """
+        self.kernel = kernel
+        self._next_minor = 1
+        #: The host's directory tree; None for a machine without one.
+        self.host: HostFs | None = None
+        if root is None:
+            root_sb = simple_fill_super(kernel, "rootfs", 0, SB_RDONLY, 0o755)
+        else:
+            self.host = HostFs(kernel, root)
+            root_sb = self.host.sb
+        root_dentry = root_sb.s_root
+        assert root_dentry is not None
+        #: The root dentry of the root file system.
+        self.root: Dentry = root_dentry
+        #: Host descriptors behind descriptors 0, 1 and 2 of every new task; -1 = closed.
+        self.streams = streams
+        #: (path, super block, source, options) in mount order, as /proc/mounts lists them.
+        self.mounts: list[tuple[str, SuperBlock, str, str]] = [("/", root_sb, "/dev/root", "ro,relatime")]
+        options = "rw,nosuid,nodev,noexec,relatime"
+        self.mount("sys", simple_fill_super(kernel, "sysfs", self.get_anon_bdev(), 0, 0o555), "sysfs", options)
+        self.mount("proc", proc_init(kernel, self.get_anon_bdev()), "proc", options)
+        self.mount("dev", devtmpfs_init(kernel, self.get_anon_bdev()), "devtmpfs", "rw,nosuid,relatime,mode=755")
+
+    def install_streams(self, files: FilesStruct) -> None:
+        """Descriptors 0, 1 and 2 of a new task."""
+        files.fd.update(open_streams(self.kernel, self.streams))
+
+    def close(self) -> None:
+        """Give the host's descriptors back."""
+        if self.host is not None:
+            self.host.close()
+
+    def get_anon_bdev(self) -> int:
+        """The next device number of a file system without a device: 0:N."""
+        minor = self._next_minor
+        self._next_minor += 1
+        return minor
+
+    def mount(self, name: str, sb: SuperBlock, source: str, options: str) -> None:
+        """Mount `sb` on /`name`. The directory is made up where the root does not have it."""
+        root = sb.s_root
+        assert root is not None
+        where = d_lookup(self.root, name)
+        if where.d_inode is None or where.d_inode.i_mode & S_IFMT != S_IFDIR:
+            where = Dentry(self.root.d_sb, name, self.root, root.d_inode)
+            self.root.d_children[name] = where
+        else:
+            # `ls -l /` shows what it shows natively: the attributes of the host's directory of that name.
+            covered, inode = where.d_inode, root.d_inode
+            assert inode is not None
+            inode.i_mode, inode.i_uid, inode.i_gid = covered.i_mode, covered.i_uid, covered.i_gid
+            inode.i_nlink, inode.i_size, inode.i_blocks = covered.i_nlink, covered.i_size, covered.i_blocks
+            inode.i_atime, inode.i_mtime, inode.i_ctime = covered.i_atime, covered.i_mtime, covered.i_ctime
+        where.d_mounted = root
+        root.d_covers = where
+        self.mounts.append(("/" + name, sb, source, options))
+
+
+class Nameidata:
+    """struct nameidata: the state of one walk."""
+
+    def __init__(self, k: Kernel, path: Dentry, flags: int) -> None:
+        self.k = k
+        self.path = path
+        self.flags = flags
+        self.last = ""
+        #: The last name was followed by slashes.
+        self.last_slash = False
+        self.last_type = LAST_ROOT
+        self.total_link_count = 0
+        #: Names still to walk after the symbolic links that are being followed.
+        self.stack: list[str] = []
+
+
+def getname_flags(k: Kernel, filename: int | bytes | str, flags: int) -> str:
+    """A path as text (UTF-8, odd bytes as surrogates). An int is an address in user memory."""
+    if isinstance(filename, int):
+        raw = strncpy_from_user(k, filename, PATH_MAX)
+    elif isinstance(filename, str):
+        raw = filename.encode("utf-8", "surrogateescape")
+    else:
+        raw = filename
+    if len(raw) >= PATH_MAX:
+        raise KernelError(ENAMETOOLONG)
+    if not raw and not flags & LOOKUP_EMPTY:
+        raise KernelError(ENOENT)
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def in_group_p(cred: Cred, gid: int) -> bool:
+    """The task is in group `gid`."""
+    return gid == cred.fsgid or gid in cred.groups
+
+
+def capable_dac(cred: Cred) -> bool:
+    """CAP_DAC_OVERRIDE and its like: the model gives all capabilities to the effective user 0, none to others."""
+    return cred.euid == 0 and cred.fsuid == 0
+
+
+def acl_permission_check(cred: Cred, inode: Inode, mask: int) -> bool:
+    """The mode bits of owner, group or others allow `mask`."""
+    mode = inode.i_mode
+    if cred.fsuid == inode.i_uid:
+        mode >>= 6
+    elif in_group_p(cred, inode.i_gid):
+        mode >>= 3
+    return mask & 7 & ~mode == 0
+
+
+def generic_permission(cred: Cred, inode: Inode, mask: int) -> None:
+    """EACCES unless the mode bits or a capability allow `mask`."""
+    if acl_permission_check(cred, inode, mask):
+        return
+    if capable_dac(cred):
+        if inode.i_mode & S_IFMT == S_IFDIR:
+            return
+        if not mask & MAY_EXEC or inode.i_mode & 0o111:
+            return
+    raise KernelError(EACCES)
+
+
+def inode_permission(k: Kernel, inode: Inode, mask: int) -> None:
+    """May the current task access `inode` so? Writing on a read-only file system is EROFS before all else."""
+    if mask & MAY_WRITE and inode.i_sb.s_flags & SB_RDONLY and inode.i_mode & S_IFMT in (S_IFREG, S_IFDIR, S_IFLNK):
+        raise KernelError(EROFS)
+    generic_permission(k.current.cred, inode, mask)
+
+
+def d_is_dir(dentry: Dentry) -> bool:
+    """d_can_lookup(): names can be looked up in it."""
+    return dentry.d_inode is not None and dentry.d_inode.i_mode & S_IFMT == S_IFDIR
+
+
+def d_is_symlink(dentry: Dentry) -> bool:
+    """It is a symbolic link."""
+    return dentry.d_inode is not None and dentry.d_inode.i_mode & S_IFMT == S_IFLNK
+
+
+def d_lookup(parent: Dentry, name: str) -> Dentry:
+    """The dentry `name` in `parent` (negative if there is none). Host directories are asked once for a name."""
+    child = parent.d_children.get(name)
+    if child is not None:
+        return child
+    inode = parent.d_inode
+    assert inode is not None
+    if len(name) > NAME_MAX or len(name.encode("utf-8", "surrogateescape")) > NAME_MAX:
+        raise KernelError(ENAMETOOLONG)
+    found: Inode | None = None
+    if inode.i_op.lookup is not None:
+        found = inode.i_op.lookup(inode, name)
+    child = Dentry(parent.d_sb, name, parent, found)
+    # procfs changes under us (fd/, tasks): its dentries are looked up afresh each time.
+    if parent.d_sb.s_type != "proc":
+        parent.d_children[name] = child
+    return child
+
+
+def traverse_mounts(dentry: Dentry) -> Dentry:
+    """Down through what is mounted here."""
+    while dentry.d_mounted is not None:
+        dentry = dentry.d_mounted
+    return dentry
+
+
+def follow_dotdot(k: Kernel, path: Dentry) -> Dentry:
+    """The parent directory; the task's root is its own parent."""
+    fs = k.current.fs
+    assert fs is not None
+    root = fs.root
+    while True:
+        if path is root or path is k.vfs.root:
+            break
+        if path.d_parent is not None:
+            path = path.d_parent
+            break
+        if path.d_covers is None:
+            break
+        path = path.d_covers
+    return traverse_mounts(path)
+
+
+def pick_link(nd: Nameidata, link: Dentry) -> str:
+    """Follow the symbolic link `link`: the name to walk on with, "" after a jump to its end."""
+    nd.total_link_count += 1
+    if nd.total_link_count > MAXSYMLINKS:
+        raise KernelError(ELOOP)
+    inode = link.d_inode
+    assert inode is not None
+    if inode.i_op.jump_link is not None:
+        nd.path = inode.i_op.jump_link(inode)
+        return ""
+    assert inode.i_op.get_link is not None
+    res = inode.i_op.get_link(inode)
+    if res.startswith("/"):
+        fs = nd.k.current.fs
+        assert fs is not None
+        nd.path = fs.root
+        res = res.lstrip("/")
+    return res
+
+
+def step_into(nd: Nameidata, dentry: Dentry, trailing: bool) -> str:
+    """Go to `dentry`: ENOENT if negative; returns a symbolic link's text if it has to be followed."""
+    dentry = traverse_mounts(dentry)
+    if dentry.d_inode is None:
+        raise KernelError(ENOENT)
+    if not d_is_symlink(dentry) or (trailing and not nd.flags & LOOKUP_FOLLOW):
+        nd.path = dentry
+        return ""
+    return pick_link(nd, dentry)
+
+
+def walk_component(nd: Nameidata, trailing: bool) -> str:
+    """One component further; the rest to walk if it was a symbolic link."""
+    if nd.last_type == LAST_DOTDOT:
+        nd.path = follow_dotdot(nd.k, nd.path)
+        return ""
+    if nd.last_type != LAST_NORM:
+        return ""
+    return step_into(nd, d_lookup(nd.path, nd.last), trailing)
+
+
+def link_path_walk(name: str, nd: Nameidata) -> None:
+    """Walk all of `name` but its last component, which is left in nd.last and nd.last_type."""
+    nd.last_type = LAST_ROOT
+    name = name.lstrip("/")
+    if not name:
+        return
+    k = nd.k
+    while True:
+        inode = nd.path.d_inode
+        assert inode is not None
+        inode_permission(k, inode, MAY_EXEC)
+        component, slash, rest = name.partition("/")
+        rest = rest.lstrip("/")
+        nd.last = component
+        nd.last_slash = bool(slash) and not rest
+        nd.last_type = LAST_DOT if component == "." else LAST_DOTDOT if component == ".." else LAST_NORM
+        if not rest:
+            if not nd.stack:
+                return
+            name = nd.stack.pop()
+            link = walk_component(nd, False)
+        else:
+            name = rest
+            link = walk_component(nd, False)
+        if link:
+            nd.stack.append(name)
+            name = link
+            continue
+        if not d_is_dir(nd.path):
+            raise KernelError(ENOTDIR)
+
+
+def path_init(k: Kernel, dfd: int, name: str, flags: int) -> Nameidata:
+    """Where the walk starts: the root, the working directory, or the directory open as `dfd`."""
+    fs = k.current.fs
+    assert fs is not None
+    if name.startswith("/"):
+        return Nameidata(k, fs.root, flags)
+    if dfd == AT_FDCWD:
+        return Nameidata(k, fs.pwd, flags)
+    dentry = fget_raw(k, dfd).f_dentry
+    if name and not d_is_dir(dentry):
+        raise KernelError(ENOTDIR)
+    return Nameidata(k, dentry, flags)
+
+
+def path_lookupat(nd: Nameidata, name: str) -> Dentry:
+    """Walk `name` to its end."""
+    while True:
+        link_path_walk(name, nd)
+        # lookup_last()
+        if nd.last_type == LAST_NORM and nd.last_slash:
+            nd.flags |= LOOKUP_FOLLOW | LOOKUP_DIRECTORY
+        name = walk_component(nd, True)
+        if not name:
+            break
+    if nd.flags & LOOKUP_DIRECTORY and not d_is_dir(nd.path):
+        raise KernelError(ENOTDIR)
+    return nd.path
+
+
+def user_path_at_empty(k: Kernel, dfd: int, name: int | bytes | str, flags: int) -> Dentry:
+    """The dentry that a path names; `flags` LOOKUP_*."""
+    path = getname_flags(k, name, flags)
+    return path_lookupat(path_init(k, dfd, path, flags), path)
+
+
+def path_lookup(k: Kernel, dfd: int, path: int | bytes | str, follow: bool) -> Dentry:
+    """The dentry of `path`, its last symbolic link followed or not."""
+    return user_path_at_empty(k, dfd, path, LOOKUP_FOLLOW if follow else 0)
+
+
+class OpenFlags:
+    """struct open_flags: the flags of an open, taken apart."""
+
+    def __init__(self, open_flag: int, acc_mode: int, lookup_flags: int) -> None:
+        self.open_flag = open_flag
+        self.acc_mode = acc_mode
+        self.lookup_flags = lookup_flags
+
+
+def build_open_flags(flags: int, mode: int) -> OpenFlags:
+    """Check and take apart the flags of open(2) (with build_open_how, which drops what it does not know)."""
+    flags &= VALID_OPEN_FLAGS
+    if flags & O_PATH:
+        flags &= O_PATH_FLAGS
+    acc_mode = (MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE)[flags & O_ACCMODE]
+    if flags & __O_TMPFILE:
+        if flags & (O_TMPFILE | O_CREAT) != O_TMPFILE:
+            raise KernelError(EINVAL)
+        if not acc_mode & MAY_WRITE:
+            raise KernelError(EINVAL)
+    if flags & O_PATH:
+        acc_mode = 0
+    if flags & O_TRUNC:
+        acc_mode |= MAY_WRITE
+    acc_mode |= MAY_OPEN
+    if flags & O_CREAT and flags & O_EXCL:
+        flags |= O_NOFOLLOW
+    lookup_flags = 0
+    if flags & O_DIRECTORY:
+        lookup_flags |= LOOKUP_DIRECTORY
+    if not flags & O_NOFOLLOW:
+        lookup_flags |= LOOKUP_FOLLOW
+    return OpenFlags(flags, acc_mode, lookup_flags)
+
+
+def lookup_open(nd: Nameidata, open_flag: int) -> Dentry:
+    """Look the last component up for an open; what it would have to create cannot be created in the model."""
+    dir_inode = nd.path.d_inode
+    assert dir_inode is not None
+    dentry = d_lookup(nd.path, nd.last)
+    if dentry.d_inode is None and open_flag & O_CREAT:
+        if dir_inode.i_sb.s_flags & SB_RDONLY:
+            raise KernelError(EROFS)
+        # no i_op->create
+        inode_permission(nd.k, dir_inode, MAY_WRITE | MAY_EXEC)
+        raise KernelError(EACCES)
+    return dentry
+
+
+def open_last_lookups(nd: Nameidata, open_flag: int) -> str:
+    """The last component of an open: "" when nd.path is what to open, else a link to follow."""
+    if nd.last_type != LAST_NORM:
+        return walk_component(nd, True)
+    if not open_flag & O_CREAT:
+        if nd.last_slash:
+            nd.flags |= LOOKUP_FOLLOW | LOOKUP_DIRECTORY
+    elif nd.last_slash:
+        raise KernelError(EISDIR)
+    return step_into(nd, lookup_open(nd, open_flag), True)
+
+
+def may_open(k: Kernel, path: Dentry, acc_mode: int, flag: int) -> None:
+    """The checks on what was found, in Linux's order."""
+    inode = path.d_inode
+    if inode is None:
+        raise KernelError(ENOENT)
+    kind = inode.i_mode & S_IFMT
+    if kind == S_IFLNK:
+        raise KernelError(ELOOP)
+    if kind == S_IFDIR:
+        if acc_mode & MAY_WRITE:
+            raise KernelError(EISDIR)
+        if acc_mode & MAY_EXEC:
+            raise KernelError(EACCES)
+    if kind in (S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK) and acc_mode & MAY_EXEC:
+        raise KernelError(EACCES)
+    inode_permission(k, inode, acc_mode)
+    if flag & O_NOATIME and k.current.cred.fsuid != inode.i_uid and not capable_dac(k.current.cred):
+        raise KernelError(EPERM)
+
+
+def do_open(nd: Nameidata, op: OpenFlags) -> File:
+    """The last step of an open: nd.path becomes a file."""
+    open_flag = op.open_flag
+    path = nd.path
+    if open_flag & O_CREAT:
+        if open_flag & O_EXCL:
+            raise KernelError(EEXIST)
+        if d_is_dir(path):
+            raise KernelError(EISDIR)
+    if nd.flags & LOOKUP_DIRECTORY and not d_is_dir(path):
+        raise KernelError(ENOTDIR)
+    inode = path.d_inode
+    assert inode is not None
+    if inode.i_mode & S_IFMT == S_IFREG and open_flag & O_TRUNC and inode.i_sb.s_flags & SB_RDONLY:
+        raise KernelError(EROFS)
+    may_open(nd.k, path, op.acc_mode, open_flag)
+    return vfs_open(path, open_flag)
+
+
+def vfs_open(path: Dentry, flags: int) -> File:
+    """do_dentry_open(): a new struct file on `path`."""
+    inode = path.d_inode
+    assert inode is not None
+    f_flags = flags & ~(O_CREAT | O_EXCL | 0o400 | O_TRUNC)
+    if flags & O_PATH:
+        return File(path, inode, f_flags, FMODE_PATH, path_fops)
+    # OPEN_FMODE(), and FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
+    f_mode = ((flags + 1) & O_ACCMODE) | 0x4 | 0x8 | 0x10
+    if inode.i_mode & S_IFMT in (S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
+        # A host's device, FIFO or socket: there is no driver for it here.
+        raise KernelError(ENXIO)
+    file = File(path, inode, f_flags, f_mode, inode.i_fop)
+    if file.f_op.open is not None:
+        file.f_op.open(inode, file)
+    if flags & O_DIRECT:
+        # a_ops->direct_IO is NULL
+        raise KernelError(EINVAL)
+    return file
+
+
+def path_openat(k: Kernel, dfd: int, name: str, op: OpenFlags) -> File:
+    """Walk and open."""
+    nd = path_init(k, dfd, name, op.lookup_flags)
+    if op.open_flag & __O_TMPFILE:
+        nd.flags |= LOOKUP_DIRECTORY
+        where = path_lookupat(nd, name)
+        assert where.d_inode is not None
+        if where.d_inode.i_sb.s_flags & SB_RDONLY:
+            raise KernelError(EROFS)
+        raise KernelError(EOPNOTSUPP)
+    if op.open_flag & O_PATH:
+        return vfs_open(path_lookupat(nd, name), op.open_flag)
+    while True:
+        link_path_walk(name, nd)
+        name = open_last_lookups(nd, op.open_flag)
+        if not name:
+            return do_open(nd, op)
+
+
+def do_filp_open(k: Kernel, dfd: int, path: int | bytes | str, op: OpenFlags) -> File:
+    """Open `path` relative to `dfd`."""
+    return path_openat(k, dfd, getname_flags(k, path, 0), op)
+
+
+def filp_open(k: Kernel, path: int | bytes | str, flags: int) -> File:
+    """Open for the kernel's own use."""
+    return do_filp_open(k, AT_FDCWD, path, build_open_flags(flags | O_LARGEFILE, 0))
+
+
+def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
+    """Open a program for exec: execute permission, regular files only (EACCES)."""
+    return do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))

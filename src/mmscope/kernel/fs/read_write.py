@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""read(2), write(2) and their relatives (fs/read_write.c, fs/splice.c's sendfile, lib/iov_iter.c's import_iovec)."""
+
+from __future__ import annotations
+
+import mmscope.kernel.core.signal as core_signal
+from mmscope.kernel.arch.x86.uaccess import (
+    access_ok,
+    copy_from_user,
+    copy_to_user,
+    copy_to_user_partial,
+    get_user,
+    put_user,
+)
+from mmscope.kernel.fs.file import fget
+from mmscope.kernel.include.errno import (
+    EBADF,
+    EFAULT,
+    EINVAL,
+    EISDIR,
+    ENXIO,
+    EOVERFLOW,
+    EPIPE,
+    ESPIPE,
+    KernelError,
+)
+from mmscope.kernel.include.fs import (
+    FMODE_LSEEK,
+    FMODE_PREAD,
+    FMODE_PWRITE,
+    FMODE_READ,
+    FMODE_STREAM,
+    FMODE_WRITE,
+    O_APPEND,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFMT,
+    S_IFREG,
+    File,
+)
+from mmscope.kernel.include.signal import SIGPIPE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+
+#: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
+MAX_RW_COUNT: Final = 0x7FFFF000
+UIO_MAXIOV: Final = 1024
+
+SEEK_SET: Final = 0
+SEEK_CUR: Final = 1
+SEEK_END: Final = 2
+SEEK_DATA: Final = 3
+SEEK_HOLE: Final = 4
+
+
+def signed64(value: int) -> int:
+    """A register as loff_t."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    return value - (1 << 64) if value >> 63 else value
+
+
+def vfs_read(file: File, count: int, pos: int) -> bytes:
+    """At most `count` bytes at `pos`, for the kernel's own use (kernel_read) and for read(2)."""
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    if file.f_op.read is None:
+        raise KernelError(EINVAL)
+    return file.f_op.read(file, min(count, MAX_RW_COUNT), pos)
+
+
+def kernel_read(file: File, count: int, pos: int) -> bytes:
+    """Read for exec: whatever the file's mode says (the open checked execute permission only)."""
+    assert file.f_op.read is not None
+    return file.f_op.read(file, count, pos)
+
+
+def vfs_write(file: File, data: bytes, pos: int) -> int:
+    """Write `data` at `pos`: bytes written."""
+    if not file.f_mode & FMODE_WRITE:
+        raise KernelError(EBADF)
+    if file.f_op.write is None:
+        raise KernelError(EINVAL)
+    return file.f_op.write(file, data, pos)
+
+
+def rw_verify_area(pos: int, count: int) -> None:
+    """EINVAL for a count or a position that is negative, EOVERFLOW for one beyond the largest file."""
+    if count >> 63:
+        raise KernelError(EINVAL)
+    if pos < -1:
+        raise KernelError(EINVAL)
+    if pos >= 0 and pos + count > 0x7FFFFFFFFFFFFFFF:
+        raise KernelError(EOVERFLOW)
+
+
+def file_ppos(file: File) -> int:
+    """The position to use: -1 for a stream."""
+    return -1 if file.f_mode & FMODE_STREAM else file.f_pos
+
+
+def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
+    """vfs_read into user memory."""
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    if file.f_op.read is None:
+        raise KernelError(EINVAL)
+    if not access_ok(buf, count):
+        raise KernelError(EFAULT)
+    rw_verify_area(pos, count)
+    data = file.f_op.read(file, min(count, MAX_RW_COUNT), pos)
+    if not data:
+        return 0
+    copied = copy_to_user_partial(k, buf, data)
+    if copied == 0:
+        raise KernelError(EFAULT)
+    return copied
+
+
+def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
+    """vfs_write from user memory."""
+    if not file.f_mode & FMODE_WRITE:
+        raise KernelError(EBADF)
+    if file.f_op.write is None:
+        raise KernelError(EINVAL)
+    if not access_ok(buf, count):
+        raise KernelError(EFAULT)
+    rw_verify_area(pos, count)
+    count = min(count, MAX_RW_COUNT)
+    if file.f_op.ops_name in ("null_fops", "zero_fops"):
+        # write_null() never looks at the buffer.
+        return count
+    return _write_file(k, file, copy_from_user(k, buf, count), pos)
+
+
+def _write_file(k: Kernel, file: File, data: bytes, pos: int) -> int:
+    """f_op->write, and SIGPIPE with its EPIPE."""
+    assert file.f_op.write is not None
+    try:
+        return file.f_op.write(file, data, pos)
+    except KernelError as error:
+        if error.errno == EPIPE:
+            core_signal.send_sig(k, SIGPIPE, k.current, 0)
+        raise
+
+
+def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """read(2)."""
+    file = fget(k, fd)
+    pos = file_ppos(file)
+    ret = _read_user(k, file, buf, count, pos)
+    if pos >= 0:
+        file.f_pos = pos + ret
+    return ret
+
+
+def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """write(2)."""
+    file = fget(k, fd)
+    pos = file_ppos(file)
+    ret = _write_user(k, file, buf, count, pos)
+    if pos >= 0:
+        file.f_pos = pos + ret
+    return ret
+
+
+def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pread64(2)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & FMODE_PREAD:
+        raise KernelError(ESPIPE)
+    return _read_user(k, file, buf, count, pos)
+
+
+def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pwrite64(2)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & FMODE_PWRITE:
+        raise KernelError(ESPIPE)
+    return _write_user(k, file, buf, count, pos)
+
+
+def import_iovec(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
+    """The user's iovec array as (address, length); EINVAL for too many or a negative length, lengths capped in sum."""
+    if nr_segs > UIO_MAXIOV:
+        raise KernelError(EINVAL)
+    if nr_segs == 0:
+        return []
+    raw = copy_from_user(k, uvector, nr_segs * 16)
+    segs = []
+    total = 0
+    for i in range(nr_segs):
+        base = int.from_bytes(raw[i * 16 : i * 16 + 8], "little")
+        length = int.from_bytes(raw[i * 16 + 8 : i * 16 + 16], "little")
+        if length >> 63:
+            raise KernelError(EINVAL)
+        if not access_ok(base, length):
+            raise KernelError(EFAULT)
+        length = min(length, MAX_RW_COUNT - total)
+        total += length
+        segs.append((base, length))
+    return segs
+
+
+def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+    """One read for all segments, as read_iter does it."""
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    if file.f_op.read is None:
+        raise KernelError(EINVAL)
+    segs = import_iovec(k, vec, vlen)
+    total = sum(length for _, length in segs)
+    if total == 0:
+        return 0
+    rw_verify_area(pos, total)
+    data = file.f_op.read(file, total, pos)
+    done = 0
+    for base, length in segs:
+        if done >= len(data):
+            break
+        part = data[done : done + length]
+        copied = copy_to_user_partial(k, base, part) if part else 0
+        done += copied
+        if copied < len(part):
+            break
+    if data and done == 0:
+        raise KernelError(EFAULT)
+    return done
+
+
+def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+    """All segments in one write."""
+    if not file.f_mode & FMODE_WRITE:
+        raise KernelError(EBADF)
+    if file.f_op.write is None:
+        raise KernelError(EINVAL)
+    segs = import_iovec(k, vec, vlen)
+    total = sum(length for _, length in segs)
+    if total == 0:
+        return 0
+    rw_verify_area(pos, total)
+    data = b""
+    for base, length in segs:
+        try:
+            data += copy_from_user(k, base, length)
+        except KernelError:
+            if not data:
+                raise
+            break
+    return _write_file(k, file, data, pos)
+
+
+def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
+    """readv(2)."""
+    file = fget(k, fd)
+    pos = file_ppos(file)
+    ret = _do_readv(k, file, vec, vlen, pos)
+    if pos >= 0:
+        file.f_pos = pos + ret
+    return ret
+
+
+def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
+    """writev(2)."""
+    file = fget(k, fd)
+    pos = file_ppos(file)
+    ret = _do_writev(k, file, vec, vlen, pos)
+    if pos >= 0:
+        file.f_pos = pos + ret
+    return ret
+
+
+def do_preadv(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
+    """preadv(2)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & FMODE_PREAD:
+        raise KernelError(ESPIPE)
+    return _do_readv(k, file, vec, vlen, pos)
+
+
+def do_pwritev(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
+    """pwritev(2)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & FMODE_PWRITE:
+        raise KernelError(ESPIPE)
+    return _do_writev(k, file, vec, vlen, pos)
+
+
+def generic_file_llseek(file: File, offset: int, whence: int) -> int:
+    """lseek in something with a size: all of it is data, the hole is at its end."""
+    eof = file.f_inode.i_size
+    if whence == SEEK_END:
+        offset += eof
+    elif whence == SEEK_CUR:
+        offset += file.f_pos
+    elif whence == SEEK_DATA:
+        if offset < 0 or offset >= eof:
+            raise KernelError(ENXIO)
+    elif whence == SEEK_HOLE:
+        if offset < 0 or offset >= eof:
+            raise KernelError(ENXIO)
+        offset = eof
+    if offset < 0:
+        raise KernelError(EINVAL)
+    file.f_pos = offset
+    return offset
+
+
+def ksys_lseek(k: Kernel, fd: int, offset: int, whence: int) -> int:
+    """lseek(2)."""
+    file = fget(k, fd)
+    if whence > SEEK_HOLE or whence < 0:
+        raise KernelError(EINVAL)
+    if not file.f_mode & FMODE_LSEEK:
+        raise KernelError(ESPIPE)
+    offset = signed64(offset)
+    if file.f_op.llseek is not None:
+        return file.f_op.llseek(file, offset, whence)
+    return generic_file_llseek(file, offset, whence)
+
+
+def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int) -> int:
+    """sendfile(2): through a kernel buffer of 64 KiB, as the splice pipe moves it."""
+    pos = -1
+    if offset_addr:
+        pos = signed64(get_user(k, offset_addr, 8))
+    in_file = fget(k, in_fd)
+    if not in_file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    if pos >= 0 and not in_file.f_mode & FMODE_PREAD:
+        raise KernelError(ESPIPE)
+    if offset_addr and pos < 0:
+        raise KernelError(EINVAL)
+    if in_file.f_op.mmap is None or in_file.f_inode.i_mode & S_IFMT != S_IFREG:
+        # no splice_read
+        raise KernelError(EINVAL)
+    out_file = fget(k, out_fd)
+    if not out_file.f_mode & FMODE_WRITE:
+        raise KernelError(EBADF)
+    if out_file.f_flags & O_APPEND:
+        raise KernelError(EINVAL)
+    if out_file.f_op.write is None or in_file.f_op.read is None:
+        raise KernelError(EINVAL)
+    done = 0
+    while done < min(count, MAX_RW_COUNT):
+        at = file_ppos(in_file) if pos < 0 else pos
+        data = in_file.f_op.read(in_file, min(count - done, 65536), at)
+        if not data:
+            break
+        out_pos = file_ppos(out_file)
+        written = _write_file(k, out_file, data, out_pos)
+        if out_pos >= 0:
+            out_file.f_pos = out_pos + written
+        done += written
+        if pos >= 0:
+            pos += written
+        elif at >= 0:
+            in_file.f_pos = at + written
+        if written < len(data):
+            break
+    if offset_addr:
+        put_user(k, offset_addr, pos, 8)
+    return done
+
+
+def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_out: int, len: int, flags: int) -> int:
+    """copy_file_range(2): regular files only, and none here can be written."""
+    in_file = fget(k, in_fd)
+    out_file = fget(k, out_fd)
+    if flags:
+        raise KernelError(EINVAL)
+    for file in (in_file, out_file):
+        if file.f_inode.i_mode & S_IFMT == S_IFDIR:
+            raise KernelError(EISDIR)
+        if file.f_inode.i_mode & S_IFMT != S_IFREG:
+            raise KernelError(EINVAL)
+    if not in_file.f_mode & FMODE_READ or not out_file.f_mode & FMODE_WRITE or out_file.f_flags & O_APPEND:
+        raise KernelError(EBADF)
+    raise KernelError(EINVAL)
+
+
+def ksys_fadvise64(k: Kernel, fd: int, offset: int, len: int, advice: int) -> int:
+    """posix_fadvise(2): the advice that changes the readahead window."""
+    file = fget(k, fd)
+    if file.f_inode.i_mode & S_IFMT == S_IFIFO:
+        raise KernelError(ESPIPE)
+    if signed64(len) < 0 or advice > 5 or advice < 0:
+        raise KernelError(EINVAL)
+    if advice == 0:
+        file.ra_pages = 32
+    elif advice == 2:
+        file.ra_pages = 64
+    return 0
+
+
+def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
+    """readahead(2): allowed on regular files; the pages come when they are asked for."""
+    file = fget(k, fd)
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    if file.f_inode.i_mode & S_IFMT != S_IFREG:
+        raise KernelError(EINVAL)
+    return 0
+
+
+def write_user_bytes(k: Kernel, addr: int, data: bytes) -> int:
+    """copy_to_user for results of fixed layout: 0."""
+    copy_to_user(k, addr, data)
+    return 0

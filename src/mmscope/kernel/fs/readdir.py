@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""getdents64(2) (fs/readdir.c). The position is the index of the next entry; the order is always the same."""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.uaccess import copy_to_user
+from mmscope.kernel.fs.file import fget
+from mmscope.kernel.include.errno import EINVAL, ENOTDIR, KernelError
+from mmscope.kernel.include.fs import File
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmscope.kernel.include.kernel import Kernel
+
+
+def iterate_dir(file: File) -> list[tuple[str, int, int]]:
+    """All entries of an open directory: (name, inode number, DT_*). A mount's root shows its own inode in its parent."""
+    if file.f_op.iterate is None:
+        raise KernelError(ENOTDIR)
+    return file.f_op.iterate(file)
+
+
+def dirent64(name: bytes, ino: int, d_off: int, d_type: int) -> bytes:
+    """struct linux_dirent64, padded to 8 bytes."""
+    reclen = (19 + len(name) + 1 + 7) & ~7
+    head = ino.to_bytes(8, "little") + d_off.to_bytes(8, "little") + reclen.to_bytes(2, "little") + bytes([d_type])
+    return (head + name).ljust(reclen, b"\0")
+
+
+def ksys_getdents64(k: Kernel, fd: int, dirent: int, count: int) -> int:
+    """getdents64(2): as many entries as fit, EINVAL if not even one does, 0 at the end."""
+    file = fget(k, fd)
+    entries = iterate_dir(file)
+    out = bytearray()
+    pos = file.f_pos
+    while pos < len(entries):
+        name, ino, d_type = entries[pos]
+        record = dirent64(name.encode("utf-8", "surrogateescape"), ino, pos + 1, d_type)
+        if len(out) + len(record) > count:
+            if not out:
+                raise KernelError(EINVAL)
+            break
+        out += record
+        pos += 1
+    copy_to_user(k, dirent, bytes(out))
+    file.f_pos = pos
+    return len(out)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Descriptors 0, 1 and 2: files over descriptors of the host, whatever they are there (file, pipe, terminal).
+
+Reads and writes go straight through, so that a shared offset or a reader's end of file is what it is natively.
+"""
+
+from __future__ import annotations
+
+import os
+
+import mmscope.kernel.fs.hostfs as hostfs
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
+from mmscope.kernel.include.errno import EIO, ENOTTY, KernelError
+from mmscope.kernel.include.fs import (
+    FMODE_LSEEK,
+    FMODE_PREAD,
+    FMODE_PWRITE,
+    FMODE_READ,
+    FMODE_STREAM,
+    FMODE_WRITE,
+    O_ACCMODE,
+    O_APPEND,
+    O_LARGEFILE,
+    S_IFCHR,
+    S_IFMT,
+    S_IFREG,
+    Dentry,
+    File,
+    FileOperations,
+    Inode,
+    SuperBlock,
+)
+from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import VmAreaStruct
+
+TCGETS: Final = 0x5401
+TCSETS: Final = 0x5402
+TCSETSF: Final = 0x5404
+TIOCGPGRP: Final = 0x540F
+TIOCSPGRP: Final = 0x5410
+TIOCGWINSZ: Final = 0x5413
+FIONREAD: Final = 0x541B
+TIOCGSID: Final = 0x5429
+
+
+class HostStream:
+    """private_data of a stream's file, i_private of its inode: the host descriptor."""
+
+    def __init__(self, kernel: Kernel, fd: int) -> None:
+        self.kernel = kernel
+        self.fd = fd
+
+
+def host_error(error: OSError) -> KernelError:
+    """The host's errno is the guest's."""
+    return KernelError(error.errno or EIO)
+
+
+def stream_of(file: File) -> HostStream:
+    """The host descriptor behind a stream's file."""
+    stream = file.private_data
+    assert isinstance(stream, HostStream)
+    return stream
+
+
+def stream_read(file: File, count: int, pos: int) -> bytes:
+    """One read of the host; pos -1 = at its own offset."""
+    fd = stream_of(file).fd
+    try:
+        if pos >= 0:
+            return os.pread(fd, count, pos)
+        # The buffer is allocated at once: a huge count must not.
+        return os.read(fd, min(count, 1 << 20)) if count > 1 << 20 else os.read(fd, count)
+    except OSError as error:
+        raise host_error(error) from None
+
+
+def stream_write(file: File, data: bytes, pos: int) -> int:
+    """All of `data`, as a blocking write does it; what got out before an error counts."""
+    fd = stream_of(file).fd
+    done = 0
+    while done < len(data):
+        try:
+            if pos >= 0:
+                done += os.pwrite(fd, data[done:], pos + done)
+            else:
+                done += os.write(fd, data[done:] if done else data)
+        except OSError as error:
+            if done:
+                break
+            raise host_error(error) from None
+    return done
+
+
+def stream_llseek(file: File, offset: int, whence: int) -> int:
+    """The host's offset, which the guest's caller shares."""
+    try:
+        return os.lseek(stream_of(file).fd, offset, whence)
+    except OSError as error:
+        raise host_error(error) from None
+
+
+def stream_mmap(file: File, vma: VmAreaStruct) -> None:
+    """A regular file on a stream maps as the file it is."""
+    hostfs.ext4_file_mmap(file, vma)
+
+
+def stream_getattr(file: File) -> None:
+    """Refresh the inode from the host: an output file grows."""
+    stream = file.private_data
+    if isinstance(stream, HostStream):
+        try:
+            hostfs.set_stat(file.f_inode, os.fstat(stream.fd))
+        except OSError as error:
+            raise host_error(error) from None
+
+
+def tty_get_termios(fd: int) -> bytes:
+    """struct termios of the kernel (36 bytes: four flag words, c_line, 19 control characters)."""
+    import termios
+
+    iflag, oflag, cflag, lflag, _, _, chars = termios.tcgetattr(fd)
+    out = b""
+    for word in (iflag, oflag, cflag, lflag):
+        out += int(word).to_bytes(4, "little")
+    out += b"\0"
+    for c in chars[:19]:
+        out += c if isinstance(c, bytes) else bytes([int(c)])
+    return out.ljust(36, b"\0")
+
+
+def tty_set_termios(fd: int, data: bytes, when: int) -> None:
+    """TCSETS, TCSETSW, TCSETSF: the flags and characters of `data`, the speeds as they are."""
+    import termios
+
+    attributes = termios.tcgetattr(fd)
+    for i in range(4):
+        attributes[i] = int.from_bytes(data[4 * i : 4 * i + 4], "little")
+    chars = list(attributes[6])
+    for i in range(min(19, len(chars))):
+        chars[i] = data[17 + i : 18 + i]
+    attributes[6] = chars
+    termios.tcsetattr(fd, when, attributes)
+
+
+def stream_ioctl(file: File, cmd: int, arg: int) -> int:
+    """A terminal's commands if the host's descriptor is one; ENOTTY else."""
+    stream = stream_of(file)
+    k = stream.kernel
+    if cmd == FIONREAD:
+        import fcntl
+
+        try:
+            put_user(k, arg, int.from_bytes(fcntl.ioctl(stream.fd, FIONREAD, b"\0" * 4), "little"), 4)
+        except OSError as error:
+            raise host_error(error) from None
+        return 0
+    if not os.isatty(stream.fd):
+        raise KernelError(ENOTTY)
+    if cmd == TCGETS:
+        copy_to_user(k, arg, tty_get_termios(stream.fd))
+        return 0
+    if TCSETS <= cmd <= TCSETSF:
+        tty_set_termios(stream.fd, copy_from_user(k, arg, 36), cmd - TCSETS)
+        return 0
+    if cmd == TIOCGWINSZ:
+        import fcntl
+
+        copy_to_user(k, arg, fcntl.ioctl(stream.fd, TIOCGWINSZ, b"\0" * 8))
+        return 0
+    if cmd in (TIOCGPGRP, TIOCGSID):
+        # The only process is in the foreground.
+        put_user(k, arg, k.current.tgid, 4)
+        return 0
+    if cmd == TIOCSPGRP:
+        return 0
+    raise KernelError(ENOTTY)
+
+
+def stream_open(inode: Inode, file: File) -> None:
+    """Opened again by /proc/self/fd/N or /dev/tty: the same host descriptor."""
+    file.private_data = inode.i_private
+    file.f_mode |= FMODE_STREAM
+    stream = inode.i_private
+    assert isinstance(stream, HostStream)
+    if not is_seekable(stream.fd):
+        file.f_mode &= ~(FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE)
+
+
+def is_seekable(fd: int) -> bool:
+    """The host's descriptor has a position."""
+    try:
+        os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return False
+    return True
+
+
+#: A pipe, a terminal, a socket: whatever has no path that the guest could open.
+stream_fops: Final = FileOperations(
+    "host_stream_fops",
+    llseek=stream_llseek,
+    read=stream_read,
+    write=stream_write,
+    unlocked_ioctl=stream_ioctl,
+    open=stream_open,
+)
+#: A regular file of the host.
+stream_file_fops: Final = FileOperations(
+    "host_stream_file_fops",
+    llseek=stream_llseek,
+    read=stream_read,
+    write=stream_write,
+    mmap=stream_mmap,
+    get_unmapped_area=thp_get_unmapped_area,
+)
+
+
+def open_stream(k: Kernel, fd: int) -> File:
+    """A file over the host's descriptor `fd`. Raises OSError when it is closed there."""
+    st = os.fstat(fd)
+    try:
+        name = os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        name = f"/dev/fd/{fd}"
+    stream = HostStream(k, fd)
+    host = k.vfs.host
+    if st.st_mode & S_IFMT == S_IFREG and host is not None:
+        # The same inode as by its path, if it lies in the root: one page cache.
+        inode = host.iget(None, b"", st)
+        data = inode.i_private
+        assert isinstance(data, hostfs.HostInode)
+        if data.parent is None and inode not in host.file_fds and inode is not host.root_inode:
+            data.stream_fd = fd
+        fops = stream_file_fops
+    else:
+        sb = SuperBlock(k, "pipefs", os.major(st.st_dev) << 20 | os.minor(st.st_dev))
+        inode = Inode(sb, st.st_ino, st.st_mode)
+        hostfs.set_stat(inode, st)
+        inode.i_private = stream
+        inode.i_fop = stream_fops
+        fops = stream_fops
+    flags = host_flags(fd)
+    f_mode = ((flags + 1) & O_ACCMODE) & (FMODE_READ | FMODE_WRITE) | FMODE_STREAM
+    if is_seekable(fd):
+        f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
+    file = File(Dentry(inode.i_sb, name, None, inode), inode, flags, f_mode, fops)
+    file.private_data = stream
+    return file
+
+
+def host_flags(fd: int) -> int:
+    """O_ACCMODE and O_APPEND of the host's descriptor."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & (O_ACCMODE | O_APPEND) | O_LARGEFILE
+
+
+def open_streams(k: Kernel, fds: tuple[int, int, int]) -> dict[int, File]:
+    """The descriptor table of the first task: 0, 1, 2 over the host's descriptors; -1 or a closed one stays closed."""
+    table: dict[int, File] = {}
+    for number, fd in enumerate(fds):
+        if fd < 0:
+            continue
+        try:
+            table[number] = open_stream(k, fd)
+        except OSError:
+            continue
+    return table
+
+
+def tty_of(k: Kernel) -> HostStream | None:
+    """The terminal among the task's descriptors 0, 1 and 2: its controlling terminal."""
+    files = k.current.files
+    if files is None:
+        return None
+    for fd in (0, 1, 2):
+        file = files.fd.get(fd)
+        if file is not None and isinstance(file.private_data, HostStream):
+            if file.f_inode.i_mode & S_IFMT == S_IFCHR and os.isatty(file.private_data.fd):
+                return file.private_data
+    return None

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""start_kernel(): builds one Kernel (init/main.c), and the first tasks.
+
+Nothing here takes longer for more RAM: the frames' `struct page` and the free lists come into being as they are used.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from mmscope.kernel.arch.x86.cpu import Cpu
+from mmscope.kernel.arch.x86.vdso import init_vdso
+from mmscope.kernel.core.fork import alloc_pid
+from mmscope.kernel.core.timekeeping import timekeeping_init
+from mmscope.kernel.fs.exec import exec_user_process
+from mmscope.kernel.fs.namei import Vfs
+from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
+from mmscope.kernel.include.kernel import Kernel
+from mmscope.kernel.include.sched import Cred, FilesStruct, FsStruct, TaskStruct
+from mmscope.kernel.mm.page_alloc import Zone, mem_init
+from mmscope.kernel.mm.swap import LruState
+from mmscope.kernel.mm.vmstat import VmStat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.config import KernelConfig
+
+#: Below this the kernel itself does not fit: low memory, its own image and one small process.
+MIN_RAM: Final = 8 << 20
+#: More than the direct map of 4-level paging holds.
+MAX_RAM: Final = 1 << 46
+
+#: The pid before the first program's: init and some daemons came before it.
+FIRST_PID: Final = 100
+
+_MAP_NORESERVE: Final = 0x4000
+
+
+def start_kernel(
+    config: KernelConfig,
+    root: str | None = "/",
+    streams: tuple[int, int, int] = (0, 1, 2),
+    uid: int = 0,
+    gid: int = 0,
+    groups: tuple[int, ...] = (),
+) -> Kernel:
+    """Boot. `root`: host directory shown as / (None: an empty one); `streams`: host descriptors behind fd 0, 1, 2.
+
+    The ids are those of every task that new_task() makes. Raises KernelError(ENOMEM) if RAM is too small or not to be had.
+    """
+    if config.ram % mmap.PAGESIZE:
+        raise KernelError(EINVAL, f"RAM of {config.ram} bytes is not a multiple of {mmap.PAGESIZE}")
+    if config.ram < MIN_RAM:
+        raise KernelError(ENOMEM, f"RAM of {config.ram} bytes is too small: the kernel needs at least {MIN_RAM >> 20}M")
+    if config.ram > MAX_RAM:
+        raise KernelError(ENOMEM, f"RAM of {config.ram} bytes is too large: at most {MAX_RAM >> 40}T can be mapped")
+    try:
+        ram = mmap.mmap(-1, config.ram, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+    except OSError as e:
+        raise KernelError(ENOMEM, f"the host has no {config.ram} bytes for RAM: {e.strerror}") from None
+    k = Kernel(config, ram)
+    k.cpu = Cpu(k)
+    k.vmstat = VmStat()
+    k.zone = Zone()
+    k.lru = LruState()
+    mem_init(k)
+    timekeeping_init(k)
+    init_vdso(k)
+    k.init_cred = Cred(uid, gid)
+    k.init_cred.groups = list(groups)
+    k.last_pid = FIRST_PID - 1
+    k.vfs = Vfs(k, root, streams)
+    return k
+
+
+def new_task(k: Kernel, comm: str) -> TaskStruct:
+    """A task without an address space: descriptors 0, 1 and 2 are the host's streams, / is root and working directory.
+
+    It leads a process group and a session of its own; its parent is a process 1 that the model does not run.
+    It becomes `k.current` if nothing else runs.
+    """
+    task = TaskStruct(k, alloc_pid(k), comm[:15])
+    task.ppid = 1
+    init = k.init_cred
+    task.cred = Cred(init.uid, init.gid)
+    task.cred.groups = list(init.groups)
+    task.signal.pgrp = task.pid
+    task.signal.session = task.pid
+    task.start_time = k.timekeeper.now_ns
+    dentry = k.vfs.root
+    task.fs = FsStruct(dentry, dentry)
+    task.files = FilesStruct()
+    k.vfs.install_streams(task.files)
+    k.tasks[task.pid] = task
+    if not k.has_current():
+        k.current = task
+    return task
+
+
+def user_process(k: Kernel, comm: str = "process") -> TaskStruct:
+    """A process that holds what execve of a program without segments would leave: stack, vvar and vdso; it is current.
+
+    Placement is the real one (arch_pick_mmap_layout, setup_arg_pages, arch_setup_additional_pages). With no program the
+    heap has no data segment to follow: it starts one page above ELF_ET_DYN_BASE, moved by arch_randomize_brk()
+    under ASLR. The program counter is 0.
+    """
+    task = new_task(k, comm)
+    k.current = task
+    exec_user_process(k, task)
+    return task

@@ -1,0 +1,635 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""mmap, munmap and brk (mm/mmap.c).
+
+Linux's file has 3,800 lines; here it is five: mmap_area.py finds VMAs and free space, mmap_vma.py links, merges and
+splits VMAs, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the operations.
+All names are importable from here, and only from here.
+"""
+
+from __future__ import annotations
+
+import mmscope.kernel.fs.file as fs_file
+import mmscope.kernel.mm.gup as mm_gup
+import mmscope.kernel.mm.memory as mm_memory
+import mmscope.kernel.mm.mlock as mm_mlock
+import mmscope.kernel.mm.shmem as mm_shmem
+import mmscope.kernel.mm.util as mm_util
+from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
+from mmscope.kernel.include.errno import (
+    EACCES,
+    EEXIST,
+    EINVAL,
+    ENODEV,
+    ENOMEM,
+    EOPNOTSUPP,
+    EOVERFLOW,
+    EPERM,
+    KernelError,
+)
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_IFBLK, S_IFMT, S_IFREG
+from mmscope.kernel.include.mm import (
+    VM_ACCOUNT,
+    VM_DATA_FLAGS_EXEC,
+    VM_DATA_FLAGS_NON_EXEC,
+    VM_DENYWRITE,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_LOCKED_CLEAR_MASK,
+    VM_MAYEXEC,
+    VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_SOFTDIRTY,
+    VM_SPECIAL,
+    VM_SYNC,
+)
+from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+from mmscope.kernel.include.mman import (
+    LEGACY_MAP_MASK,
+    MAP_ANONYMOUS,
+    MAP_DENYWRITE,
+    MAP_EXECUTABLE,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_SYNC,
+    MAP_TYPE,
+    OVERCOMMIT_NEVER,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+)
+from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_DATA
+from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
+from mmscope.kernel.lib.rbtree import RbNode
+from mmscope.kernel.mm.debug import validate_mm
+from mmscope.kernel.mm.mmap_area import (
+    VM_UNMAPPED_AREA_TOPDOWN,
+    VmUnmappedAreaInfo,
+    find_vma,
+    find_vma_intersection,
+    find_vma_links,
+    find_vma_prev,
+    get_unmapped_area,
+    round_hint_to_min,
+    security_mmap_addr,
+    unmapped_area,
+    unmapped_area_topdown,
+    vm_end_gap,
+    vm_start_gap,
+    vm_unmapped_area,
+    vma_compute_gap,
+    vma_gap_callbacks,
+    vma_gap_update,
+    vma_is_anonymous,
+    vma_next,
+    vma_pages,
+)
+from mmscope.kernel.mm.mmap_limits import (
+    accountable_mapping,
+    acct_stack_growth,
+    can_do_mlock,
+    expand_downwards,
+    expand_stack,
+    find_extend_vma,
+    may_expand_vm,
+    mlock_future_check,
+    vm_pgprot_modify,
+    vm_stat_account,
+    vma_is_accessible,
+    vma_set_page_prot,
+    vma_wants_writenotify,
+)
+from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops, vma_is_special_mapping
+from mmscope.kernel.mm.mmap_vma import (
+    __split_vma,
+    __vma_adjust,
+    __vma_link,
+    allow_write_access,
+    anon_vma_compatible,
+    anon_vma_interval_tree_post_update_vma,
+    anon_vma_interval_tree_pre_update_vma,
+    can_vma_merge_after,
+    can_vma_merge_before,
+    copy_vma,
+    deny_write_access,
+    find_mergeable_anon_vma,
+    insert_vm_struct,
+    is_mergeable_anon_vma,
+    is_mergeable_vma,
+    mapping_map_writable,
+    mapping_unmap_writable,
+    reusable_anon_vma,
+    split_vma,
+    unlink_file_vma,
+    vm_area_alloc,
+    vm_area_dup,
+    vma_adjust,
+    vma_link,
+    vma_merge,
+    vma_rb_erase,
+)
+from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
+from mmscope.kernel.mm.swap import lru_add_drain
+from mmscope.kernel.mm.vmacache import vmacache_invalidate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.fs import File
+    from mmscope.kernel.include.kernel import Kernel
+
+__all__ = [
+    "VM_UNMAPPED_AREA_TOPDOWN", "MmuGather", "VmUnmappedAreaInfo", "__do_munmap", "__split_vma", "__vma_adjust", "__vma_link",
+    "_install_special_mapping", "accountable_mapping", "acct_stack_growth", "allow_write_access", "anon_vma_compatible",
+    "anon_vma_interval_tree_post_update_vma", "anon_vma_interval_tree_pre_update_vma", "can_do_mlock", "can_vma_merge_after",
+    "can_vma_merge_before", "copy_vma", "count_vma_pages_range", "deny_write_access", "detach_vmas_to_be_unmapped", "do_brk",
+    "do_brk_flags", "do_mmap", "do_munmap", "exit_mmap", "expand_downwards", "expand_stack", "find_extend_vma",
+    "find_mergeable_anon_vma", "find_vma", "find_vma_intersection", "find_vma_links", "find_vma_prev", "get_unmapped_area",
+    "insert_vm_struct", "is_mergeable_anon_vma", "is_mergeable_vma", "ksys_mmap_pgoff", "mapping_map_writable",
+    "mapping_unmap_writable", "may_expand_vm", "mlock_future_check", "mmap_region", "munmap_vma_range", "remove_vma",
+    "reusable_anon_vma", "round_hint_to_min", "security_mmap_addr", "special_mapping_vmops", "split_vma", "unlink_file_vma",
+    "unmap_region", "unmapped_area", "unmapped_area_topdown", "validate_mm", "vm_area_alloc", "vm_area_dup", "vm_brk_flags",
+    "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
+    "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
+    "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
+    "vma_wants_writenotify",
+]  # fmt: skip
+
+ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
+MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
+
+# ---- mmap
+
+
+def ksys_mmap_pgoff(k: Kernel, addr: int, len: int, prot: int, flags: int, fd: int, pgoff: int) -> int:
+    """mmap(2) with the offset in pages: find the file, refuse huge pages (this kernel has none reserved)."""
+    file: File | None = None
+    if not flags & MAP_ANONYMOUS:
+        file = fs_file.fget(k, fd)
+        if flags & MAP_HUGETLB:
+            raise KernelError(EINVAL)
+    elif flags & MAP_HUGETLB:
+        # hstate_sizelog(): default, 2 MiB or 1 GiB exist; then hugetlb_reserve_pages() finds no page.
+        raise KernelError(ENOMEM if flags >> 26 & 0x3F in (0, 21, 30) else EINVAL)
+    flags &= ~(MAP_EXECUTABLE | MAP_DENYWRITE)
+    return mm_util.vm_mmap_pgoff(k, file, addr, len, prot, flags, pgoff)
+
+
+def file_mmap_ok(file: File, pgoff: int, len: int) -> bool:
+    """The file type can have bytes at these offsets."""
+    mode = file.f_inode.i_mode & S_IFMT
+    maxsize = MAX_LFS_FILESIZE if mode in (S_IFREG, S_IFBLK) else ULONG_MAX
+    if len > maxsize:
+        return False
+    return pgoff <= (maxsize - len) >> 12
+
+
+def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, len: int) -> int:
+    """do_mmap()'s checks of a file mapping; the new vm_flags."""
+    if not file_mmap_ok(file, pgoff, len):
+        raise KernelError(EOVERFLOW)
+    type = flags & MAP_TYPE
+    if type in (MAP_SHARED, MAP_SHARED_VALIDATE):
+        # Plain MAP_SHARED ignores unknown flags, for compatibility.
+        if type == MAP_SHARED_VALIDATE and flags & ~LEGACY_MAP_MASK:
+            raise KernelError(EOPNOTSUPP)
+        if prot & PROT_WRITE and not file.f_mode & FMODE_WRITE:
+            raise KernelError(EACCES)
+        vm_flags |= VM_SHARED | VM_MAYSHARE
+        if not file.f_mode & FMODE_WRITE:
+            vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
+    elif type != MAP_PRIVATE:
+        raise KernelError(EINVAL)
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EACCES)
+    if file.f_op.mmap is None:
+        raise KernelError(ENODEV)
+    if vm_flags & VM_GROWSDOWN:
+        raise KernelError(EINVAL)
+    return vm_flags
+
+
+def do_mmap(
+    mm: MmStruct, file: File | None, addr: int, len: int, prot: int, flags: int, vm_flags: int, pgoff: int
+) -> tuple[int, int]:
+    """mmap: check everything in the kernel's order, then mmap_region(); (address, bytes to populate)."""
+    k = mm.kernel
+    if not len:
+        raise KernelError(EINVAL)
+    if prot & PROT_READ and k.current.personality & READ_IMPLIES_EXEC:
+        prot |= PROT_EXEC
+    if flags & MAP_FIXED_NOREPLACE:
+        flags |= MAP_FIXED
+    if not flags & MAP_FIXED:
+        addr = round_hint_to_min(k, addr)
+    len = PAGE_ALIGN(len) & ULONG_MAX
+    if not len:
+        raise KernelError(ENOMEM)
+    if pgoff + (len >> 12) > ULONG_MAX:
+        raise KernelError(EOVERFLOW)
+    if mm.map_count > k.config.sysctl_max_map_count:
+        raise KernelError(ENOMEM)
+
+    addr = get_unmapped_area(mm, file, addr, len, pgoff, flags)
+    if flags & MAP_FIXED_NOREPLACE:
+        vma = find_vma(mm, addr)
+        if vma is not None and vma.vm_start < addr + len:
+            raise KernelError(EEXIST)
+
+    # calc_vm_prot_bits() and calc_vm_flag_bits(): VM_READ, WRITE, EXEC have the values of PROT_*.
+    vm_flags |= prot & 7
+    if flags & MAP_GROWSDOWN:
+        vm_flags |= VM_GROWSDOWN
+    if flags & MAP_DENYWRITE:
+        vm_flags |= VM_DENYWRITE
+    if flags & MAP_LOCKED:
+        vm_flags |= VM_LOCKED
+    if flags & MAP_SYNC:
+        vm_flags |= VM_SYNC
+    vm_flags |= mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+    if flags & MAP_LOCKED and not can_do_mlock(k):
+        raise KernelError(EPERM)
+    mlock_future_check(mm, vm_flags, len)
+
+    type = flags & MAP_TYPE
+    if file is not None:
+        vm_flags = _do_mmap_file(file, prot, flags, vm_flags, pgoff, len)
+    elif type == MAP_SHARED:
+        if vm_flags & VM_GROWSDOWN:
+            raise KernelError(EINVAL)
+        pgoff = 0
+        vm_flags |= VM_SHARED | VM_MAYSHARE
+    elif type == MAP_PRIVATE:
+        pgoff = addr >> 12
+    else:
+        raise KernelError(EINVAL)
+
+    if flags & MAP_NORESERVE and k.config.sysctl_overcommit_memory != OVERCOMMIT_NEVER:
+        vm_flags |= VM_NORESERVE
+    addr = mmap_region(mm, file, addr, len, vm_flags, pgoff)
+    populate = 0
+    if vm_flags & VM_LOCKED or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
+        populate = len
+    return addr, populate
+
+
+def count_vma_pages_range(mm: MmStruct, addr: int, end: int) -> int:
+    """Pages of [addr, end) that are mapped."""
+    vma = find_vma_intersection(mm, addr, end)
+    if vma is None:
+        return 0
+    nr_pages = (min(end, vma.vm_end) - max(addr, vma.vm_start)) >> 12
+    vma = vma.vm_next
+    while vma is not None and vma.vm_start <= end:
+        nr_pages += (min(end, vma.vm_end) - vma.vm_start) >> 12
+        vma = vma.vm_next
+    return nr_pages
+
+
+def munmap_vma_range(mm: MmStruct, start: int, len: int) -> tuple[VmAreaStruct | None, bool, RbNode | None]:
+    """Unmap what stands in [start, start + len); (prev, rb_link, rb_parent) of the hole. ENOMEM if that fails."""
+    links = find_vma_links(mm, start, start + len)
+    while links is None:
+        try:
+            do_munmap(mm, start, len)
+        except KernelError:
+            raise KernelError(ENOMEM) from None
+        links = find_vma_links(mm, start, start + len)
+    return links
+
+
+def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: int, pgoff: int) -> int:
+    """Map [addr, addr + len), already checked: unmap what is there, charge, merge with a neighbour or make a VMA."""
+    npages = len >> 12
+    if not may_expand_vm(mm, vm_flags, npages):
+        # What a fixed mapping replaces does not count.
+        if not may_expand_vm(mm, vm_flags, npages - count_vma_pages_range(mm, addr, addr + len)):
+            raise KernelError(ENOMEM)
+    prev, rb_link, rb_parent = munmap_vma_range(mm, addr, len)
+    charged = 0
+    if accountable_mapping(file, vm_flags):
+        charged = npages
+        mm_util.security_vm_enough_memory_mm(mm, charged)
+        vm_flags |= VM_ACCOUNT
+
+    vma = vma_merge(mm, prev, addr, addr + len, vm_flags, None, file, pgoff)
+    if vma is None:
+        vma = vm_area_alloc(mm)
+        vma.vm_start = addr
+        vma.vm_end = addr + len
+        vma.vm_flags = vm_flags
+        vma.vm_page_prot = vm_get_page_prot(vm_flags)
+        vma.vm_pgoff = pgoff
+        try:
+            if file is not None:
+                vma = _mmap_region_file(mm, file, vma, prev, rb_link, rb_parent)
+            else:
+                if vm_flags & VM_SHARED:
+                    mm_shmem.shmem_zero_setup(vma)
+                vma_link(mm, vma, prev, rb_link, rb_parent)
+        except KernelError:
+            if charged:
+                mm_util.vm_unacct_memory(mm.kernel, charged)
+            raise
+        vm_flags = vma.vm_flags
+
+    vm_stat_account(mm, vm_flags, npages)
+    if vm_flags & VM_LOCKED:
+        if vm_flags & VM_SPECIAL:
+            vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+        else:
+            mm.locked_vm += npages
+    # A new or grown mapping counts as soft-dirty as a whole, lest its first change be missed.
+    vma.vm_flags |= VM_SOFTDIRTY
+    vma_set_page_prot(vma)
+    return addr
+
+
+def _mmap_region_file(
+    mm: MmStruct, file: File, vma: VmAreaStruct, prev: VmAreaStruct | None, rb_link: bool, rb_parent: RbNode | None
+) -> VmAreaStruct:
+    """mmap_region()'s part for a file: let it set up the new `vma` and link it; the VMA, or the one it merged into."""
+    vm_flags = vma.vm_flags
+    inode = file.f_inode
+    mapping = file.f_mapping
+    if vm_flags & VM_DENYWRITE:
+        deny_write_access(inode)
+    try:
+        if vm_flags & VM_SHARED:
+            mapping_map_writable(mapping)
+        vma.vm_file = fs_file.get_file(file)
+        try:
+            assert file.f_op.mmap is not None
+            file.f_op.mmap(file, vma)
+        except KernelError:
+            fs_file.fput(vma.vm_file)
+            vma.vm_file = None
+            # Undo what a driver mapped before it failed.
+            unmap_region(mm, vma, prev, vma.vm_start, vma.vm_end)
+            if vm_flags & VM_SHARED:
+                mapping_unmap_writable(mapping)
+            raise
+    except KernelError:
+        if vm_flags & VM_DENYWRITE:
+            allow_write_access(inode)
+        raise
+
+    merge: VmAreaStruct | None = None
+    if vm_flags != vma.vm_flags and prev is not None:
+        # ->mmap() changed the flags: now it may fit its neighbour (since v5.8, d70cec898324).
+        merge = vma_merge(mm, prev, vma.vm_start, vma.vm_end, vma.vm_flags, None, vma.vm_file, vma.vm_pgoff)
+    if merge is not None:
+        assert vma.vm_file is not None
+        fs_file.fput(vma.vm_file)
+        vma = merge
+    vm_flags = vma.vm_flags
+    if merge is None:
+        vma_link(mm, vma, prev, rb_link, rb_parent)
+    # The linked VMA counts by itself now.
+    if vm_flags & VM_SHARED:
+        mapping_unmap_writable(mapping)
+    if vm_flags & VM_DENYWRITE:
+        allow_write_access(inode)
+    return vma
+
+
+# ---- munmap
+
+
+def remove_vma(vma: VmAreaStruct) -> VmAreaStruct | None:
+    """Close and drop an unlinked VMA; the next one of its list."""
+    next = vma.vm_next
+    if vma.vm_ops is not None and vma.vm_ops.close is not None:
+        vma.vm_ops.close(vma)
+    if vma.vm_file is not None:
+        fs_file.fput(vma.vm_file)
+    return next
+
+
+def remove_vma_list(mm: MmStruct, first: VmAreaStruct) -> None:
+    """Discount and drop the VMAs that were detached."""
+    nr_accounted = 0
+    mm_memory.update_hiwater_vm(mm)
+    vma: VmAreaStruct | None = first
+    while vma is not None:
+        nrpages = vma_pages(vma)
+        if vma.vm_flags & VM_ACCOUNT:
+            nr_accounted += nrpages
+        vm_stat_account(mm, vma.vm_flags, -nrpages)
+        vma = remove_vma(vma)
+    mm_util.vm_unacct_memory(mm.kernel, nr_accounted)
+    validate_mm(mm)
+
+
+def unmap_region(mm: MmStruct, vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int) -> None:
+    """Free the pages of [start, end), and the page tables that no neighbour needs. The VMAs are off the list already."""
+    next = vma_next(mm, prev)
+    lru_add_drain(mm.kernel)
+    tlb = tlb_gather_mmu(mm, start, end)
+    mm_memory.update_hiwater_rss(mm)
+    mm_memory.unmap_vmas(tlb, vma, start, end)
+    mm_memory.free_pgtables(
+        tlb, vma, prev.vm_end if prev is not None else 0, next.vm_start if next is not None else 0
+    )
+    tlb_finish_mmu(tlb)
+
+
+def detach_vmas_to_be_unmapped(mm: MmStruct, first: VmAreaStruct, prev: VmAreaStruct | None, end: int) -> None:
+    """Cut the VMAs from `first` up to `end` out of tree and list; they stay linked among themselves."""
+    first.vm_prev = None
+    vma: VmAreaStruct | None = first
+    tail_vma = first
+    while vma is not None and vma.vm_start < end:
+        vma_rb_erase(vma, mm)
+        mm.map_count -= 1
+        tail_vma = vma
+        vma = vma.vm_next
+    if prev is not None:
+        prev.vm_next = vma
+    else:
+        mm.mmap = vma
+    if vma is not None:
+        vma.vm_prev = prev
+        vma_gap_update(vma)
+    else:
+        mm.highest_vm_end = vm_end_gap(prev) if prev is not None else 0
+    tail_vma.vm_next = None
+    vmacache_invalidate(mm)
+
+
+def __do_munmap(mm: MmStruct, start: int, len: int) -> None:
+    """Unmap [start, start + len); parts of VMAs at both ends are split off first."""
+    if start & 4095 or start > TASK_SIZE or len > TASK_SIZE - start:
+        raise KernelError(EINVAL)
+    len = PAGE_ALIGN(len)
+    end = start + len
+    if len == 0:
+        raise KernelError(EINVAL)
+    vma = find_vma(mm, start)
+    if vma is None or vma.vm_start >= end:
+        return
+    prev = vma.vm_prev
+    if start > vma.vm_start:
+        # map_count may pass its limit for a moment, but not stay there.
+        if end < vma.vm_end and mm.map_count >= mm.kernel.config.sysctl_max_map_count:
+            raise KernelError(ENOMEM)
+        __split_vma(mm, vma, start, False)
+        prev = vma
+    last = find_vma(mm, end)
+    if last is not None and end > last.vm_start:
+        __split_vma(mm, last, end, True)
+    vma = vma_next(mm, prev)
+    assert vma is not None
+
+    if mm.locked_vm:
+        tmp: VmAreaStruct | None = vma
+        while tmp is not None and tmp.vm_start < end:
+            if tmp.vm_flags & VM_LOCKED:
+                mm.locked_vm -= vma_pages(tmp)
+                mm_mlock.munlock_vma_pages_range(tmp, tmp.vm_start, tmp.vm_end)
+            tmp = tmp.vm_next
+    detach_vmas_to_be_unmapped(mm, vma, prev, end)
+    unmap_region(mm, vma, prev, start, end)
+    remove_vma_list(mm, vma)
+
+
+def do_munmap(mm: MmStruct, start: int, len: int) -> None:
+    """munmap(2) on an address space."""
+    __do_munmap(mm, start, len)
+
+
+def vm_munmap(k: Kernel, start: int, len: int) -> None:
+    """munmap(2) of the current task."""
+    mm = k.current.mm
+    assert mm is not None
+    __do_munmap(mm, start, len)
+
+
+# ---- brk
+
+
+def do_brk(k: Kernel, brk: int) -> int:
+    """brk(2): the new break, or the old one where it cannot be had."""
+    mm = k.current.mm
+    assert mm is not None
+    origbrk = mm.brk
+    if brk < mm.start_brk:
+        return origbrk
+    limit = mm_util.rlimit(k, RLIMIT_DATA)
+    if limit < RLIM_INFINITY and brk - mm.start_brk + mm.end_data - mm.start_data > limit:
+        return origbrk
+    newbrk = PAGE_ALIGN(brk) & ULONG_MAX
+    oldbrk = PAGE_ALIGN(mm.brk)
+    if oldbrk == newbrk:
+        mm.brk = brk
+        return brk
+    if brk <= mm.brk:
+        mm.brk = brk
+        try:
+            __do_munmap(mm, newbrk, oldbrk - newbrk)
+        except KernelError:
+            mm.brk = origbrk
+            return origbrk
+        return brk
+    next = find_vma(mm, oldbrk)
+    if next is not None and newbrk + 4096 > vm_start_gap(next):
+        return origbrk
+    try:
+        do_brk_flags(mm, oldbrk, (newbrk - oldbrk) & ULONG_MAX, 0)
+    except KernelError:
+        return origbrk
+    mm.brk = brk
+    if newbrk > oldbrk and mm.def_flags & VM_LOCKED:
+        mm_gup.mm_populate(mm, oldbrk, newbrk - oldbrk)
+    return brk
+
+
+def do_brk_flags(mm: MmStruct, addr: int, len: int, flags: int) -> None:
+    """A simple mmap: private anonymous memory at a fixed address, `flags` none or VM_EXEC."""
+    if flags & ~VM_EXEC:
+        raise KernelError(EINVAL)
+    k = mm.kernel
+    rie = k.current.personality & READ_IMPLIES_EXEC
+    flags |= (VM_DATA_FLAGS_EXEC if rie else VM_DATA_FLAGS_NON_EXEC) | VM_ACCOUNT | mm.def_flags
+    get_unmapped_area(mm, None, addr, len, 0, MAP_FIXED)
+    mlock_future_check(mm, mm.def_flags, len)
+    prev, rb_link, rb_parent = munmap_vma_range(mm, addr, len)
+    npages = len >> 12
+    if not may_expand_vm(mm, flags, npages):
+        raise KernelError(ENOMEM)
+    if mm.map_count > k.config.sysctl_max_map_count:
+        raise KernelError(ENOMEM)
+    mm_util.security_vm_enough_memory_mm(mm, npages)
+    pgoff = addr >> 12
+    vma = vma_merge(mm, prev, addr, addr + len, flags, None, None, pgoff)
+    if vma is None:
+        vma = vm_area_alloc(mm)
+        vma.vm_start = addr
+        vma.vm_end = addr + len
+        vma.vm_pgoff = pgoff
+        vma.vm_flags = flags
+        vma.vm_page_prot = vm_get_page_prot(flags)
+        vma_link(mm, vma, prev, rb_link, rb_parent)
+    mm.total_vm += npages
+    mm.data_vm += npages
+    if flags & VM_LOCKED:
+        mm.locked_vm += npages
+    vma.vm_flags |= VM_SOFTDIRTY
+
+
+def vm_brk_flags(k: Kernel, addr: int, request: int, flags: int) -> None:
+    """do_brk_flags() for the current task: the bss of a program."""
+    mm = k.current.mm
+    assert mm is not None
+    len = PAGE_ALIGN(request)
+    if len > ULONG_MAX:
+        raise KernelError(ENOMEM)
+    if not len:
+        return
+    do_brk_flags(mm, addr, len, flags)
+    if mm.def_flags & VM_LOCKED:
+        mm_gup.mm_populate(mm, addr, len)
+
+
+# ---- the end of an address space
+
+
+def exit_mmap(mm: MmStruct) -> None:
+    """The last user is gone: free all pages, page tables and VMAs."""
+    if mm.locked_vm:
+        vma = mm.mmap
+        while vma is not None:
+            if vma.vm_flags & VM_LOCKED:
+                mm_mlock.munlock_vma_pages_range(vma, vma.vm_start, vma.vm_end)
+            vma = vma.vm_next
+    vma = mm.mmap
+    if vma is None:
+        return
+    lru_add_drain(mm.kernel)
+    tlb = tlb_gather_mmu(mm, 0, ULONG_MAX)
+    mm_memory.unmap_vmas(tlb, vma, 0, ULONG_MAX)
+    mm_memory.free_pgtables(tlb, vma, 0, 0)
+    tlb_finish_mmu(tlb)
+    nr_accounted = 0
+    while vma is not None:
+        if vma.vm_flags & VM_ACCOUNT:
+            nr_accounted += vma_pages(vma)
+        vma = remove_vma(vma)
+    mm_util.vm_unacct_memory(mm.kernel, nr_accounted)
+    # C leaves the pointers dangling; nobody may follow them here either.
+    mm.mmap = None
+    mm.mm_rb.rb_node = None

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""mprotect(2): the VMA's flags, then every present entry below it (mm/mprotect.c)."""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.pgtable import (
+    pgd_addr_end,
+    pgd_none,
+    pgd_offset,
+    pmd_addr_end,
+    pmd_none,
+    pmd_offset,
+    pte_dirty,
+    pte_mkwrite,
+    pte_modify,
+    pte_offset_map,
+    pte_present,
+    pte_soft_dirty,
+    ptep_modify_prot_commit,
+    ptep_modify_prot_start,
+    pud_addr_end,
+    pud_none,
+    pud_offset,
+)
+from mmscope.kernel.arch.x86.tlbflush import flush_tlb_range
+from mmscope.kernel.include.errno import EACCES, EINVAL, ENOMEM, KernelError
+from mmscope.kernel.include.mm import (
+    VM_ACCESS_FLAGS,
+    VM_ACCOUNT,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_MAYEXEC,
+    VM_NORESERVE,
+    VM_READ,
+    VM_SHARED,
+    VM_SOFTDIRTY,
+    VM_WRITE,
+)
+from mmscope.kernel.include.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
+from mmscope.kernel.include.page import PAGE_ALIGN
+from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
+from mmscope.kernel.mm.gup import populate_vma_page_range
+from mmscope.kernel.mm.mmap import (
+    find_vma,
+    may_expand_vm,
+    split_vma,
+    vm_stat_account,
+    vma_merge,
+    vma_set_page_prot,
+    vma_wants_writenotify,
+)
+from mmscope.kernel.mm.util import security_vm_enough_memory_mm, vm_unacct_memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mypy_extensions import i64
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import VmAreaStruct
+
+#: The caller counts dirty pages itself: entries that are dirty may be made writable without a fault.
+MM_CP_DIRTY_ACCT: Final = 1
+
+
+def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
+    """The entries of one page table; the number changed."""
+    k = vma.vm_mm.kernel
+    ptep = pte_offset_map(k, pmdp, addr)
+    pages = 0
+    while addr != end:
+        if pte_present(k.words[ptep]):
+            oldpte: i64 = ptep_modify_prot_start(vma, addr, ptep)
+            ptent: i64 = pte_modify(oldpte, newprot)
+            # A page known to be dirty needs no fault to tell so.
+            if cp_flags & MM_CP_DIRTY_ACCT and pte_dirty(ptent):
+                if pte_soft_dirty(ptent) or not vma.vm_flags & VM_SOFTDIRTY:
+                    ptent = pte_mkwrite(ptent)
+            ptep_modify_prot_commit(vma, addr, ptep, oldpte, ptent)
+            pages += 1
+        ptep += 1
+        addr += 4096
+    return pages
+
+
+def change_pmd_range(vma: VmAreaStruct, pudp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
+    """The page tables under one PUD entry."""
+    k = vma.vm_mm.kernel
+    pmdp = pmd_offset(k, pudp, addr)
+    pages = 0
+    while addr != end:
+        next = pmd_addr_end(addr, end)
+        if not pmd_none(k.words[pmdp]):
+            pages += change_pte_range(vma, pmdp, addr, next, newprot, cp_flags)
+        pmdp += 1
+        addr = next
+    return pages
+
+
+def change_pud_range(vma: VmAreaStruct, p4dp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
+    """The PMDs under one PGD entry (the P4D is folded)."""
+    k = vma.vm_mm.kernel
+    pudp = pud_offset(k, p4dp, addr)
+    pages = 0
+    while addr != end:
+        next = pud_addr_end(addr, end)
+        if not pud_none(k.words[pudp]):
+            pages += change_pmd_range(vma, pudp, addr, next, newprot, cp_flags)
+        pudp += 1
+        addr = next
+    return pages
+
+
+def change_protection_range(vma: VmAreaStruct, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
+    """All entries of [addr, end), with one TLB flush for the range if any was changed."""
+    mm = vma.vm_mm
+    k = mm.kernel
+    start = addr
+    pgdp = pgd_offset(mm, addr)
+    pages = 0
+    mm.tlb_flush_pending += 1
+    while addr != end:
+        next = pgd_addr_end(addr, end)
+        if not pgd_none(k.words[pgdp]):
+            pages += change_pud_range(vma, pgdp, addr, next, newprot, cp_flags)
+        pgdp += 1
+        addr = next
+    if pages:
+        flush_tlb_range(vma, start, end)
+    mm.tlb_flush_pending -= 1
+    return pages
+
+
+def change_protection(vma: VmAreaStruct, start: int, end: int, newprot: i64, cp_flags: int) -> int:
+    """Give the present entries of [start, end) the protection `newprot`; the number of entries."""
+    return change_protection_range(vma, start, end, newprot, cp_flags)
+
+
+def mprotect_fixup(
+    vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, newflags: int
+) -> VmAreaStruct:
+    """Give [start, end) of `vma` the flags `newflags`: charge, merge or split, then the entries. The VMA that now holds it."""
+    mm = vma.vm_mm
+    oldflags = vma.vm_flags
+    if newflags == oldflags:
+        return vma
+    nrpages = (end - start) >> 12
+    charged = 0
+    if newflags & VM_WRITE:
+        if not may_expand_vm(mm, newflags, nrpages) and may_expand_vm(mm, oldflags, nrpages):
+            raise KernelError(ENOMEM)
+        if not oldflags & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE):
+            charged = nrpages
+            security_vm_enough_memory_mm(mm, charged)
+            newflags |= VM_ACCOUNT
+
+    pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> 12)
+    merged = vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff)
+    if merged is not None:
+        vma = merged
+    else:
+        try:
+            if start != vma.vm_start:
+                split_vma(mm, vma, start, True)
+            if end != vma.vm_end:
+                split_vma(mm, vma, end, False)
+        except KernelError:
+            vm_unacct_memory(mm.kernel, charged)
+            raise
+
+    vma.vm_flags = newflags
+    dirty_accountable = vma_wants_writenotify(vma, vma.vm_page_prot)
+    vma_set_page_prot(vma)
+    change_protection(vma, start, end, vma.vm_page_prot, MM_CP_DIRTY_ACCT if dirty_accountable else 0)
+    # A locked private mapping that becomes writable: break COW now rather than by a fault later.
+    if oldflags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and newflags & VM_WRITE:
+        populate_vma_page_range(vma, start, end)
+    vm_stat_account(mm, oldflags, -nrpages)
+    vm_stat_account(mm, newflags, nrpages)
+    return vma
+
+
+def do_mprotect_pkey(k: Kernel, start: int, len: int, prot: int, pkey: int = -1) -> None:
+    """mprotect(2), and pkey_mprotect(2) of a CPU without protection keys."""
+    mm = k.current.mm
+    assert mm is not None
+    grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP)
+    rier = k.current.personality & READ_IMPLIES_EXEC and prot & PROT_READ
+    prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP)
+    if grows == PROT_GROWSDOWN | PROT_GROWSUP:
+        raise KernelError(EINVAL)
+    if start & 4095:
+        raise KernelError(EINVAL)
+    if not len:
+        return
+    len = PAGE_ALIGN(len) & 0xFFFFFFFFFFFFFFFF
+    end = (start + len) & 0xFFFFFFFFFFFFFFFF
+    if end <= start:
+        raise KernelError(ENOMEM)
+    if prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM):
+        raise KernelError(EINVAL)
+    reqprot = prot
+    if pkey != -1:
+        raise KernelError(EINVAL)
+
+    vma = find_vma(mm, start)
+    if vma is None:
+        raise KernelError(ENOMEM)
+    prev = vma.vm_prev
+    if grows & PROT_GROWSDOWN:
+        if vma.vm_start >= end:
+            raise KernelError(ENOMEM)
+        start = vma.vm_start
+        if not vma.vm_flags & VM_GROWSDOWN:
+            raise KernelError(EINVAL)
+    else:
+        if vma.vm_start > start:
+            raise KernelError(ENOMEM)
+        if grows & PROT_GROWSUP:
+            # No mapping of x86 grows up.
+            raise KernelError(EINVAL)
+    if start > vma.vm_start:
+        prev = vma
+
+    nstart = start
+    while True:
+        if rier and vma.vm_flags & VM_MAYEXEC:
+            prot |= PROT_EXEC
+        newflags = prot & 7 | vma.vm_flags & ~(VM_READ | VM_WRITE | VM_EXEC)
+        # VM_MAY* stand four bits above the permission that they allow.
+        if newflags & ~(newflags >> 4) & VM_ACCESS_FLAGS:
+            raise KernelError(EACCES)
+        tmp = min(vma.vm_end, end)
+        prev = mprotect_fixup(vma, prev, nstart, tmp, newflags)
+        nstart = tmp
+        if nstart < prev.vm_end:
+            nstart = prev.vm_end
+        if nstart >= end:
+            return
+        following = prev.vm_next
+        if following is None or following.vm_start != nstart:
+            raise KernelError(ENOMEM)
+        vma = following
+        prot = reqprot

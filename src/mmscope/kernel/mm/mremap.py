@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""mremap(2): grow, shrink and move mappings; page tables move with their pages (mm/mremap.c)."""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.pgtable import (
+    PMD_SIZE,
+    PUD_SIZE,
+    pgd_none,
+    pgd_offset,
+    pmd_none,
+    pmd_offset,
+    pte_mksoft_dirty,
+    pte_none,
+    pte_offset_map,
+    pte_present,
+    ptep_get_and_clear,
+    pud_none,
+    pud_offset,
+    set_pte,
+    set_pte_at,
+)
+from mmscope.kernel.arch.x86.tlbflush import flush_tlb_range
+from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, KernelError
+from mmscope.kernel.include.mm import (
+    VM_ACCOUNT,
+    VM_DONTEXPAND,
+    VM_LOCKED,
+    VM_LOCKED_CLEAR_MASK,
+    VM_MAYSHARE,
+    VM_PFNMAP,
+    VM_SHARED,
+)
+from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
+from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
+from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
+from mmscope.kernel.mm.gup import mm_populate
+from mmscope.kernel.mm.memory import p4d_alloc, pmd_alloc, pte_alloc, pud_alloc
+from mmscope.kernel.mm.mmap import (
+    copy_vma,
+    do_munmap,
+    find_vma,
+    get_unmapped_area,
+    may_expand_vm,
+    vm_stat_account,
+    vma_adjust,
+    vma_is_anonymous,
+)
+from mmscope.kernel.mm.util import (
+    CAP_IPC_LOCK,
+    capable,
+    rlimit,
+    security_vm_enough_memory_mm,
+    vm_acct_memory,
+    vm_unacct_memory,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+
+
+def get_old_pud(mm: MmStruct, addr: int) -> int:
+    """The PUD entry of `addr`; 0 if nothing hangs there."""
+    k = mm.kernel
+    pgdp = pgd_offset(mm, addr)
+    if pgd_none(k.words[pgdp]):
+        return 0
+    pudp = pud_offset(k, pgdp, addr)
+    return 0 if pud_none(k.words[pudp]) else pudp
+
+
+def get_old_pmd(mm: MmStruct, addr: int) -> int:
+    """The PMD entry of `addr`; 0 if nothing hangs there."""
+    k = mm.kernel
+    pudp = get_old_pud(mm, addr)
+    if not pudp:
+        return 0
+    pmdp = pmd_offset(k, pudp, addr)
+    return 0 if pmd_none(k.words[pmdp]) else pmdp
+
+
+def alloc_new_pud(mm: MmStruct, addr: int) -> int:
+    """The PUD entry of `addr`, tables allocated as needed; 0 if out of memory."""
+    p4dp = p4d_alloc(mm, pgd_offset(mm, addr), addr)
+    if not p4dp:
+        return 0
+    return pud_alloc(mm, p4dp, addr)
+
+
+def alloc_new_pmd(mm: MmStruct, addr: int) -> int:
+    """The PMD entry of `addr`, tables allocated as needed; 0 if out of memory."""
+    pudp = alloc_new_pud(mm, addr)
+    if not pudp:
+        return 0
+    return pmd_alloc(mm, pudp, addr)
+
+
+def move_ptes(
+    vma: VmAreaStruct, old_pmdp: int, old_addr: int, old_end: int, new_vma: VmAreaStruct, new_pmdp: int, new_addr: int
+) -> None:
+    """Move the entries of [old_addr, old_end), all of one page table; they become soft-dirty."""
+    mm = vma.vm_mm
+    k = mm.kernel
+    old_ptep = pte_offset_map(k, old_pmdp, old_addr)
+    new_ptep = pte_offset_map(k, new_pmdp, new_addr)
+    start = old_addr
+    force_flush = False
+    while old_addr < old_end:
+        if not pte_none(k.words[old_ptep]):
+            pte: i64 = ptep_get_and_clear(mm, old_addr, old_ptep)
+            if pte_present(pte):
+                force_flush = True
+                pte = pte_mksoft_dirty(pte)
+            set_pte_at(mm, new_addr, new_ptep, pte)
+        old_ptep += 1
+        new_ptep += 1
+        old_addr += 4096
+        new_addr += 4096
+    if force_flush:
+        flush_tlb_range(vma, start, old_end)
+
+
+def _move_normal_table(vma: VmAreaStruct, old_addr: int, new_addr: int, old_entryp: int, new_entryp: int, size: int) -> bool:
+    """move_normal_pmd, move_normal_pud: hang a whole table elsewhere. False if there is one at the new place already."""
+    mm = vma.vm_mm
+    k = mm.kernel
+    if k.words[new_entryp] != 0:
+        return False
+    entry: i64 = k.words[old_entryp]
+    set_pte(k, mm, old_addr, old_entryp, 0)
+    set_pte(k, mm, new_addr, new_entryp, entry)
+    flush_tlb_range(vma, old_addr, old_addr + size)
+    return True
+
+
+def get_extent(size: int, old_addr: int, old_end: int, new_addr: int) -> int:
+    """Bytes up to the next boundary of `size` at either place, or to the end."""
+    extent = (old_addr + size & -size) - old_addr
+    if extent > old_end - old_addr:
+        extent = old_end - old_addr
+    upto = (new_addr + size & -size) - new_addr
+    return min(extent, upto)
+
+
+def move_page_tables(
+    vma: VmAreaStruct, old_addr: int, new_vma: VmAreaStruct, new_addr: int, len: int, need_rmap_locks: bool
+) -> int:
+    """Move the entries of [old_addr, old_addr + len) to `new_addr`; bytes done, less than `len` when out of memory.
+
+    Where both places are aligned alike a whole PTE or PMD table changes hands (HAVE_MOVE_PMD since v5.0, HAVE_MOVE_PUD
+    since v5.11). `need_rmap_locks`: a reverse-map walk could miss pages on the move; with one CPU none runs meanwhile.
+    """
+    mm = vma.vm_mm
+    old_end = old_addr + len
+    while old_addr < old_end:
+        extent = get_extent(PUD_SIZE, old_addr, old_end, new_addr)
+        moved = False
+        if extent == PUD_SIZE:
+            old_pudp = get_old_pud(mm, old_addr)
+            if not old_pudp:
+                old_addr += extent
+                new_addr += extent
+                continue
+            new_pudp = alloc_new_pud(mm, new_addr)
+            if not new_pudp:
+                break
+            moved = _move_normal_table(vma, old_addr, new_addr, old_pudp, new_pudp, PUD_SIZE)
+        if not moved:
+            extent = get_extent(PMD_SIZE, old_addr, old_end, new_addr)
+            old_pmdp = get_old_pmd(mm, old_addr)
+            if old_pmdp:
+                new_pmdp = alloc_new_pmd(mm, new_addr)
+                if not new_pmdp:
+                    break
+                if extent == PMD_SIZE:
+                    moved = _move_normal_table(vma, old_addr, new_addr, old_pmdp, new_pmdp, PMD_SIZE)
+                if not moved:
+                    if not pte_alloc(mm, new_pmdp, new_addr):
+                        break
+                    move_ptes(vma, old_pmdp, old_addr, old_addr + extent, new_vma, new_pmdp, new_addr)
+        old_addr += extent
+        new_addr += extent
+    return len + old_addr - old_end
+
+
+def move_vma(
+    vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_addr: int, flags: int
+) -> tuple[int, bool]:
+    """Copy the VMA, move its entries, unmap the old place; (new address, mm is locked: populate what grew)."""
+    mm = vma.vm_mm
+    k = mm.kernel
+    vm_flags = vma.vm_flags
+    dontunmap = flags & MREMAP_DONTUNMAP != 0
+    # Unmapping may split twice.
+    if mm.map_count >= k.config.sysctl_max_map_count - 3:
+        raise KernelError(ENOMEM)
+    if vma.vm_ops is not None and vma.vm_ops.split is not None:
+        if vma.vm_start != old_addr:
+            vma.vm_ops.split(vma, old_addr)
+        if vma.vm_end != old_addr + old_len:
+            vma.vm_ops.split(vma, old_addr + old_len)
+    if dontunmap and vm_flags & VM_ACCOUNT:
+        security_vm_enough_memory_mm(mm, new_len >> 12)
+
+    new_pgoff = vma.vm_pgoff + ((old_addr - vma.vm_start) >> 12)
+    new_vma, vma, need_rmap_locks = copy_vma(vma, new_addr, new_len, new_pgoff)
+    if new_vma is None:
+        if dontunmap and vm_flags & VM_ACCOUNT:
+            vm_unacct_memory(k, new_len >> 12)
+        raise KernelError(ENOMEM)
+
+    err: KernelError | None = None
+    moved_len = move_page_tables(vma, old_addr, new_vma, new_addr, old_len, need_rmap_locks)
+    if moved_len < old_len:
+        err = KernelError(ENOMEM)
+    elif vma.vm_ops is not None and vma.vm_ops.mremap is not None:
+        try:
+            vma.vm_ops.mremap(new_vma)
+        except KernelError as e:
+            err = e
+    if err is not None:
+        # Move everything back, then unmap the new place instead of the old one.
+        move_page_tables(new_vma, new_addr, vma, old_addr, moved_len, True)
+        vma = new_vma
+        old_len = new_len
+        old_addr = new_addr
+
+    # While the old place is unmapped VM_ACCOUNT is hidden: its commitment now belongs to the new place.
+    excess = 0
+    split = False
+    if vm_flags & VM_ACCOUNT and not dontunmap:
+        vma.vm_flags &= ~VM_ACCOUNT
+        excess = vma.vm_end - vma.vm_start - old_len
+        split = old_addr > vma.vm_start and old_addr + old_len < vma.vm_end
+    # total_vm is too high for a moment; its high watermark must not see that.
+    hiwater_vm = mm.hiwater_vm
+    vm_stat_account(mm, vma.vm_flags, new_len >> 12)
+
+    if err is None and dontunmap:
+        # The anon_vmas of the old place are kept (until v5.13, 1583aa278f5f).
+        vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+        return new_addr, False
+
+    try:
+        do_munmap(mm, old_addr, old_len)
+    except KernelError:
+        if vm_flags & VM_ACCOUNT and not dontunmap:
+            vm_acct_memory(k, new_len >> 12)
+        excess = 0
+    locked = False
+    if vm_flags & VM_LOCKED:
+        mm.locked_vm += new_len >> 12
+        locked = True
+    mm.hiwater_vm = hiwater_vm
+    if excess:
+        vma.vm_flags |= VM_ACCOUNT
+        if split:
+            assert vma.vm_next is not None
+            vma.vm_next.vm_flags |= VM_ACCOUNT
+    if err is not None:
+        raise err
+    return new_addr, locked
+
+
+def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int) -> tuple[VmAreaStruct, int]:
+    """The VMA at `addr`, if it may be resized or moved so; (VMA, pages charged for its growth)."""
+    k = mm.kernel
+    vma = find_vma(mm, addr)
+    if vma is None or vma.vm_start > addr:
+        raise KernelError(EFAULT)
+    # old_len 0 duplicates a mapping, which only makes sense for a shared one (since v4.14, dba58d3b8c50).
+    if not old_len and not vma.vm_flags & (VM_SHARED | VM_MAYSHARE):
+        raise KernelError(EINVAL)
+    if flags & MREMAP_DONTUNMAP and (not vma_is_anonymous(vma) or vma.vm_flags & VM_SHARED):
+        raise KernelError(EINVAL)
+    if old_len > vma.vm_end - addr:
+        raise KernelError(EFAULT)
+    if new_len == old_len:
+        return vma, 0
+    pgoff = ((addr - vma.vm_start) >> 12) + vma.vm_pgoff
+    if pgoff + (new_len >> 12) >= 1 << 64:
+        raise KernelError(EINVAL)
+    if vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise KernelError(EFAULT)
+    if vma.vm_flags & VM_LOCKED:
+        locked = (mm.locked_vm << 12) + new_len - old_len
+        if locked > rlimit(k, RLIMIT_MEMLOCK) and not capable(k, CAP_IPC_LOCK):
+            raise KernelError(EAGAIN)
+    if not may_expand_vm(mm, vma.vm_flags, (new_len - old_len) >> 12):
+        raise KernelError(ENOMEM)
+    charged = 0
+    if vma.vm_flags & VM_ACCOUNT:
+        charged = (new_len - old_len) >> 12
+        security_vm_enough_memory_mm(mm, charged)
+    return vma, charged
+
+
+def mremap_to(
+    mm: MmStruct, addr: int, old_len: int, new_addr: int, new_len: int, flags: int
+) -> tuple[int, bool]:
+    """mremap to a place that the caller chose (MREMAP_FIXED), or away from a place that stays (MREMAP_DONTUNMAP)."""
+    if new_addr & 4095:
+        raise KernelError(EINVAL)
+    if new_len > TASK_SIZE or new_addr > TASK_SIZE - new_len:
+        raise KernelError(EINVAL)
+    if addr + old_len > new_addr and new_addr + new_len > addr:
+        raise KernelError(EINVAL)
+    # move_vma() would refuse: better before anything is unmapped.
+    if mm.map_count + 2 >= mm.kernel.config.sysctl_max_map_count - 3:
+        raise KernelError(ENOMEM)
+    if flags & MREMAP_FIXED:
+        do_munmap(mm, new_addr, new_len)
+    if old_len > new_len:
+        do_munmap(mm, addr + new_len, old_len - new_len)
+        old_len = new_len
+    vma, charged = vma_to_resize(mm, addr, old_len, new_len, flags)
+    try:
+        if flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, vma.vm_flags, old_len >> 12):
+            raise KernelError(ENOMEM)
+        map_flags = MAP_FIXED if flags & MREMAP_FIXED else 0
+        if vma.vm_flags & VM_MAYSHARE:
+            map_flags |= MAP_SHARED
+        pgoff = vma.vm_pgoff + ((addr - vma.vm_start) >> 12)
+        ret = get_unmapped_area(mm, vma.vm_file, new_addr, new_len, pgoff, map_flags)
+        if not flags & MREMAP_FIXED:
+            new_addr = ret
+        return move_vma(vma, addr, old_len, new_len, new_addr, flags)
+    except KernelError:
+        vm_unacct_memory(mm.kernel, charged)
+        raise
+
+
+def vma_expandable(vma: VmAreaStruct, delta: int) -> bool:
+    """There is room for `delta` more bytes behind `vma`."""
+    end = vma.vm_end + delta
+    if end >= 1 << 64:
+        return False
+    next = vma.vm_next
+    if next is not None and next.vm_start < end:
+        return False
+    try:
+        get_unmapped_area(vma.vm_mm, None, vma.vm_start, end - vma.vm_start, 0, MAP_FIXED)
+    except KernelError:
+        return False
+    return True
+
+
+def _mremap_grow(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int) -> tuple[int, bool]:
+    """Grow in place if the VMA ends here and there is room, else move; (address, populate what grew)."""
+    vma, charged = vma_to_resize(mm, addr, old_len, new_len, flags)
+    try:
+        if old_len == vma.vm_end - addr and vma_expandable(vma, new_len - old_len):
+            pages = (new_len - old_len) >> 12
+            vma_adjust(vma, vma.vm_start, addr + new_len, vma.vm_pgoff, None)
+            vm_stat_account(mm, vma.vm_flags, pages)
+            if vma.vm_flags & VM_LOCKED:
+                mm.locked_vm += pages
+                return addr, True
+            return addr, False
+        if not flags & MREMAP_MAYMOVE:
+            raise KernelError(ENOMEM)
+        map_flags = MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0
+        pgoff = vma.vm_pgoff + ((addr - vma.vm_start) >> 12)
+        new_addr = get_unmapped_area(mm, vma.vm_file, 0, new_len, pgoff, map_flags)
+        return move_vma(vma, addr, old_len, new_len, new_addr, flags)
+    except KernelError:
+        vm_unacct_memory(mm.kernel, charged)
+        raise
+
+
+def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_addr: int) -> int:
+    """mremap(2): the address of the resized mapping."""
+    mm = k.current.mm
+    assert mm is not None
+    if flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP):
+        raise KernelError(EINVAL)
+    if flags & MREMAP_FIXED and not flags & MREMAP_MAYMOVE:
+        raise KernelError(EINVAL)
+    if flags & MREMAP_DONTUNMAP and (not flags & MREMAP_MAYMOVE or old_len != new_len):
+        raise KernelError(EINVAL)
+    if addr & 4095:
+        raise KernelError(EINVAL)
+    old_len = PAGE_ALIGN(old_len) & 0xFFFFFFFFFFFFFFFF
+    new_len = PAGE_ALIGN(new_len) & 0xFFFFFFFFFFFFFFFF
+    if not new_len:
+        raise KernelError(EINVAL)
+    if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+        ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
+    elif old_len >= new_len:
+        if old_len != new_len:
+            do_munmap(mm, addr + new_len, old_len - new_len)
+        return addr
+    else:
+        ret, locked = _mremap_grow(mm, addr, old_len, new_len, flags)
+    if locked and new_len > old_len:
+        mm_populate(mm, ret + old_len, new_len - old_len)
+    return ret

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""LRU lists and the per-CPU pagevecs before them (mm/swap.c). No workingset shadows, no memory cgroups.
+
+A page on its way to an LRU list waits in a pagevec of 15, which holds a reference to it: until the pagevec is drained
+the page's _refcount is one higher and PG_lru is clear. Copy-on-write decisions of v5.11 look at that count.
+"""
+
+from __future__ import annotations
+
+import mmscope.kernel.mm.page_alloc as mm_page_alloc
+from mmscope.kernel.include.errno import KernelBug
+from mmscope.kernel.include.mm import VM_LOCKED, VM_SPECIAL
+from mmscope.kernel.include.page_flags import (
+    PageAnon,
+    PG_active,
+    PG_dirty,
+    PG_head,
+    PG_lru,
+    PG_mlocked,
+    PG_reclaim,
+    PG_referenced,
+    PG_swapbacked,
+    PG_unevictable,
+    PG_writeback,
+)
+from mmscope.kernel.mm.vmstat import (
+    NR_MLOCK,
+    PGACTIVATE,
+    PGDEACTIVATE,
+    PGLAZYFREE,
+    PGROTATED,
+    UNEVICTABLE_PGCULLED,
+    UNEVICTABLE_PGMLOCKED,
+    UNEVICTABLE_PGRESCUED,
+    count_vm_event,
+    mod_page_state,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import Page, VmAreaStruct
+
+__all__ = [
+    "LruState", "__page_cache_release", "activate_page", "deactivate_file_page", "deactivate_page", "lru_add_drain",
+    "lru_cache_add", "lru_cache_add_inactive_or_unevictable", "mark_page_accessed", "mark_page_lazyfree", "page_lru",
+    "release_pages", "rotate_reclaimable_page", "validate_lru",
+]  # fmt: skip
+
+PAGEVEC_SIZE: Final = 15
+
+# enum lru_list; the zone counters NR_ZONE_INACTIVE_ANON... have the same order.
+LRU_INACTIVE_ANON: Final = 0
+LRU_ACTIVE_ANON: Final = 1
+LRU_INACTIVE_FILE: Final = 2
+LRU_ACTIVE_FILE: Final = 3
+LRU_UNEVICTABLE: Final = 4
+NR_LRU_LISTS: Final = 5
+
+LRU_NAMES: Final = ("inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable")
+
+
+class LruState:
+    """struct lruvec of the node, and CPU 0's pagevecs."""
+
+    def __init__(self) -> None:
+        #: By LRU_*: pfns in order of age, youngest (the list's head) last.
+        self.lists: list[dict[int, None]] = [{} for _ in range(NR_LRU_LISTS)]
+        self.lru_add: list[Page] = []
+        self.lru_rotate: list[Page] = []
+        self.lru_deactivate_file: list[Page] = []
+        self.lru_deactivate: list[Page] = []
+        self.lru_lazyfree: list[Page] = []
+        self.activate_page: list[Page] = []
+
+
+def page_lru(page: Page) -> int:
+    """The list that the page's flags call for."""
+    flags = page.flags
+    if flags & PG_unevictable:
+        return LRU_UNEVICTABLE
+    lru = LRU_INACTIVE_ANON if flags & PG_swapbacked else LRU_INACTIVE_FILE
+    return lru + 1 if flags & PG_active else lru
+
+
+def page_evictable(page: Page) -> bool:
+    """Not mlocked (unevictable mappings do not exist here)."""
+    return page.flags & PG_mlocked == 0
+
+
+def add_page_to_lru_list(page: Page, lru: int) -> None:
+    """At the head: youngest."""
+    k = page.kernel
+    k.lru.lists[lru][page.pfn] = None
+    page.lru_list = lru
+    k.vmstat.stat[lru] += 1
+
+
+def _add_page_to_lru_list_tail(page: Page, lru: int) -> None:
+    k = page.kernel
+    k.lru.lists[lru] = {page.pfn: None, **k.lru.lists[lru]}
+    page.lru_list = lru
+    k.vmstat.stat[lru] += 1
+
+
+def del_page_from_lru_list(page: Page) -> None:
+    """Off its list."""
+    k = page.kernel
+    lru = page.lru_list
+    if lru < 0:
+        raise KernelBug(f"{page!r} has PG_lru and stands on no list")
+    del k.lru.lists[lru][page.pfn]
+    page.lru_list = -1
+    k.vmstat.stat[lru] -= 1
+
+
+# Adding
+
+
+def lru_cache_add(page: Page) -> None:
+    """Send the page to the LRU list of its kind, by way of the pagevec lru_add, which takes a reference."""
+    if page.flags & PG_lru:
+        raise KernelBug(f"lru_cache_add: {page!r} stands on list {page.lru_list} already")
+    lru = page.kernel.lru
+    page._refcount += 1
+    lru.lru_add.append(page)
+    if len(lru.lru_add) >= PAGEVEC_SIZE or page.flags & PG_head:
+        __pagevec_lru_add(page.kernel)
+
+
+def lru_cache_add_inactive_or_unevictable(page: Page, vma: VmAreaStruct) -> None:
+    """lru_cache_add() of a new page of `vma`; in a locked VMA it is mlocked at once."""
+    if vma.vm_flags & (VM_LOCKED | VM_SPECIAL) == VM_LOCKED and not page.flags & PG_mlocked:
+        page.flags |= PG_mlocked
+        mod_page_state(page.kernel, NR_MLOCK, 1)
+        count_vm_event(page.kernel, UNEVICTABLE_PGMLOCKED)
+    lru_cache_add(page)
+
+
+def __pagevec_lru_add_fn(page: Page) -> None:
+    was_unevictable = page.flags & PG_unevictable != 0
+    page.flags = (page.flags & ~PG_unevictable) | PG_lru
+    if page_evictable(page):
+        if was_unevictable:
+            count_vm_event(page.kernel, UNEVICTABLE_PGRESCUED)
+    else:
+        page.flags = (page.flags & ~PG_active) | PG_unevictable
+        if not was_unevictable:
+            count_vm_event(page.kernel, UNEVICTABLE_PGCULLED)
+    add_page_to_lru_list(page, page_lru(page))
+
+
+def __pagevec_lru_add(k: Kernel) -> None:
+    """Drain lru_add: each page onto its list, then drop the pagevec's reference."""
+    pages = k.lru.lru_add
+    k.lru.lru_add = []
+    for page in pages:
+        __pagevec_lru_add_fn(page)
+    release_pages(k, pages)
+
+
+# Moving
+
+
+def __activate_page(page: Page) -> None:
+    if page.flags & (PG_active | PG_unevictable) == 0:
+        del_page_from_lru_list(page)
+        page.flags |= PG_active
+        add_page_to_lru_list(page, page_lru(page))
+        count_vm_event(page.kernel, PGACTIVATE)
+
+
+def _lru_deactivate_file_fn(page: Page) -> None:
+    if page.flags & PG_unevictable or page._mapcount >= 0:
+        return
+    active = page.flags & PG_active != 0
+    del_page_from_lru_list(page)
+    page.flags &= ~(PG_active | PG_referenced)
+    if page.flags & (PG_writeback | PG_dirty):
+        add_page_to_lru_list(page, page_lru(page))
+        page.flags |= PG_reclaim
+    else:
+        _add_page_to_lru_list_tail(page, page_lru(page))
+        count_vm_event(page.kernel, PGROTATED)
+    if active:
+        count_vm_event(page.kernel, PGDEACTIVATE)
+
+
+def _lru_deactivate_fn(page: Page) -> None:
+    if page.flags & (PG_active | PG_unevictable) == PG_active:
+        del_page_from_lru_list(page)
+        page.flags &= ~(PG_active | PG_referenced)
+        add_page_to_lru_list(page, page_lru(page))
+        count_vm_event(page.kernel, PGDEACTIVATE)
+
+
+def _lru_lazyfree_fn(page: Page) -> None:
+    if PageAnon(page) and page.flags & (PG_swapbacked | PG_unevictable) == PG_swapbacked:
+        del_page_from_lru_list(page)
+        # Without PG_swapbacked an anonymous page is clean: reclaim just drops it (MADV_FREE).
+        page.flags &= ~(PG_active | PG_referenced | PG_swapbacked)
+        add_page_to_lru_list(page, page_lru(page))
+        count_vm_event(page.kernel, PGLAZYFREE)
+
+
+def _pagevec_move_tail_fn(page: Page) -> None:
+    if not page.flags & PG_unevictable:
+        del_page_from_lru_list(page)
+        page.flags &= ~PG_active
+        _add_page_to_lru_list_tail(page, page_lru(page))
+        count_vm_event(page.kernel, PGROTATED)
+
+
+def _drain_rotate(k: Kernel) -> None:
+    pages = k.lru.lru_rotate
+    k.lru.lru_rotate = []
+    for page in pages:
+        if page.flags & PG_lru:
+            _pagevec_move_tail_fn(page)
+    release_pages(k, pages)
+
+
+def _drain_deactivate_file(k: Kernel) -> None:
+    pages = k.lru.lru_deactivate_file
+    k.lru.lru_deactivate_file = []
+    for page in pages:
+        if page.flags & PG_lru:
+            _lru_deactivate_file_fn(page)
+    release_pages(k, pages)
+
+
+def _drain_deactivate(k: Kernel) -> None:
+    pages = k.lru.lru_deactivate
+    k.lru.lru_deactivate = []
+    for page in pages:
+        if page.flags & PG_lru:
+            _lru_deactivate_fn(page)
+    release_pages(k, pages)
+
+
+def _drain_lazyfree(k: Kernel) -> None:
+    pages = k.lru.lru_lazyfree
+    k.lru.lru_lazyfree = []
+    for page in pages:
+        if page.flags & PG_lru:
+            _lru_lazyfree_fn(page)
+    release_pages(k, pages)
+
+
+def _activate_page_drain(k: Kernel) -> None:
+    pages = k.lru.activate_page
+    k.lru.activate_page = []
+    for page in pages:
+        if page.flags & PG_lru:
+            __activate_page(page)
+    release_pages(k, pages)
+
+
+def rotate_reclaimable_page(page: Page) -> None:
+    """Writeback of a page that reclaim waits for is done: to the tail of the inactive list."""
+    if page.flags & (PG_dirty | PG_unevictable | PG_lru) == PG_lru:
+        lru = page.kernel.lru
+        page._refcount += 1
+        lru.lru_rotate.append(page)
+        if len(lru.lru_rotate) >= PAGEVEC_SIZE:
+            _drain_rotate(page.kernel)
+
+
+def activate_page(page: Page) -> None:
+    """Send a page on an inactive list to the active one, by way of a pagevec."""
+    if page.flags & (PG_lru | PG_active | PG_unevictable) == PG_lru:
+        lru = page.kernel.lru
+        page._refcount += 1
+        lru.activate_page.append(page)
+        if len(lru.activate_page) >= PAGEVEC_SIZE:
+            _activate_page_drain(page.kernel)
+
+
+def deactivate_file_page(page: Page) -> None:
+    """Clean page cache that could not be invalidated: to the inactive list's tail."""
+    if page.flags & PG_unevictable or page._refcount == 0:
+        return
+    lru = page.kernel.lru
+    page._refcount += 1
+    lru.lru_deactivate_file.append(page)
+    if len(lru.lru_deactivate_file) >= PAGEVEC_SIZE:
+        _drain_deactivate_file(page.kernel)
+
+
+def deactivate_page(page: Page) -> None:
+    """MADV_COLD: from the active to the inactive list."""
+    if page.flags & (PG_lru | PG_active | PG_unevictable) == PG_lru | PG_active:
+        lru = page.kernel.lru
+        page._refcount += 1
+        lru.lru_deactivate.append(page)
+        if len(lru.lru_deactivate) >= PAGEVEC_SIZE:
+            _drain_deactivate(page.kernel)
+
+
+def mark_page_lazyfree(page: Page) -> None:
+    """MADV_FREE: an anonymous page whose content is no longer needed."""
+    if PageAnon(page) and page.flags & (PG_lru | PG_swapbacked | PG_unevictable) == PG_lru | PG_swapbacked:
+        lru = page.kernel.lru
+        page._refcount += 1
+        lru.lru_lazyfree.append(page)
+        if len(lru.lru_lazyfree) >= PAGEVEC_SIZE:
+            _drain_lazyfree(page.kernel)
+
+
+def mark_page_accessed(page: Page) -> None:
+    """inactive,unreferenced -> inactive,referenced -> active,unreferenced -> active,referenced."""
+    if not page.flags & PG_referenced:
+        page.flags |= PG_referenced
+    elif page.flags & PG_unevictable:
+        return
+    elif not page.flags & PG_active:
+        if page.flags & PG_lru:
+            activate_page(page)
+        elif page in page.kernel.lru.lru_add:
+            page.flags |= PG_active
+        page.flags &= ~PG_referenced
+
+
+def lru_add_drain(k: Kernel) -> None:
+    """Empty all pagevecs of this CPU."""
+    lru = k.lru
+    if lru.lru_add:
+        __pagevec_lru_add(k)
+    if lru.lru_rotate:
+        _drain_rotate(k)
+    if lru.lru_deactivate_file:
+        _drain_deactivate_file(k)
+    if lru.lru_deactivate:
+        _drain_deactivate(k)
+    if lru.lru_lazyfree:
+        _drain_lazyfree(k)
+    if lru.activate_page:
+        _activate_page_drain(k)
+
+
+# Releasing
+
+
+def __page_cache_release(page: Page) -> None:
+    """The page is about to be freed: off its LRU list."""
+    if page.flags & PG_lru:
+        page.flags &= ~PG_lru
+        del_page_from_lru_list(page)
+        page.flags &= ~(PG_active | PG_unevictable)
+
+
+def release_pages(k: Kernel, pages: list[Page]) -> None:
+    """Drop a reference of each; those without any are freed together, last one first."""
+    to_free: list[Page] = []
+    for page in pages:
+        if mm_page_alloc.put_page_testzero(page):
+            __page_cache_release(page)
+            to_free.append(page)
+    if to_free:
+        to_free.reverse()
+        mm_page_alloc.free_unref_page_list(to_free)
+
+
+def validate_lru(k: Kernel) -> None:
+    """CONFIG_DEBUG_VM: PG_lru, lists and counters agree. Raises KernelBug."""
+    for lru in range(NR_LRU_LISTS):
+        if len(k.lru.lists[lru]) != k.vmstat.stat[lru]:
+            raise KernelBug(f"LRU {LRU_NAMES[lru]} holds {len(k.lru.lists[lru])} pages, its counter says {k.vmstat.stat[lru]}")
+        for pfn in k.lru.lists[lru]:
+            page = k.mem_map[pfn]
+            if not page.flags & PG_lru or page.lru_list != lru or page_lru(page) != lru or page._refcount == 0:
+                raise KernelBug(f"{page!r} (lru_list {page.lru_list}) does not belong on LRU {LRU_NAMES[lru]}")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Direct reclaim (mm/vmscan.c), the easy part: clean page cache that nobody maps. No swap, no writeback, no kswapd yet."""
+
+from __future__ import annotations
+
+from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_referenced, PG_writeback
+from mmscope.kernel.mm.filemap import __delete_from_page_cache
+from mmscope.kernel.mm.page_alloc import put_page
+from mmscope.kernel.mm.swap import LRU_ACTIVE_FILE, LRU_INACTIVE_FILE, add_page_to_lru_list, del_page_from_lru_list, lru_add_drain
+from mmscope.kernel.mm.vmstat import PGDEACTIVATE, PGSCAN_DIRECT, PGSTEAL_DIRECT, count_vm_event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+
+__all__ = ["try_to_free_pages"]
+
+SWAP_CLUSTER_MAX: Final = 32
+
+
+def _shrink_active_list(k: Kernel, nr_to_scan: int) -> None:
+    """Move the oldest active file pages to the inactive list."""
+    for pfn in list(k.lru.lists[LRU_ACTIVE_FILE])[:nr_to_scan]:
+        page = k.mem_map[pfn]
+        del_page_from_lru_list(page)
+        page.flags &= ~(PG_active | PG_referenced)
+        add_page_to_lru_list(page, LRU_INACTIVE_FILE)
+        count_vm_event(k, PGDEACTIVATE)
+
+
+def _shrink_inactive_list(k: Kernel, nr_to_reclaim: int) -> int:
+    """Free the oldest inactive file pages that only the page cache holds."""
+    reclaimed = 0
+    for pfn in list(k.lru.lists[LRU_INACTIVE_FILE]):
+        if reclaimed >= nr_to_reclaim:
+            break
+        page = k.mem_map[pfn]
+        count_vm_event(k, PGSCAN_DIRECT)
+        if page.flags & (PG_locked | PG_dirty | PG_writeback) or page._mapcount >= 0 or page._refcount != 1:
+            continue
+        if page.mapping is None or page.mapping_tag:
+            continue
+        page.flags |= PG_locked
+        __delete_from_page_cache(page)
+        page.flags &= ~PG_locked
+        put_page(page)
+        count_vm_event(k, PGSTEAL_DIRECT)
+        reclaimed += 1
+    return reclaimed
+
+
+def try_to_free_pages(k: Kernel, order: int) -> int:
+    """Free about SWAP_CLUSTER_MAX pages; the number freed, 0 if nothing can be."""
+    lru_add_drain(k)
+    nr_to_reclaim = max(SWAP_CLUSTER_MAX, 1 << order)
+    reclaimed = _shrink_inactive_list(k, nr_to_reclaim)
+    if reclaimed < nr_to_reclaim and k.lru.lists[LRU_ACTIVE_FILE]:
+        _shrink_active_list(k, nr_to_reclaim)
+        reclaimed += _shrink_inactive_list(k, nr_to_reclaim - reclaimed)
+    return reclaimed

@@ -1,0 +1,586 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System calls on files: argument decoding; the work is kernel/fs's. What would change the file systems is refused there."""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask
+from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
+from mmscope.kernel.fs import exec as fs_exec
+from mmscope.kernel.fs import fcntl as fs_fcntl
+from mmscope.kernel.fs import file as fs_file
+from mmscope.kernel.fs import open as fs_open
+from mmscope.kernel.fs import read_write as rw
+from mmscope.kernel.fs import stat as fs_stat
+from mmscope.kernel.fs.ioctl import ksys_ioctl
+from mmscope.kernel.fs.namei import path_lookup
+from mmscope.kernel.fs.readdir import ksys_getdents64
+from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENODATA, ERESTARTNOHAND, KernelError
+from mmscope.kernel.include.fs import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_SYMLINK_NOFOLLOW,
+    FMODE_READ,
+    FMODE_WRITE,
+    O_CREAT,
+    O_TRUNC,
+    O_WRONLY,
+)
+from mmscope.kernel.include.resource import RLIMIT_NOFILE
+from mmscope.syscalls.args import s32, s64, u32
+from mmscope.syscalls.signal import sigset_argpack, user_sigmask
+from mmscope.syscalls.time import read_timespec, sleep_until_signal, timespec, timeval
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
+
+
+# --- data
+
+
+def read(k: Kernel, regs: PtRegs) -> int:
+    """read(fd, buf, count)."""
+    return rw.ksys_read(k, u32(regs.di), regs.si, regs.dx)
+
+
+def write(k: Kernel, regs: PtRegs) -> int:
+    """write(fd, buf, count)."""
+    return rw.ksys_write(k, u32(regs.di), regs.si, regs.dx)
+
+
+def pread64(k: Kernel, regs: PtRegs) -> int:
+    """pread64(fd, buf, count, pos)."""
+    return rw.ksys_pread64(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+
+
+def pwrite64(k: Kernel, regs: PtRegs) -> int:
+    """pwrite64(fd, buf, count, pos)."""
+    return rw.ksys_pwrite64(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+
+
+def readv(k: Kernel, regs: PtRegs) -> int:
+    """readv(fd, vec, vlen)."""
+    return rw.do_readv(k, u32(regs.di), regs.si, regs.dx)
+
+
+def writev(k: Kernel, regs: PtRegs) -> int:
+    """writev(fd, vec, vlen)."""
+    return rw.do_writev(k, u32(regs.di), regs.si, regs.dx)
+
+
+def preadv(k: Kernel, regs: PtRegs) -> int:
+    """preadv(fd, vec, vlen, pos_l, pos_h): on 64 bit pos_l is all of it."""
+    return rw.do_preadv(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+
+
+def pwritev(k: Kernel, regs: PtRegs) -> int:
+    """pwritev(fd, vec, vlen, pos_l, pos_h)."""
+    return rw.do_pwritev(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+
+
+def lseek(k: Kernel, regs: PtRegs) -> int:
+    """lseek(fd, offset, whence)."""
+    return rw.ksys_lseek(k, u32(regs.di), s64(regs.si), u32(regs.dx))
+
+
+def sendfile(k: Kernel, regs: PtRegs) -> int:
+    """sendfile(out_fd, in_fd, offset, count)."""
+    return rw.do_sendfile(k, s32(regs.di), s32(regs.si), regs.dx, regs.r10)
+
+
+def copy_file_range(k: Kernel, regs: PtRegs) -> int:
+    """copy_file_range(fd_in, off_in, fd_out, off_out, len, flags)."""
+    return rw.ksys_copy_file_range(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10, regs.r8, u32(regs.r9))
+
+
+def fadvise64(k: Kernel, regs: PtRegs) -> int:
+    """fadvise64(fd, offset, len, advice)."""
+    return rw.ksys_fadvise64(k, s32(regs.di), s64(regs.si), s64(regs.dx), s32(regs.r10))
+
+
+def readahead(k: Kernel, regs: PtRegs) -> int:
+    """readahead(fd, offset, count)."""
+    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), regs.dx)
+
+
+def ioctl(k: Kernel, regs: PtRegs) -> int:
+    """ioctl(fd, cmd, arg)."""
+    return ksys_ioctl(k, u32(regs.di), u32(regs.si), regs.dx)
+
+
+def getdents64(k: Kernel, regs: PtRegs) -> int:
+    """getdents64(fd, dirent, count)."""
+    return ksys_getdents64(k, u32(regs.di), regs.si, u32(regs.dx))
+
+
+def fsync(k: Kernel, regs: PtRegs) -> int:
+    """fsync(fd), fdatasync(fd), syncfs(fd)."""
+    return fs_open.ksys_fsync(k, u32(regs.di))
+
+
+def sync(k: Kernel, regs: PtRegs) -> int:
+    """sync()."""
+    return 0
+
+
+# --- descriptors
+
+
+def open(k: Kernel, regs: PtRegs) -> int:
+    """open(filename, flags, mode)."""
+    return fs_open.do_sys_open(k, AT_FDCWD, regs.di, s32(regs.si), regs.dx & 0xFFFF)
+
+
+def openat(k: Kernel, regs: PtRegs) -> int:
+    """openat(dfd, filename, flags, mode)."""
+    return fs_open.do_sys_open(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10 & 0xFFFF)
+
+
+def creat(k: Kernel, regs: PtRegs) -> int:
+    """creat(pathname, mode)."""
+    return fs_open.do_sys_open(k, AT_FDCWD, regs.di, O_CREAT | O_WRONLY | O_TRUNC, regs.si & 0xFFFF)
+
+
+def close(k: Kernel, regs: PtRegs) -> int:
+    """close(fd)."""
+    return fs_file.close_fd(k, u32(regs.di))
+
+
+def close_range(k: Kernel, regs: PtRegs) -> int:
+    """close_range(fd, max_fd, flags)."""
+    return fs_file.close_range(k, u32(regs.di), u32(regs.si), u32(regs.dx))
+
+
+def dup(k: Kernel, regs: PtRegs) -> int:
+    """dup(fildes)."""
+    return fs_file.ksys_dup(k, u32(regs.di))
+
+
+def dup2(k: Kernel, regs: PtRegs) -> int:
+    """dup2(oldfd, newfd)."""
+    return fs_file.ksys_dup2(k, u32(regs.di), u32(regs.si))
+
+
+def dup3(k: Kernel, regs: PtRegs) -> int:
+    """dup3(oldfd, newfd, flags)."""
+    return fs_file.ksys_dup3(k, u32(regs.di), u32(regs.si), s32(regs.dx))
+
+
+def fcntl(k: Kernel, regs: PtRegs) -> int:
+    """fcntl(fd, cmd, arg)."""
+    return fs_fcntl.do_fcntl(k, u32(regs.di), u32(regs.si), regs.dx)
+
+
+def flock(k: Kernel, regs: PtRegs) -> int:
+    """flock(fd, cmd)."""
+    return fs_fcntl.ksys_flock(k, u32(regs.di), u32(regs.si))
+
+
+# --- names
+
+
+def stat(k: Kernel, regs: PtRegs) -> int:
+    """stat(filename, statbuf)."""
+    return fs_stat.sys_stat(k, regs.di, regs.si)
+
+
+def lstat(k: Kernel, regs: PtRegs) -> int:
+    """lstat(filename, statbuf)."""
+    return fs_stat.sys_lstat(k, regs.di, regs.si)
+
+
+def fstat(k: Kernel, regs: PtRegs) -> int:
+    """fstat(fd, statbuf)."""
+    return fs_stat.sys_fstat(k, u32(regs.di), regs.si)
+
+
+def newfstatat(k: Kernel, regs: PtRegs) -> int:
+    """newfstatat(dfd, filename, statbuf, flag)."""
+    return fs_stat.sys_newfstatat(k, s32(regs.di), regs.si, regs.dx, s32(regs.r10))
+
+
+def statx(k: Kernel, regs: PtRegs) -> int:
+    """statx(dfd, filename, flags, mask, buffer)."""
+    return fs_stat.sys_statx(k, s32(regs.di), regs.si, u32(regs.dx), u32(regs.r10), regs.r8)
+
+
+def statfs(k: Kernel, regs: PtRegs) -> int:
+    """statfs(pathname, buf)."""
+    return fs_stat.sys_statfs(k, regs.di, regs.si)
+
+
+def fstatfs(k: Kernel, regs: PtRegs) -> int:
+    """fstatfs(fd, buf)."""
+    return fs_stat.sys_fstatfs(k, u32(regs.di), regs.si)
+
+
+def access(k: Kernel, regs: PtRegs) -> int:
+    """access(filename, mode)."""
+    return fs_open.do_faccessat(k, AT_FDCWD, regs.di, s32(regs.si), 0)
+
+
+def faccessat(k: Kernel, regs: PtRegs) -> int:
+    """faccessat(dfd, filename, mode)."""
+    return fs_open.do_faccessat(k, s32(regs.di), regs.si, s32(regs.dx), 0)
+
+
+def faccessat2(k: Kernel, regs: PtRegs) -> int:
+    """faccessat2(dfd, filename, mode, flags)."""
+    return fs_open.do_faccessat(k, s32(regs.di), regs.si, s32(regs.dx), s32(regs.r10))
+
+
+def readlink(k: Kernel, regs: PtRegs) -> int:
+    """readlink(path, buf, bufsiz)."""
+    return fs_stat.do_readlinkat(k, AT_FDCWD, regs.di, regs.si, s32(regs.dx))
+
+
+def readlinkat(k: Kernel, regs: PtRegs) -> int:
+    """readlinkat(dfd, path, buf, bufsiz)."""
+    return fs_stat.do_readlinkat(k, s32(regs.di), regs.si, regs.dx, s32(regs.r10))
+
+
+def getcwd(k: Kernel, regs: PtRegs) -> int:
+    """getcwd(buf, size): the length with its NUL."""
+    path = fs_open.ksys_getcwd(k, regs.si)
+    copy_to_user(k, regs.di, path)
+    return len(path)
+
+
+def chdir(k: Kernel, regs: PtRegs) -> int:
+    """chdir(filename)."""
+    return fs_open.ksys_chdir(k, regs.di)
+
+
+def fchdir(k: Kernel, regs: PtRegs) -> int:
+    """fchdir(fd)."""
+    return fs_open.ksys_fchdir(k, u32(regs.di))
+
+
+def chroot(k: Kernel, regs: PtRegs) -> int:
+    """chroot(filename)."""
+    return fs_open.ksys_chroot(k, regs.di)
+
+
+def umask(k: Kernel, regs: PtRegs) -> int:
+    """umask(mask)."""
+    return fs_open.ksys_umask(k, s32(regs.di))
+
+
+def truncate(k: Kernel, regs: PtRegs) -> int:
+    """truncate(path, length)."""
+    return fs_open.do_sys_truncate(k, regs.di, s64(regs.si))
+
+
+def ftruncate(k: Kernel, regs: PtRegs) -> int:
+    """ftruncate(fd, length)."""
+    return fs_open.do_sys_ftruncate(k, u32(regs.di), s64(regs.si))
+
+
+def fallocate(k: Kernel, regs: PtRegs) -> int:
+    """fallocate(fd, mode, offset, len)."""
+    return fs_open.ksys_fallocate(k, s32(regs.di), s32(regs.si), s64(regs.dx), s64(regs.r10))
+
+
+# --- what a read-only root refuses, after the checks that come first
+
+
+def chmod(k: Kernel, regs: PtRegs) -> int:
+    """chmod(filename, mode), chown, utime, utimes: the file's attributes."""
+    return fs_open.change_attributes(k, AT_FDCWD, regs.di, 0)
+
+
+def lchown(k: Kernel, regs: PtRegs) -> int:
+    """lchown(filename, user, group)."""
+    return fs_open.change_attributes(k, AT_FDCWD, regs.di, AT_SYMLINK_NOFOLLOW)
+
+
+def fchmod(k: Kernel, regs: PtRegs) -> int:
+    """fchmod(fd, mode), fchown."""
+    return fs_open.change_attributes_fd(k, u32(regs.di))
+
+
+def fchmodat(k: Kernel, regs: PtRegs) -> int:
+    """fchmodat(dfd, filename, mode), futimesat."""
+    return fs_open.change_attributes(k, s32(regs.di), regs.si, 0)
+
+
+def fchownat(k: Kernel, regs: PtRegs) -> int:
+    """fchownat(dfd, filename, user, group, flag)."""
+    flag = s32(regs.r8)
+    if flag & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
+        raise KernelError(EINVAL)
+    return fs_open.change_attributes(k, s32(regs.di), regs.si, flag)
+
+
+def utimensat(k: Kernel, regs: PtRegs) -> int:
+    """utimensat(dfd, filename, utimes, flags): without a name, the descriptor itself."""
+    if regs.si == 0 and s32(regs.di) != AT_FDCWD:
+        return fs_open.change_attributes_fd(k, u32(regs.di))
+    return fs_open.change_attributes(k, s32(regs.di), regs.si, s32(regs.r10))
+
+
+def mkdir(k: Kernel, regs: PtRegs) -> int:
+    """mkdir(pathname, mode), mknod."""
+    return fs_open.filename_create(k, AT_FDCWD, regs.di)
+
+
+def mkdirat(k: Kernel, regs: PtRegs) -> int:
+    """mkdirat(dfd, pathname, mode), mknodat."""
+    return fs_open.filename_create(k, s32(regs.di), regs.si)
+
+
+def symlink(k: Kernel, regs: PtRegs) -> int:
+    """symlink(oldname, newname), link."""
+    return fs_open.filename_create(k, AT_FDCWD, regs.si)
+
+
+def symlinkat(k: Kernel, regs: PtRegs) -> int:
+    """symlinkat(oldname, newdfd, newname)."""
+    return fs_open.filename_create(k, s32(regs.si), regs.dx)
+
+
+def linkat(k: Kernel, regs: PtRegs) -> int:
+    """linkat(olddfd, oldname, newdfd, newname, flags)."""
+    return fs_open.filename_create(k, s32(regs.dx), regs.r10)
+
+
+def unlink(k: Kernel, regs: PtRegs) -> int:
+    """unlink(pathname), rmdir, rename's old name."""
+    return fs_open.remove_name(k, AT_FDCWD, regs.di)
+
+
+def unlinkat(k: Kernel, regs: PtRegs) -> int:
+    """unlinkat(dfd, pathname, flag), renameat's old name."""
+    return fs_open.remove_name(k, s32(regs.di), regs.si)
+
+
+# --- exec
+
+
+def execve(k: Kernel, regs: PtRegs) -> int:
+    """execve(filename, argv, envp): on success the registers are the new program's."""
+    fs_exec.sys_execve(k, regs.di, regs.si, regs.dx)
+    return adopt_registers(k, regs)
+
+
+def adopt_registers(k: Kernel, regs: PtRegs) -> int:
+    """The new program's registers stand in task->regs: make them those that the CPU returns to."""
+    new = k.current.regs
+    if new is not regs:
+        for name in REGISTER_NAMES:
+            setattr(regs, name, getattr(new, name))
+    return 0
+
+
+REGISTER_NAMES: Final = (
+    "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di", "ip", "cs", "flags",
+    "sp", "ss",
+)  # fmt: skip
+
+
+# --- poll and select
+
+POLLIN: Final = 0x1
+POLLPRI: Final = 0x2
+POLLOUT: Final = 0x4
+POLLERR: Final = 0x8
+POLLHUP: Final = 0x10
+POLLNVAL: Final = 0x20
+POLLRDNORM: Final = 0x40
+POLLWRNORM: Final = 0x100
+
+
+def file_poll(k: Kernel, fd: int) -> int:
+    """What the descriptor is ready for. All files of the model always are: a read from a host stream waits in the host."""
+    file = fs_file.fget(k, fd)
+    mask = 0
+    if file.f_mode & FMODE_READ:
+        mask |= POLLIN | POLLRDNORM
+    if file.f_mode & FMODE_WRITE:
+        mask |= POLLOUT | POLLWRNORM
+    return mask
+
+
+def do_poll(k: Kernel, ufds: int, nfds: int, timeout: int | None) -> int:
+    """The poll loop: revents are written back; 0 after the timeout (ns), EINTR for a signal."""
+    if nfds > k.current.signal.rlim[RLIMIT_NOFILE].rlim_cur:
+        raise KernelError(EINVAL)
+    raw = bytearray(copy_from_user(k, ufds, nfds * 8)) if nfds else bytearray()
+    count = 0
+    for at in range(0, nfds * 8, 8):
+        fd = int.from_bytes(raw[at : at + 4], "little", signed=True)
+        events = int.from_bytes(raw[at + 4 : at + 6], "little")
+        revents = 0
+        if fd >= 0:
+            try:
+                revents = file_poll(k, fd) & (events | POLLERR | POLLHUP)
+            except KernelError:
+                revents = POLLNVAL
+        raw[at + 6 : at + 8] = revents.to_bytes(2, "little")
+        if revents:
+            count += 1
+    interrupted = False
+    if count == 0 and timeout != 0:
+        interrupted = not sleep_until_signal(k, timeout, "poll")
+    for at in range(0, nfds * 8, 8):
+        copy_to_user(k, ufds + at + 6, bytes(raw[at + 6 : at + 8]))
+    if interrupted and count == 0:
+        raise KernelError(EINTR)
+    return count
+
+
+def poll(k: Kernel, regs: PtRegs) -> int:
+    """poll(ufds, nfds, timeout_msecs)."""
+    msecs = s32(regs.dx)
+    try:
+        return do_poll(k, regs.di, u32(regs.si), None if msecs < 0 else msecs * 1_000_000)
+    except KernelError as e:
+        # poll is restarted only if no handler runs.
+        if e.errno == EINTR:
+            return -ERESTARTNOHAND
+        raise
+
+
+def ppoll(k: Kernel, regs: PtRegs) -> int:
+    """ppoll(ufds, nfds, tsp, sigmask, sigsetsize): what is left of the time is written back."""
+    timeout: int | None = None
+    if regs.dx:
+        timeout = read_timespec(k, regs.dx)
+        if timeout < 0:
+            raise KernelError(EINVAL)
+    mask = user_sigmask(k, regs.r10, regs.r8)
+    end = None if timeout is None else k.timekeeper.now_ns + timeout
+    if mask is not None:
+        set_user_sigmask(k, mask)
+    ret = -ERESTARTNOHAND
+    try:
+        ret = do_poll(k, regs.di, u32(regs.si), timeout)
+    except KernelError as e:
+        ret = -ERESTARTNOHAND if e.errno == EINTR else -(e.errno or EINVAL)
+    restore_saved_sigmask_unless(k, ret == -ERESTARTNOHAND)
+    if end is not None:
+        _put_rest(k, regs.dx, end, True)
+    return ret
+
+
+def _put_rest(k: Kernel, addr: int, end: int, nsec: bool) -> None:
+    """poll_select_finish(): the time left, if the guest lets us write it."""
+    left = max(end - k.timekeeper.now_ns, 0)
+    try:
+        copy_to_user(k, addr, timespec(left) if nsec else timeval(left))
+    except KernelError:
+        return
+
+
+def core_sys_select(k: Kernel, n: int, sets: tuple[int, int, int], timeout: int | None) -> int:
+    """select on the in, out and exception sets at these addresses (0 = none)."""
+    if n < 0:
+        raise KernelError(EINVAL)
+    files = k.current.files
+    assert files is not None
+    # max_fds: the table's size, at least 64, doubling.
+    max_fds = 64
+    while files.fd and max_fds <= max(files.fd):
+        max_fds *= 2
+    n = min(n, max_fds)
+    size = (n + 63) // 64 * 8
+    wanted = [int.from_bytes(copy_from_user(k, a, size), "little") if a and size else 0 for a in sets]
+    results = [0, 0, 0]
+    count = 0
+    for fd in range(n):
+        bit = 1 << fd
+        if not (wanted[0] | wanted[1] | wanted[2]) & bit:
+            continue
+        if fd not in files.fd:
+            raise KernelError(EBADF)
+        mask = file_poll(k, fd)
+        for i, ready in ((0, POLLIN), (1, POLLOUT), (2, POLLPRI)):
+            if wanted[i] & bit and mask & ready:
+                results[i] |= bit
+                count += 1
+    if count == 0 and timeout != 0 and not sleep_until_signal(k, timeout, "select"):
+        return -ERESTARTNOHAND
+    for addr, value in zip(sets, results, strict=True):
+        if addr and size:
+            copy_to_user(k, addr, value.to_bytes(size, "little"))
+    return count
+
+
+def select(k: Kernel, regs: PtRegs) -> int:
+    """select(n, inp, outp, exp, tvp)."""
+    timeout: int | None = None
+    if regs.r8:
+        raw = copy_from_user(k, regs.r8, 16)
+        sec, usec = (int.from_bytes(raw[i : i + 8], "little", signed=True) for i in (0, 8))
+        timeout = (sec + usec // 1_000_000) * NSEC_PER_SEC + usec % 1_000_000 * 1000
+        if sec < 0 or usec < 0:
+            raise KernelError(EINVAL)
+    end = None if timeout is None else k.timekeeper.now_ns + timeout
+    ret = core_sys_select(k, s32(regs.di), (regs.si, regs.dx, regs.r10), timeout)
+    if end is not None:
+        _put_rest(k, regs.r8, end, False)
+    return ret
+
+
+def pselect6(k: Kernel, regs: PtRegs) -> int:
+    """pselect6(n, inp, outp, exp, tsp, sig)."""
+    mask = sigset_argpack(k, regs.r9)
+    timeout: int | None = None
+    if regs.r8:
+        timeout = read_timespec(k, regs.r8)
+        if timeout < 0:
+            raise KernelError(EINVAL)
+    end = None if timeout is None else k.timekeeper.now_ns + timeout
+    if mask is not None:
+        set_user_sigmask(k, mask)
+    try:
+        ret = core_sys_select(k, s32(regs.di), (regs.si, regs.dx, regs.r10), timeout)
+    except KernelError as e:
+        ret = -(e.errno or EINVAL)
+    restore_saved_sigmask_unless(k, ret == -ERESTARTNOHAND)
+    if end is not None:
+        _put_rest(k, regs.r8, end, True)
+    return ret
+
+
+# --- extended attributes: no file of the model has any
+
+
+def getxattr(k: Kernel, regs: PtRegs) -> int:
+    """getxattr(pathname, name, value, size), removexattr: the file must exist, its attribute does not."""
+    path_lookup(k, AT_FDCWD, regs.di, True)
+    raise KernelError(ENODATA)
+
+
+def lgetxattr(k: Kernel, regs: PtRegs) -> int:
+    """lgetxattr(pathname, name, value, size)."""
+    path_lookup(k, AT_FDCWD, regs.di, False)
+    raise KernelError(ENODATA)
+
+
+def fgetxattr(k: Kernel, regs: PtRegs) -> int:
+    """fgetxattr(fd, name, value, size)."""
+    fs_file.fget(k, s32(regs.di))
+    raise KernelError(ENODATA)
+
+
+def listxattr(k: Kernel, regs: PtRegs) -> int:
+    """listxattr(pathname, list, size): an empty list."""
+    path_lookup(k, AT_FDCWD, regs.di, True)
+    return 0
+
+
+def llistxattr(k: Kernel, regs: PtRegs) -> int:
+    """llistxattr(pathname, list, size)."""
+    path_lookup(k, AT_FDCWD, regs.di, False)
+    return 0
+
+
+def flistxattr(k: Kernel, regs: PtRegs) -> int:
+    """flistxattr(fd, list, size)."""
+    fs_file.fget(k, s32(regs.di))
+    return 0

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System calls of mm/: arguments out of registers, the work is kernel/mm's."""
+
+from __future__ import annotations
+
+from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.include.mm import VM_LOCKED
+from mmscope.kernel.mm.madvise import do_madvise
+from mmscope.kernel.mm.mincore import ksys_mincore
+from mmscope.kernel.mm.mlock import do_mlock, do_munlock, do_munlockall, ksys_mlock2, ksys_mlockall
+from mmscope.kernel.mm.mmap import do_brk, ksys_mmap_pgoff, vm_munmap
+from mmscope.kernel.mm.mprotect import do_mprotect_pkey
+from mmscope.kernel.mm.mremap import do_mremap
+from mmscope.kernel.mm.msync import ksys_msync
+from mmscope.syscalls.args import s32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
+
+
+def mmap(k: Kernel, regs: PtRegs) -> int:
+    """mmap(addr, len, prot, flags, fd, off): the offset must be whole pages."""
+    off = regs.r9
+    if off & 0xFFF:
+        raise KernelError(EINVAL)
+    return ksys_mmap_pgoff(k, regs.di, regs.si, regs.dx, regs.r10, s32(regs.r8), off >> 12)
+
+
+def mprotect(k: Kernel, regs: PtRegs) -> int:
+    """mprotect(start, len, prot)."""
+    do_mprotect_pkey(k, regs.di, regs.si, regs.dx)
+    return 0
+
+
+def munmap(k: Kernel, regs: PtRegs) -> int:
+    """munmap(addr, len)."""
+    vm_munmap(k, regs.di, regs.si)
+    return 0
+
+
+def brk(k: Kernel, regs: PtRegs) -> int:
+    """brk(brk): the new, or on failure the old, end of the heap."""
+    return do_brk(k, regs.di)
+
+
+def mremap(k: Kernel, regs: PtRegs) -> int:
+    """mremap(addr, old_len, new_len, flags, new_addr)."""
+    return do_mremap(k, regs.di, regs.si, regs.dx, regs.r10, regs.r8)
+
+
+def msync(k: Kernel, regs: PtRegs) -> int:
+    """msync(start, len, flags)."""
+    ksys_msync(k, regs.di, regs.si, s32(regs.dx))
+    return 0
+
+
+def mincore(k: Kernel, regs: PtRegs) -> int:
+    """mincore(start, len, vec)."""
+    ksys_mincore(k, regs.di, regs.si, regs.dx)
+    return 0
+
+
+def madvise(k: Kernel, regs: PtRegs) -> int:
+    """madvise(start, len_in, behavior)."""
+    do_madvise(k, regs.di, regs.si, s32(regs.dx))
+    return 0
+
+
+def mlock(k: Kernel, regs: PtRegs) -> int:
+    """mlock(start, len)."""
+    do_mlock(k, regs.di, regs.si, VM_LOCKED)
+    return 0
+
+
+def mlock2(k: Kernel, regs: PtRegs) -> int:
+    """mlock2(start, len, flags)."""
+    ksys_mlock2(k, regs.di, regs.si, s32(regs.dx))
+    return 0
+
+
+def munlock(k: Kernel, regs: PtRegs) -> int:
+    """munlock(start, len)."""
+    do_munlock(k, regs.di, regs.si)
+    return 0
+
+
+def mlockall(k: Kernel, regs: PtRegs) -> int:
+    """mlockall(flags)."""
+    ksys_mlockall(k, s32(regs.di))
+    return 0
+
+
+def munlockall(k: Kernel, regs: PtRegs) -> int:
+    """munlockall()."""
+    do_munlockall(k)
+    return 0

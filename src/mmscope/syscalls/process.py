@@ -1,0 +1,602 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System calls on the process itself: ids, exit, exec, scheduling, futex, limits (kernel/{sys,exit,futex,sched,rseq}.c)."""
+
+from __future__ import annotations
+
+import mmscope.kernel.core.exit as core_exit
+import mmscope.kernel.core.sys as core_sys
+from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user
+from mmscope.kernel.core.sched import schedule_hrtimeout
+from mmscope.kernel.core.timekeeping import ktime_get_real_ns
+from mmscope.kernel.include.errno import (
+    EAGAIN,
+    EBUSY,
+    ECHILD,
+    EFAULT,
+    EINVAL,
+    ENOSYS,
+    EPERM,
+    ERESTARTSYS,
+    ESRCH,
+    ETIMEDOUT,
+    KernelError,
+)
+from mmscope.kernel.include.page import TASK_SIZE_MAX
+from mmscope.kernel.include.resource import Rlimit
+from mmscope.syscalls.args import s32, u32
+from mmscope.syscalls.time import read_timespec, timespec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
+
+_U32: Final = 0xFFFFFFFF
+
+
+def _le4(value: int) -> bytes:
+    return (value & _U32).to_bytes(4, "little")
+
+
+# --- ids
+
+
+def getpid(k: Kernel, regs: PtRegs) -> int:
+    """getpid()."""
+    return k.current.tgid
+
+
+def gettid(k: Kernel, regs: PtRegs) -> int:
+    """gettid()."""
+    return k.current.pid
+
+
+def getppid(k: Kernel, regs: PtRegs) -> int:
+    """getppid()."""
+    return k.current.ppid
+
+
+def getuid(k: Kernel, regs: PtRegs) -> int:
+    """getuid()."""
+    return k.current.cred.uid
+
+
+def geteuid(k: Kernel, regs: PtRegs) -> int:
+    """geteuid()."""
+    return k.current.cred.euid
+
+
+def getgid(k: Kernel, regs: PtRegs) -> int:
+    """getgid()."""
+    return k.current.cred.gid
+
+
+def getegid(k: Kernel, regs: PtRegs) -> int:
+    """getegid()."""
+    return k.current.cred.egid
+
+
+def getresuid(k: Kernel, regs: PtRegs) -> int:
+    """getresuid(ruid, euid, suid)."""
+    cred = k.current.cred
+    for addr, value in ((regs.di, cred.uid), (regs.si, cred.euid), (regs.dx, cred.suid)):
+        put_user(k, addr, value, 4)
+    return 0
+
+
+def getresgid(k: Kernel, regs: PtRegs) -> int:
+    """getresgid(rgid, egid, sgid)."""
+    cred = k.current.cred
+    for addr, value in ((regs.di, cred.gid), (regs.si, cred.egid), (regs.dx, cred.sgid)):
+        put_user(k, addr, value, 4)
+    return 0
+
+
+def setuid(k: Kernel, regs: PtRegs) -> int:
+    """setuid(uid)."""
+    core_sys.set_uids(k, u32(regs.di))
+    return 0
+
+
+def setgid(k: Kernel, regs: PtRegs) -> int:
+    """setgid(gid)."""
+    core_sys.set_gids(k, u32(regs.di))
+    return 0
+
+
+def setreuid(k: Kernel, regs: PtRegs) -> int:
+    """setreuid(ruid, euid)."""
+    core_sys.setreuid(k, u32(regs.di), u32(regs.si))
+    return 0
+
+
+def setregid(k: Kernel, regs: PtRegs) -> int:
+    """setregid(rgid, egid)."""
+    core_sys.setregid(k, u32(regs.di), u32(regs.si))
+    return 0
+
+
+def setresuid(k: Kernel, regs: PtRegs) -> int:
+    """setresuid(ruid, euid, suid)."""
+    core_sys.setresuid(k, u32(regs.di), u32(regs.si), u32(regs.dx))
+    return 0
+
+
+def setresgid(k: Kernel, regs: PtRegs) -> int:
+    """setresgid(rgid, egid, sgid)."""
+    core_sys.setresgid(k, u32(regs.di), u32(regs.si), u32(regs.dx))
+    return 0
+
+
+def setfsuid(k: Kernel, regs: PtRegs) -> int:
+    """setfsuid(uid)."""
+    return core_sys.setfsuid(k, u32(regs.di))
+
+
+def setfsgid(k: Kernel, regs: PtRegs) -> int:
+    """setfsgid(gid)."""
+    return core_sys.setfsgid(k, u32(regs.di))
+
+
+def getgroups(k: Kernel, regs: PtRegs) -> int:
+    """getgroups(gidsetsize, grouplist); size 0 asks how many."""
+    size = s32(regs.di)
+    groups = k.current.cred.groups
+    if size < 0:
+        raise KernelError(EINVAL)
+    if size:
+        if len(groups) > size:
+            raise KernelError(EINVAL)
+        copy_to_user(k, regs.si, b"".join([_le4(g) for g in groups]))
+    return len(groups)
+
+
+def setgroups(k: Kernel, regs: PtRegs) -> int:
+    """setgroups(gidsetsize, grouplist)."""
+    size = u32(regs.di)
+    if not core_sys.capable(k):
+        raise KernelError(EPERM)
+    if size > 65536:
+        raise KernelError(EINVAL)
+    raw = copy_from_user(k, regs.si, size * 4)
+    k.current.cred.groups = sorted(int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4))
+    return 0
+
+
+def getpgid(k: Kernel, regs: PtRegs) -> int:
+    """getpgid(pid)."""
+    return core_sys.find_task(k, s32(regs.di)).signal.pgrp
+
+
+def getpgrp(k: Kernel, regs: PtRegs) -> int:
+    """getpgrp()."""
+    return k.current.signal.pgrp
+
+
+def getsid(k: Kernel, regs: PtRegs) -> int:
+    """getsid(pid)."""
+    return core_sys.find_task(k, s32(regs.di)).signal.session
+
+
+def setpgid(k: Kernel, regs: PtRegs) -> int:
+    """setpgid(pid, pgid)."""
+    core_sys.setpgid(k, s32(regs.di), s32(regs.si))
+    return 0
+
+
+def setsid(k: Kernel, regs: PtRegs) -> int:
+    """setsid()."""
+    return core_sys.setsid(k)
+
+
+# --- life and death
+
+
+def exit(k: Kernel, regs: PtRegs) -> int:
+    """exit(error_code)."""
+    core_exit.sys_exit(k, s32(regs.di))
+    return 0
+
+
+def exit_group(k: Kernel, regs: PtRegs) -> int:
+    """exit_group(error_code)."""
+    core_exit.sys_exit_group(k, s32(regs.di))
+    return 0
+
+
+def wait4(k: Kernel, regs: PtRegs) -> int:
+    """wait4(upid, stat_addr, options, ru): there are no children yet."""
+    if regs.dx & 0xFFFFFFFF & ~0xE000000B:
+        raise KernelError(EINVAL)
+    if s32(regs.di) == -(1 << 31):
+        raise KernelError(ESRCH)
+    raise KernelError(ECHILD)
+
+
+def set_tid_address(k: Kernel, regs: PtRegs) -> int:
+    """set_tid_address(tidptr)."""
+    k.current.clear_child_tid = regs.di
+    return k.current.pid
+
+
+def set_robust_list(k: Kernel, regs: PtRegs) -> int:
+    """set_robust_list(head, len)."""
+    if regs.si != 24:
+        raise KernelError(EINVAL)
+    k.current.robust_list = regs.di
+    return 0
+
+
+def get_robust_list(k: Kernel, regs: PtRegs) -> int:
+    """get_robust_list(pid, head_ptr, len_ptr)."""
+    task = core_sys.find_task(k, s32(regs.di))
+    put_user(k, regs.dx, 24, 8)
+    put_user(k, regs.si, task.robust_list, 8)
+    return 0
+
+
+RSEQ_FLAG_UNREGISTER: Final = 1
+RSEQ_SIZE: Final = 32
+
+
+def rseq(k: Kernel, regs: PtRegs) -> int:
+    """rseq(rseq, rseq_len, flags, sig): the area's cpu_id fields are written; with one CPU they stay 0."""
+    t = k.current
+    addr, length, flags, sig = regs.di, u32(regs.si), s32(regs.dx), u32(regs.r10)
+    if flags & RSEQ_FLAG_UNREGISTER:
+        if flags & ~RSEQ_FLAG_UNREGISTER:
+            raise KernelError(EINVAL)
+        if t.rseq != addr or not t.rseq:
+            raise KernelError(EINVAL)
+        if length != RSEQ_SIZE:
+            raise KernelError(EINVAL)
+        if t.rseq_sig != sig:
+            raise KernelError(EPERM)
+        # cpu_id_start 0, cpu_id RSEQ_CPU_ID_UNINITIALIZED
+        copy_to_user(k, addr, _le4(0) + _le4(-1))
+        t.rseq = 0
+        t.rseq_sig = 0
+        return 0
+    if flags:
+        raise KernelError(EINVAL)
+    if t.rseq:
+        if t.rseq != addr or length != RSEQ_SIZE:
+            raise KernelError(EINVAL)
+        if t.rseq_sig != sig:
+            raise KernelError(EPERM)
+        raise KernelError(EBUSY)
+    if addr % 32 or length != RSEQ_SIZE:
+        raise KernelError(EINVAL)
+    if addr + length > TASK_SIZE_MAX:
+        raise KernelError(EFAULT)
+    t.rseq = addr
+    t.rseq_sig = sig
+    t.rseq_len = length
+    # Linux writes them on the way back to user mode, where a fault would be a SIGSEGV.
+    copy_to_user(k, addr, _le4(0) + _le4(0))
+    return 0
+
+
+# --- futex
+
+FUTEX_WAIT: Final = 0
+FUTEX_WAKE: Final = 1
+FUTEX_REQUEUE: Final = 3
+FUTEX_CMP_REQUEUE: Final = 4
+FUTEX_WAKE_OP: Final = 5
+FUTEX_WAIT_BITSET: Final = 9
+FUTEX_WAKE_BITSET: Final = 10
+FUTEX_PRIVATE_FLAG: Final = 128
+FUTEX_CLOCK_REALTIME: Final = 256
+
+
+def futex(k: Kernel, regs: PtRegs) -> int:
+    """futex(uaddr, op, val, utime, uaddr2, val3) of a process with one thread: nobody to wake, nobody who wakes."""
+    op = s32(regs.si)
+    cmd = op & 0x7F
+    val = u32(regs.dx)
+    deadline: int | None = None
+    if regs.r10 and cmd in (FUTEX_WAIT, FUTEX_WAIT_BITSET):
+        ns = read_timespec(k, regs.r10)
+        if ns < 0:
+            raise KernelError(EINVAL)
+        now = k.timekeeper.now_ns
+        if cmd == FUTEX_WAIT:
+            deadline = now + ns
+        else:
+            deadline = now + ns - (ktime_get_real_ns(k) if op & FUTEX_CLOCK_REALTIME else now)
+    if op & FUTEX_CLOCK_REALTIME and cmd not in (FUTEX_WAIT_BITSET, 11):
+        raise KernelError(ENOSYS)
+    if cmd in (FUTEX_WAIT, FUTEX_WAIT_BITSET):
+        if cmd == FUTEX_WAIT_BITSET and u32(regs.r9) == 0:
+            raise KernelError(EINVAL)
+        return futex_wait(k, regs.di, val, deadline)
+    if cmd not in (FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP):
+        k.warn_once(f"system call futex: operation {cmd} is not implemented: ENOSYS")
+        raise KernelError(ENOSYS)
+    if cmd == FUTEX_WAKE_BITSET and u32(regs.r9) == 0:
+        raise KernelError(EINVAL)
+    if regs.di % 4:
+        raise KernelError(EINVAL)
+    if regs.di + 4 > TASK_SIZE_MAX:
+        raise KernelError(EFAULT)
+    if cmd == FUTEX_CMP_REQUEUE and get_user(k, regs.di, 4) != u32(regs.r9):
+        raise KernelError(EAGAIN)
+    if cmd == FUTEX_WAKE_OP:
+        futex_atomic_op_inuser(k, u32(regs.r9), regs.r8)
+    return 0
+
+
+def futex_wait(k: Kernel, uaddr: int, val: int, deadline: int | None) -> int:
+    """EAGAIN when the word has changed, ETIMEDOUT after the deadline; without one nobody ever comes."""
+    if uaddr % 4:
+        raise KernelError(EINVAL)
+    if get_user(k, uaddr, 4) != val:
+        raise KernelError(EAGAIN)
+    if schedule_hrtimeout(k, deadline, "futex(FUTEX_WAIT)"):
+        raise KernelError(ETIMEDOUT)
+    return -ERESTARTSYS
+
+
+def futex_atomic_op_inuser(k: Kernel, encoded_op: int, uaddr: int) -> None:
+    """FUTEX_WAKE_OP's operation on the second word; whom it would wake does not exist."""
+    op = encoded_op >> 28 & 7
+    oparg = encoded_op >> 12 & 0xFFF
+    if oparg & 0x800:
+        oparg -= 0x1000
+    if encoded_op >> 28 & 8:
+        oparg = 1 << (oparg & 31)
+    old = get_user(k, uaddr, 4)
+    results = (oparg, old + oparg, old | oparg, old & ~oparg, old ^ oparg)
+    if op >= len(results):
+        raise KernelError(ENOSYS)
+    put_user(k, uaddr, results[op] & _U32, 4)
+
+
+# --- limits, usage, names
+
+
+def getrlimit(k: Kernel, regs: PtRegs) -> int:
+    """getrlimit(resource, rlim)."""
+    old = core_sys.do_prlimit(k, k.current, u32(regs.di), None)
+    copy_to_user(k, regs.si, core_sys.rlimit_bytes(old))
+    return 0
+
+
+def _read_rlimit(k: Kernel, addr: int) -> Rlimit:
+    raw = copy_from_user(k, addr, 16)
+    return Rlimit(int.from_bytes(raw[0:8], "little"), int.from_bytes(raw[8:16], "little"))
+
+
+def setrlimit(k: Kernel, regs: PtRegs) -> int:
+    """setrlimit(resource, rlim)."""
+    new = _read_rlimit(k, regs.si)
+    core_sys.do_prlimit(k, k.current, u32(regs.di), new)
+    return 0
+
+
+def prlimit64(k: Kernel, regs: PtRegs) -> int:
+    """prlimit64(pid, resource, new_rlim, old_rlim)."""
+    new = _read_rlimit(k, regs.dx) if regs.dx else None
+    task = core_sys.find_task(k, s32(regs.di))
+    core_sys.check_prlimit_permission(k, task)
+    old = core_sys.do_prlimit(k, task, u32(regs.si), new)
+    if regs.r10:
+        copy_to_user(k, regs.r10, core_sys.rlimit_bytes(old))
+    return 0
+
+
+def getrusage(k: Kernel, regs: PtRegs) -> int:
+    """getrusage(who, ru)."""
+    copy_to_user(k, regs.si, core_sys.getrusage(k, s32(regs.di)))
+    return 0
+
+
+def sysinfo(k: Kernel, regs: PtRegs) -> int:
+    """sysinfo(info)."""
+    copy_to_user(k, regs.di, core_sys.do_sysinfo(k))
+    return 0
+
+
+def uname(k: Kernel, regs: PtRegs) -> int:
+    """uname(name)."""
+    copy_to_user(k, regs.di, core_sys.new_utsname(k))
+    return 0
+
+
+def sethostname(k: Kernel, regs: PtRegs) -> int:
+    """sethostname(name, len)."""
+    if not core_sys.capable(k):
+        raise KernelError(EPERM)
+    if not 0 <= s32(regs.si) <= 64:
+        raise KernelError(EINVAL)
+    k.nodename = copy_from_user(k, regs.di, s32(regs.si)).split(b"\0")[0].decode("latin-1")
+    return 0
+
+
+def personality(k: Kernel, regs: PtRegs) -> int:
+    """personality(personality): the old one; 0xffffffff only asks."""
+    old = k.current.personality
+    if u32(regs.di) != _U32:
+        k.current.personality = u32(regs.di)
+    return old
+
+
+def prctl(k: Kernel, regs: PtRegs) -> int:
+    """prctl(option, arg2, arg3, arg4, arg5)."""
+    option = s32(regs.di)
+    if option == core_sys.PR_SET_NAME:
+        name = strncpy_from_user(k, regs.si, 15)
+        k.current.comm = name[:15].decode("utf-8", "surrogateescape")
+        return 0
+    if option == core_sys.PR_GET_NAME:
+        copy_to_user(k, regs.si, k.current.comm.encode("utf-8", "surrogateescape").ljust(16, b"\0")[:16])
+        return 0
+    ret = core_sys.prctl(k, option, regs.si, regs.dx, regs.r10, regs.r8)
+    size = core_sys.PR_PUT.get(option, 0)
+    if size:
+        put_user(k, regs.si, ret, size)
+        return 0
+    return ret
+
+
+def arch_prctl(k: Kernel, regs: PtRegs) -> int:
+    """arch_prctl(option, arg2)."""
+    option = s32(regs.di)
+    ret = do_arch_prctl_64(k, option, regs.si)
+    if arch_prctl_gets(option):
+        put_user(k, regs.si, ret, 8)
+        return 0
+    return ret
+
+
+def getpriority(k: Kernel, regs: PtRegs) -> int:
+    """getpriority(which, who)."""
+    return core_sys.getpriority(k, s32(regs.di), s32(regs.si))
+
+
+def setpriority(k: Kernel, regs: PtRegs) -> int:
+    """setpriority(which, who, niceval)."""
+    core_sys.setpriority(k, s32(regs.di), s32(regs.si), s32(regs.dx))
+    return 0
+
+
+# --- the scheduler
+
+
+def sched_yield(k: Kernel, regs: PtRegs) -> int:
+    """sched_yield(): nobody to yield to."""
+    return 0
+
+
+def sched_getaffinity(k: Kernel, regs: PtRegs) -> int:
+    """sched_getaffinity(pid, len, user_mask_ptr): CPU 0; returns the size of the kernel's mask."""
+    length = u32(regs.si)
+    if length < 1 or length & 7:
+        raise KernelError(EINVAL)
+    core_sys.find_task(k, s32(regs.di))
+    copy_to_user(k, regs.dx, (1).to_bytes(8, "little"))
+    return 8
+
+
+def sched_setaffinity(k: Kernel, regs: PtRegs) -> int:
+    """sched_setaffinity(pid, len, user_mask_ptr): EINVAL without CPU 0 in it."""
+    length = min(u32(regs.si), 8)
+    mask = int.from_bytes(copy_from_user(k, regs.dx, length), "little")
+    core_sys.find_task(k, s32(regs.di))
+    if not mask & 1:
+        raise KernelError(EINVAL)
+    return 0
+
+
+def sched_getparam(k: Kernel, regs: PtRegs) -> int:
+    """sched_getparam(pid, param)."""
+    if not regs.si or s32(regs.di) < 0:
+        raise KernelError(EINVAL)
+    task = core_sys.find_task(k, s32(regs.di))
+    copy_to_user(k, regs.si, _le4(task.rt_priority))
+    return 0
+
+
+def sched_getscheduler(k: Kernel, regs: PtRegs) -> int:
+    """sched_getscheduler(pid)."""
+    if s32(regs.di) < 0:
+        raise KernelError(EINVAL)
+    return core_sys.find_task(k, s32(regs.di)).policy
+
+
+def _setscheduler(k: Kernel, pid: int, policy: int, param: int) -> int:
+    if not param or pid < 0:
+        raise KernelError(EINVAL)
+    prio = get_user(k, param, 4)
+    task = core_sys.find_task(k, pid)
+    if policy == -1:
+        policy = task.policy
+    if policy not in (0, 1, 2, 3, 5):
+        raise KernelError(EINVAL)
+    realtime = policy in (1, 2)
+    if prio > 99 or realtime != (prio != 0):
+        raise KernelError(EINVAL)
+    if realtime and not core_sys.capable(k):
+        raise KernelError(EPERM)
+    task.policy = policy
+    task.rt_priority = prio
+    return 0
+
+
+def sched_setparam(k: Kernel, regs: PtRegs) -> int:
+    """sched_setparam(pid, param)."""
+    return _setscheduler(k, s32(regs.di), -1, regs.si)
+
+
+def sched_setscheduler(k: Kernel, regs: PtRegs) -> int:
+    """sched_setscheduler(pid, policy, param)."""
+    policy = s32(regs.si)
+    if policy < 0:
+        raise KernelError(EINVAL)
+    return _setscheduler(k, s32(regs.di), policy, regs.dx)
+
+
+def sched_get_priority_max(k: Kernel, regs: PtRegs) -> int:
+    """sched_get_priority_max(policy)."""
+    return _priority_limit(s32(regs.di), 99)
+
+
+def sched_get_priority_min(k: Kernel, regs: PtRegs) -> int:
+    """sched_get_priority_min(policy)."""
+    return _priority_limit(s32(regs.di), 1)
+
+
+def _priority_limit(policy: int, realtime: int) -> int:
+    if policy in (1, 2):
+        return realtime
+    if policy in (0, 3, 5, 6):
+        return 0
+    raise KernelError(EINVAL)
+
+
+def sched_rr_get_interval(k: Kernel, regs: PtRegs) -> int:
+    """sched_rr_get_interval(pid, interval): 100 ms for SCHED_RR, a tick for normal tasks, 0 for SCHED_FIFO."""
+    if s32(regs.di) < 0:
+        raise KernelError(EINVAL)
+    policy = core_sys.find_task(k, s32(regs.di)).policy
+    copy_to_user(k, regs.si, timespec({1: 0, 2: 100_000_000}.get(policy, 4_000_000)))
+    return 0
+
+
+def getcpu(k: Kernel, regs: PtRegs) -> int:
+    """getcpu(cpup, nodep, unused): CPU 0 of node 0."""
+    if regs.di:
+        put_user(k, regs.di, 0, 4)
+    if regs.si:
+        put_user(k, regs.si, 0, 4)
+    return 0
+
+
+#: MEMBARRIER_CMD_*: what QUERY answers; the registrations come one bit before their commands' use.
+_MEMBARRIER_BITS: Final = 0x1FF
+
+
+def membarrier(k: Kernel, regs: PtRegs) -> int:
+    """membarrier(cmd, flags, cpu_id): one CPU, one thread: nothing to wait for."""
+    cmd, flags = s32(regs.di), u32(regs.si)
+    # MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7) takes a flag.
+    if flags and not (cmd == 1 << 7 and flags == 1):
+        raise KernelError(EINVAL)
+    if cmd == 0:
+        return _MEMBARRIER_BITS
+    if cmd < 0 or cmd & (cmd - 1) or not cmd & _MEMBARRIER_BITS:
+        raise KernelError(EINVAL)
+    mm = k.current.mm
+    assert mm is not None
+    registration = {1 << 4: 1 << 4, 1 << 6: 1 << 6, 1 << 8: 1 << 8, 1 << 2: 1 << 2}
+    if cmd in registration:
+        mm.membarrier_state |= cmd
+        return 0
+    # The private commands need their registration: EXPEDITED 3 <- 4, SYNC_CORE 5 <- 6, RSEQ 7 <- 8.
+    if cmd in (1 << 3, 1 << 5, 1 << 7) and not mm.membarrier_state & cmd << 1:
+        raise KernelError(EPERM)
+    return 0

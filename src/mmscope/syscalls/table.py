@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""sys_call_table: number -> (name, function(k, regs)) of the calls that the model has. The others answer ENOSYS."""
+
+from __future__ import annotations
+
+from mmscope.syscalls import fs, misc, mm, process, signal, time
+from mmscope.syscalls.names import SYSCALL_NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
+
+    SyscallFn = Callable[[Kernel, PtRegs], int]
+
+#: Calls whose function bears their name, by module.
+_MODULES: Final = (
+    (
+        fs,
+        "read write open close stat fstat lstat poll lseek ioctl pread64 pwrite64 readv writev access select dup dup2 sendfile "
+        "execve fcntl flock fsync truncate ftruncate getcwd chdir fchdir mkdir creat unlink symlink readlink chmod fchmod "
+        "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
+        "linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll utimensat fallocate dup3 preadv pwritev "
+        "copy_file_range statx close_range faccessat2 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr",
+    ),
+    (mm, "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"),
+    (
+        process,
+        "sched_yield getpid exit wait4 uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
+        "getppid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid "
+        "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
+        "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
+        "sethostname gettid futex sched_setaffinity sched_getaffinity set_tid_address exit_group set_robust_list "
+        "get_robust_list prlimit64 getcpu membarrier rseq",
+    ),
+    (
+        signal,
+        "rt_sigaction rt_sigprocmask rt_sigreturn pause kill rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend "
+        "sigaltstack tkill tgkill rt_tgsigqueueinfo",
+    ),
+    (
+        time,
+        "nanosleep getitimer alarm setitimer gettimeofday times settimeofday time restart_syscall clock_settime clock_gettime "
+        "clock_getres clock_nanosleep",
+    ),
+    (misc, "getrandom"),
+)
+
+#: Calls that another's function serves.
+_ALIASES: Final = (
+    ("fdatasync", fs.fsync),
+    ("syncfs", fs.fsync),
+    ("chown", fs.chmod),
+    ("utime", fs.chmod),
+    ("utimes", fs.chmod),
+    ("fchown", fs.fchmod),
+    ("futimesat", fs.fchmodat),
+    ("mknod", fs.mkdir),
+    ("mknodat", fs.mkdirat),
+    ("link", fs.symlink),
+    ("rmdir", fs.unlink),
+    ("rename", fs.unlink),
+    ("renameat", fs.unlinkat),
+    ("renameat2", fs.unlinkat),
+)
+
+
+def _build() -> dict[int, tuple[str, SyscallFn]]:
+    numbers = {name: nr for nr, name in SYSCALL_NAMES.items()}
+    table: dict[int, tuple[str, SyscallFn]] = {}
+    for module, names in _MODULES:
+        for name in names.split():
+            table[numbers[name]] = (name, getattr(module, name))
+    for name, function in _ALIASES:
+        table[numbers[name]] = (name, function)
+    return table
+
+
+SYSCALLS: Final = _build()

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System calls on time (kernel/time/{time,posix-timers,hrtimer,itimer}.c), all on the virtual clock."""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer
+from mmscope.kernel.core.sched import schedule_hrtimeout
+from mmscope.kernel.core.signal import signal_pending
+from mmscope.kernel.core.sys import capable, do_sys_times
+from mmscope.kernel.core.timekeeping import (
+    NSEC_PER_SEC,
+    TICK_NSEC,
+    ktime_get_coarse_ns,
+    ktime_get_coarse_real_ns,
+    ktime_get_ns,
+    ktime_get_real_ns,
+)
+from mmscope.kernel.include.errno import (
+    EINTR,
+    EINVAL,
+    EOPNOTSUPP,
+    EPERM,
+    ERESTART_RESTARTBLOCK,
+    ERESTARTNOHAND,
+    KernelError,
+)
+from mmscope.syscalls.args import s32, s64, u32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
+
+CLOCK_REALTIME: Final = 0
+CLOCK_MONOTONIC: Final = 1
+CLOCK_PROCESS_CPUTIME_ID: Final = 2
+CLOCK_THREAD_CPUTIME_ID: Final = 3
+CLOCK_MONOTONIC_RAW: Final = 4
+CLOCK_REALTIME_COARSE: Final = 5
+CLOCK_MONOTONIC_COARSE: Final = 6
+CLOCK_BOOTTIME: Final = 7
+CLOCK_REALTIME_ALARM: Final = 8
+CLOCK_BOOTTIME_ALARM: Final = 9
+CLOCK_TAI: Final = 11
+
+#: Clocks without ->nsleep; the alarm clocks for want of an RTC.
+_CANNOT_SLEEP: Final = (
+    CLOCK_THREAD_CPUTIME_ID,
+    CLOCK_MONOTONIC_RAW,
+    CLOCK_REALTIME_COARSE,
+    CLOCK_MONOTONIC_COARSE,
+    CLOCK_REALTIME_ALARM,
+    CLOCK_BOOTTIME_ALARM,
+)
+
+TIMER_ABSTIME: Final = 1
+
+#: KTIME_MAX: longer sleeps end here, in 292 years.
+KTIME_MAX: Final = (1 << 63) - 1
+KTIME_SEC_MAX: Final = KTIME_MAX // NSEC_PER_SEC
+
+
+def timespec(ns: int) -> bytes:
+    """struct timespec."""
+    return (ns // NSEC_PER_SEC).to_bytes(8, "little", signed=True) + (ns % NSEC_PER_SEC).to_bytes(8, "little")
+
+
+def timeval(ns: int) -> bytes:
+    """struct timeval."""
+    return (ns // NSEC_PER_SEC).to_bytes(8, "little", signed=True) + (ns % NSEC_PER_SEC // 1000).to_bytes(8, "little")
+
+
+def read_timespec(k: Kernel, addr: int) -> int:
+    """A struct timespec as ns, limited to KTIME_MAX; -1 if it is none (negative, or a billion ns and more)."""
+    raw = copy_from_user(k, addr, 16)
+    sec = int.from_bytes(raw[0:8], "little", signed=True)
+    nsec = int.from_bytes(raw[8:16], "little")
+    if sec < 0 or nsec >= NSEC_PER_SEC:
+        return -1
+    return KTIME_MAX if sec >= KTIME_SEC_MAX else sec * NSEC_PER_SEC + nsec
+
+
+def clock_now(k: Kernel, which: int) -> int:
+    """The clock's time, ns. EINVAL for a clock that is not there."""
+    if which in (CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_TAI):
+        return ktime_get_real_ns(k)
+    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM):
+        return ktime_get_ns(k)
+    if which == CLOCK_REALTIME_COARSE:
+        return ktime_get_coarse_real_ns(k)
+    if which == CLOCK_MONOTONIC_COARSE:
+        return ktime_get_coarse_ns(k)
+    if which in (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID):
+        return k.current.utime + k.current.stime
+    return _cpu_clock(k, which)
+
+
+def _cpu_clock(k: Kernel, which: int) -> int:
+    """A clock id of a process or thread: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
+    if which >= 0 or which & 3 == 3:
+        raise KernelError(EINVAL)
+    pid = ~(which >> 3)
+    task = k.current if pid == 0 else k.tasks.get(pid)
+    if task is None:
+        raise KernelError(EINVAL)
+    return task.utime if which & 3 == 1 else task.utime + task.stime
+
+
+def clock_gettime(k: Kernel, regs: PtRegs) -> int:
+    """clock_gettime(which_clock, tp)."""
+    copy_to_user(k, regs.si, timespec(clock_now(k, s32(regs.di))))
+    return 0
+
+
+def clock_getres(k: Kernel, regs: PtRegs) -> int:
+    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks. The alarm clocks need an RTC: EINVAL without."""
+    which = s32(regs.di)
+    if which in (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM):
+        raise KernelError(EINVAL)
+    clock_now(k, which)
+    if regs.si:
+        copy_to_user(k, regs.si, timespec(TICK_NSEC if which in (CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE) else 1))
+    return 0
+
+
+def clock_settime(k: Kernel, regs: PtRegs) -> int:
+    """clock_settime(which_clock, tp): CLOCK_REALTIME only, and for root."""
+    which = s32(regs.di)
+    if which in (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID) or which < 0:
+        clock_now(k, which)
+        raise KernelError(EPERM)
+    if which != CLOCK_REALTIME:
+        raise KernelError(EINVAL)
+    ns = read_timespec(k, regs.si)
+    if ns < 0:
+        raise KernelError(EINVAL)
+    if not capable(k):
+        raise KernelError(EPERM)
+    k.timekeeper.set_realtime(ns)
+    return 0
+
+
+def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int) -> int:
+    """Sleep until CLOCK_MONOTONIC `expires`; interrupted: what is left goes to `rmtp`, and the rest can be slept later."""
+    if schedule_hrtimeout(k, expires, "nanosleep"):
+        return 0
+    if absolute:
+        return -ERESTARTNOHAND
+    left = max(expires - k.timekeeper.now_ns, 0)
+    if left == 0:
+        return 0
+    if rmtp:
+        copy_to_user(k, rmtp, timespec(left))
+    current = k.current
+    current.restart_clockid = which
+    current.restart_expires = expires
+    current.restart_rmtp = rmtp
+    return -ERESTART_RESTARTBLOCK
+
+
+def nanosleep(k: Kernel, regs: PtRegs) -> int:
+    """nanosleep(rqtp, rmtp)."""
+    ns = read_timespec(k, regs.di)
+    if ns < 0:
+        raise KernelError(EINVAL)
+    return do_nanosleep(k, CLOCK_MONOTONIC, k.timekeeper.now_ns + ns, False, regs.si)
+
+
+def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
+    """clock_nanosleep(which_clock, flags, rqtp, rmtp)."""
+    which, flags = s32(regs.di), s32(regs.si)
+    if which in _CANNOT_SLEEP:
+        raise KernelError(EOPNOTSUPP)
+    now = clock_now(k, which)
+    ns = read_timespec(k, regs.dx)
+    if ns < 0:
+        raise KernelError(EINVAL)
+    if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
+        # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
+        schedule_hrtimeout(k, None, "clock_nanosleep on a CPU-time clock")
+        return -ERESTARTNOHAND
+    absolute = flags & TIMER_ABSTIME != 0
+    if absolute:
+        ns -= now
+    return do_nanosleep(k, which, k.timekeeper.now_ns + max(ns, 0), absolute, 0 if absolute else regs.r10)
+
+
+def restart_syscall(k: Kernel, regs: PtRegs) -> int:
+    """restart_syscall(): go on with an interrupted nanosleep; EINTR if there is none."""
+    current = k.current
+    if current.restart_clockid < 0:
+        raise KernelError(EINTR)
+    which = current.restart_clockid
+    current.restart_clockid = -1
+    return do_nanosleep(k, which, current.restart_expires, False, current.restart_rmtp)
+
+
+def gettimeofday(k: Kernel, regs: PtRegs) -> int:
+    """gettimeofday(tv, tz)."""
+    if regs.di:
+        copy_to_user(k, regs.di, timeval(ktime_get_real_ns(k)))
+    if regs.si:
+        copy_to_user(k, regs.si, bytes(8))
+    return 0
+
+
+def settimeofday(k: Kernel, regs: PtRegs) -> int:
+    """settimeofday(tv, tz)."""
+    ns = -1
+    if regs.di:
+        raw = copy_from_user(k, regs.di, 16)
+        sec, usec = int.from_bytes(raw[0:8], "little", signed=True), int.from_bytes(raw[8:16], "little", signed=True)
+        if not 0 <= usec <= 1_000_000 or sec < 0:
+            raise KernelError(EINVAL)
+        ns = sec * NSEC_PER_SEC + usec * 1000
+    if not capable(k):
+        raise KernelError(EPERM)
+    if ns >= 0:
+        k.timekeeper.set_realtime(ns)
+    return 0
+
+
+def time(k: Kernel, regs: PtRegs) -> int:
+    """time(tloc): the coarse clock's seconds."""
+    now = ktime_get_coarse_real_ns(k) // NSEC_PER_SEC
+    if regs.di:
+        copy_to_user(k, regs.di, now.to_bytes(8, "little"))
+    return now
+
+
+def times(k: Kernel, regs: PtRegs) -> int:
+    """times(tbuf)."""
+    tms, ticks = do_sys_times(k)
+    if regs.di:
+        copy_to_user(k, regs.di, tms)
+    return ticks
+
+
+def _itimerval(value: tuple[int, int]) -> bytes:
+    """struct itimerval of (remaining, interval) ns: the interval first."""
+    return timeval(value[1]) + timeval(value[0])
+
+
+def getitimer(k: Kernel, regs: PtRegs) -> int:
+    """getitimer(which, value)."""
+    copy_to_user(k, regs.si, _itimerval(do_getitimer(k, s32(regs.di))))
+    return 0
+
+
+def setitimer(k: Kernel, regs: PtRegs) -> int:
+    """setitimer(which, value, ovalue): no value stops the timer."""
+    interval = value = 0
+    if regs.si:
+        raw = copy_from_user(k, regs.si, 32)
+        fields = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, 32, 8)]
+        for sec, usec in ((fields[2], fields[3]), (fields[0], fields[1])):
+            if sec < 0 or not 0 <= usec < 1_000_000:
+                raise KernelError(EINVAL)
+        interval = fields[0] * NSEC_PER_SEC + fields[1] * 1000
+        value = fields[2] * NSEC_PER_SEC + fields[3] * 1000
+    else:
+        k.printk(f"{k.current.comm} calls setitimer() with new_value NULL pointer. Misfeature support will be removed")
+    old = do_setitimer(k, s32(regs.di), value, interval)
+    if regs.dx:
+        copy_to_user(k, regs.dx, _itimerval(old))
+    return 0
+
+
+def alarm(k: Kernel, regs: PtRegs) -> int:
+    """alarm(seconds): the rest of the old one, rounded to seconds, at least 1 if it was armed."""
+    old = do_setitimer(k, ITIMER_REAL, u32(regs.di) * NSEC_PER_SEC, 0)[0]
+    sec, usec = old // NSEC_PER_SEC, old % NSEC_PER_SEC // 1000
+    return sec + 1 if (not sec and usec) or usec >= 500_000 else sec
+
+
+def sleep_until_signal(k: Kernel, timeout: int | None, what: str) -> bool:
+    """For poll and select on files that never become ready: True when the time is over, False for a signal."""
+    if signal_pending(k.current):
+        return False
+    return schedule_hrtimeout(k, None if timeout is None else k.timekeeper.now_ns + timeout, what)
+
+
+def signed_timeout(value: int) -> int:
+    """A `long` timeout."""
+    return s64(value)
