@@ -422,7 +422,7 @@ class Engine:
         """An exception that the processor raised, or int n: only 3, 4 and 0x80 have gates for ring 3."""
         vector = self._vector
         stepping, self._step_from = self._step_from, -1
-        is_int, error_code = self._context.take_exception(regs.ip)
+        is_int, error_code = self._context.take_exception()
         if vector in (X86_TRAP_BP, X86_TRAP_OF, IA32_SYSCALL_VECTOR):
             return self._trap(regs, vector, 0)
         if is_int:
@@ -556,7 +556,7 @@ class Engine:
         self._save(regs)
         regs.flags = regs.flags & ~X86_EFLAGS_TF | tf
         if self._event == _EV_INTR and self._vector == X86_TRAP_DB and not tf:
-            self._context.take_exception(regs.ip)
+            self._context.take_exception()
             return False
         if self._event == _EV_NONE and err == U.UC_ERR_OK:
             return False
