@@ -31,6 +31,7 @@ $(VENV)/.compiled: $(VENV)/.installed $(KERNEL) setup.py
 	@echo "compiling kernel/ (a minute or two)"
 	$(BIN)/python setup.py -q build_ext --inplace > $(VENV)/build.log 2>&1 || { tail -n 40 $(VENV)/build.log; exit 1; }
 	@grep '^mmscope:' $(VENV)/build.log || true
+	@$(BIN)/python -m compileall -q src/mmscope
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Distribution, Extension, setup
@@ -54,9 +55,31 @@ def kernel_extensions() -> list[Extension]:
 
     sources = [str(path) for path in sorted(KERNEL.rglob("*.py")) if path.relative_to(KERNEL).as_posix() not in INTERPRETED]
     os.environ.setdefault("MYPYPATH", "src")
-    return list(mypycify(sources, opt_level=os.environ.get("MMSCOPE_OPT", "2"), group_name="mmscope_kernel"))
+    opt_level = os.environ.get("MMSCOPE_OPT", "2")
+    return list(mypycify(sources, opt_level=opt_level, multi_file=True, group_name="mmscope_kernel"))
+
+
+class ParallelBuildExt(build_ext):
+    """Compiles the files of an extension side by side: mypyc writes one large extension, distutils takes a file at a time."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """See build_ext."""
+        compile_some = self.compiler.compile
+
+        def compile_all(sources: list[str], **options: object) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                # The largest first, so that none is left alone at the end.
+                largest_first = sorted(sources, key=os.path.getsize, reverse=True)
+                objects = dict(zip(largest_first, pool.map(lambda source: compile_some([source], **options), largest_first), strict=True))
+            return [name for source in sources for name in objects[source]]
+
+        self.compiler.compile = compile_all
+        try:
+            super().build_extension(ext)
+        finally:
+            self.compiler.compile = compile_some
 
 
 # Only commands that build need the (slow) translation to C.
 BUILDING = {"build_ext", "build", "bdist_wheel", "editable_wheel", "install", "develop"}
-setup(ext_modules=kernel_extensions() if BUILDING & set(sys.argv) else [])
+setup(cmdclass={"build_ext": ParallelBuildExt}, ext_modules=kernel_extensions() if BUILDING & set(sys.argv) else [])
