@@ -29,7 +29,11 @@ class Outcome:
         self.stderr = done.stderr
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Outcome) and (self.status, self.stdout, self.stderr) == (other.status, other.stdout, other.stderr)
+        return isinstance(other, Outcome) and (self.status, self.stdout, self.stderr) == (
+            other.status,
+            other.stdout,
+            other.stderr,
+        )
 
     def __repr__(self) -> str:
         return f"status {self.status}\nstdout {self.stdout!r}\nstderr {self.stderr!r}"
@@ -46,9 +50,9 @@ def native(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None) -> 
     return Outcome(subprocess.run(argv, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=60))
 
 
-def model(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
+def model(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None, options: Sequence[str] = ("-q",)) -> Outcome:
     """Run under `mmscope run -q`. Its one line of its own says, as a shell's would, which signal killed the program."""
-    command = [sys.executable, "-m", "mmscope", "run", "-q", "--", *argv]
+    command = [sys.executable, "-m", "mmscope", "run", *options, "--", *argv]
     outcome = Outcome(subprocess.run(command, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=120))
     if outcome.status > 128:
         *lines, last = outcome.stderr.splitlines(keepends=True)

@@ -39,7 +39,7 @@ CASES: list[tuple[list[str], bytes]] = [
     (["wc", "-l", "-c", "poem", "numbers"], b""),
     (["sed", "s/a/<&>/g;2d;$!N"], WORDS),
     (["sed", "-n", "/Tyger/,/^$/p", "poem"], b""),
-    (["awk", "{ n += length($0); print NR, toupper($1) } END { printf \"%d %.3f\\n\", n, n / NR }"], WORDS),
+    (["awk", '{ n += length($0); print NR, toupper($1) } END { printf "%d %.3f\\n", n, n / NR }'], WORDS),
     (["awk", "-F,", "{ s[$1 % 3] += $2 } END { for (k in s) print k, s[k] }", "numbers"], b""),
     (["grep", "-n", "app"], WORDS),
     (["grep", "-c", "-i", "TYGER", "poem"], b""),

@@ -83,6 +83,7 @@ class Run(Command):
         Option("--seed", "of everything random (default 0)", "N", number, 0),
         Option("--time", "the wall clock at boot: now (default), or seconds", "T", boot_time),
         Option("--json", "write the summary there too", "FILE"),
+        Option("--cold", "no file is in the page cache at first (default: as if read before)"),
         Option("--vdso-pages", "size of the vDSO image, 1 (default) or 2", "N", vdso_pages, 1),
         Option("--debug-vm", "check the kernel's invariants all the time (slow)"),
         Option("-q --quiet", "no summary"),
@@ -131,6 +132,7 @@ def boot(values: dict[str, Value]) -> Machine:
         groups=tuple(sorted(os.getgroups())),
         boot_time=values["time"],
         vdso_pages=values["vdso_pages"],
+        warm_page_cache=not values["cold"],
     )
 
 
@@ -228,6 +230,7 @@ def write_json(
         "root": values["root"],
         "boot_time_ns": config.boot_time,
         "vdso_pages": config.vdso_pages,
+        "cold": bool(values["cold"]),
         "version": ".".join(str(part) for part in config.version),
     }
     text = json.dumps(data, indent=2) + "\n"

@@ -43,6 +43,8 @@ class KernelConfig:
         self.sysctl_admin_reserve_kbytes = 8192
         self.sysctl_user_reserve_kbytes = 131072
         self.fault_around_bytes = 65536
+        #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.
+        self.warm_page_cache = False
         self.mmap_rnd_bits = 28
         #: AT_HWCAP: CPUID(1).EDX of the processor that the engine presents (Nehalem).
         self.elf_hwcap = 0x078BFBFD

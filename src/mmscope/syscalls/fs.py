@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask
+from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask, signal_pending
 from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
@@ -12,9 +12,11 @@ from mmscope.kernel.fs import file as fs_file
 from mmscope.kernel.fs import open as fs_open
 from mmscope.kernel.fs import read_write as rw
 from mmscope.kernel.fs import stat as fs_stat
+from mmscope.kernel.fs.hostwait import wait_for_host
 from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.namei import path_lookup
 from mmscope.kernel.fs.readdir import ksys_getdents64
+from mmscope.kernel.fs.streams import stream_of
 from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENODATA, ERESTARTNOHAND, KernelError
 from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
@@ -391,18 +393,38 @@ POLLERR: Final = 0x8
 POLLHUP: Final = 0x10
 POLLNVAL: Final = 0x20
 POLLRDNORM: Final = 0x40
+POLLRDBAND: Final = 0x80
 POLLWRNORM: Final = 0x100
+POLLWRBAND: Final = 0x200
+#: Of files without ->poll.
+DEFAULT_POLLMASK: Final = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+#: What select's three sets ask for.
+_SELECT_SETS: Final = (
+    POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR,
+    POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR,
+    POLLPRI,
+)
 
 
 def file_poll(k: Kernel, fd: int) -> int:
-    """What the descriptor is ready for. All files of the model always are: a read from a host stream waits in the host."""
+    """What the descriptor is ready for: vfs_poll()."""
     file = fs_file.fget(k, fd)
-    mask = 0
-    if file.f_mode & FMODE_READ:
-        mask |= POLLIN | POLLRDNORM
-    if file.f_mode & FMODE_WRITE:
-        mask |= POLLOUT | POLLWRNORM
-    return mask
+    if file.f_op.poll is None:
+        return DEFAULT_POLLMASK
+    return file.f_op.poll(file)
+
+
+def poll_wait(k: Kernel, wanted: list[tuple[int, int]], timeout: int | None, what: str) -> bool:
+    """Nothing of the (descriptor, events) is ready: sleep. True: look again; False: the time is over, or a signal came."""
+    hosts: list[tuple[int, int]] = []
+    for fd, events in wanted:
+        file = fs_file.fget(k, fd)
+        if file.f_op.poll is not None:
+            hosts.append((stream_of(file).fd, events))
+    if not hosts:
+        sleep_until_signal(k, timeout, what)
+        return False
+    return bool(wait_for_host(k, hosts, None if timeout is None else k.timekeeper.now_ns + timeout))
 
 
 def do_poll(k: Kernel, ufds: int, nfds: int, timeout: int | None) -> int:
@@ -411,24 +433,26 @@ def do_poll(k: Kernel, ufds: int, nfds: int, timeout: int | None) -> int:
         raise KernelError(EINVAL)
     raw = bytearray(copy_from_user(k, ufds, nfds * 8)) if nfds else bytearray()
     count = 0
-    for at in range(0, nfds * 8, 8):
-        fd = int.from_bytes(raw[at : at + 4], "little", signed=True)
-        events = int.from_bytes(raw[at + 4 : at + 6], "little")
-        revents = 0
-        if fd >= 0:
-            try:
-                revents = file_poll(k, fd) & (events | POLLERR | POLLHUP)
-            except KernelError:
-                revents = POLLNVAL
-        raw[at + 6 : at + 8] = revents.to_bytes(2, "little")
-        if revents:
-            count += 1
-    interrupted = False
-    if count == 0 and timeout != 0:
-        interrupted = not sleep_until_signal(k, timeout, "poll")
+    again = True
+    while again:
+        wanted: list[tuple[int, int]] = []
+        for at in range(0, nfds * 8, 8):
+            fd = int.from_bytes(raw[at : at + 4], "little", signed=True)
+            events = int.from_bytes(raw[at + 4 : at + 6], "little")
+            revents = 0
+            if fd >= 0:
+                try:
+                    revents = file_poll(k, fd) & (events | POLLERR | POLLHUP)
+                    wanted.append((fd, events))
+                except KernelError:
+                    revents = POLLNVAL
+            raw[at + 6 : at + 8] = revents.to_bytes(2, "little")
+            if revents:
+                count += 1
+        again = count == 0 and timeout != 0 and poll_wait(k, wanted, timeout, "poll")
     for at in range(0, nfds * 8, 8):
         copy_to_user(k, ufds + at + 6, bytes(raw[at + 6 : at + 8]))
-    if interrupted and count == 0:
+    if count == 0 and signal_pending(k.current):
         raise KernelError(EINTR)
     return count
 
@@ -489,20 +513,29 @@ def core_sys_select(k: Kernel, n: int, sets: tuple[int, int, int], timeout: int 
     n = min(n, max_fds)
     size = (n + 63) // 64 * 8
     wanted = [int.from_bytes(copy_from_user(k, a, size), "little") if a and size else 0 for a in sets]
+    for fd in range(n):
+        if (wanted[0] | wanted[1] | wanted[2]) >> fd & 1 and fd not in files.fd:
+            raise KernelError(EBADF)
     results = [0, 0, 0]
     count = 0
-    for fd in range(n):
-        bit = 1 << fd
-        if not (wanted[0] | wanted[1] | wanted[2]) & bit:
-            continue
-        if fd not in files.fd:
-            raise KernelError(EBADF)
-        mask = file_poll(k, fd)
-        for i, ready in ((0, POLLIN), (1, POLLOUT), (2, POLLPRI)):
-            if wanted[i] & bit and mask & ready:
-                results[i] |= bit
-                count += 1
-    if count == 0 and timeout != 0 and not sleep_until_signal(k, timeout, "select"):
+    again = True
+    while again:
+        waiting: list[tuple[int, int]] = []
+        for fd in range(n):
+            bit = 1 << fd
+            if not (wanted[0] | wanted[1] | wanted[2]) & bit:
+                continue
+            mask = file_poll(k, fd)
+            events = 0
+            for i, ready in enumerate(_SELECT_SETS):
+                if wanted[i] & bit:
+                    events |= ready
+                    if mask & ready:
+                        results[i] |= bit
+                        count += 1
+            waiting.append((fd, events))
+        again = count == 0 and timeout != 0 and poll_wait(k, waiting, timeout, "select")
+    if count == 0 and signal_pending(k.current):
         return -ERESTARTNOHAND
     for addr, value in zip(sets, results, strict=True):
         if addr and size:

@@ -34,6 +34,7 @@ from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_uptodate
 from mmscope.kernel.mm.filemap import filemap_fault, filemap_map_pages, generic_file_buffered_read, unlock_page
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
+from mmscope.kernel.mm.readahead import ReadaheadControl, page_cache_ra_unbounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -312,6 +313,10 @@ def ext4_file_open(inode: Inode, file: File) -> None:
         raise KernelError(EACCES) from None
     except OSError as error:
         raise KernelError(error.errno or EIO) from None
+    config = inode.i_sb.kernel.config
+    if config.warm_page_cache and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
+        # As if somebody had read the file before: no page of it costs a major fault.
+        page_cache_ra_unbounded(ReadaheadControl(file, inode.i_mapping, 0), (inode.i_size + PAGE_SIZE - 1) >> 12, 0)
 
 
 def generic_read_dir(file: File, count: int, pos: int) -> bytes:

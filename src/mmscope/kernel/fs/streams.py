@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 
+import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.hostfs as hostfs
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
-from mmscope.kernel.include.errno import EIO, ENOTTY, KernelError
+from mmscope.kernel.fs.hostwait import host_poll, wait_for_host
+from mmscope.kernel.include.errno import EAGAIN, EIO, ENOTTY, EPIPE, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
     FMODE_PREAD,
@@ -21,6 +23,7 @@ from mmscope.kernel.include.fs import (
     O_ACCMODE,
     O_APPEND,
     O_LARGEFILE,
+    O_NONBLOCK,
     S_IFCHR,
     S_IFMT,
     S_IFREG,
@@ -30,6 +33,7 @@ from mmscope.kernel.include.fs import (
     Inode,
     SuperBlock,
 )
+from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
 
 TYPE_CHECKING = False
@@ -38,6 +42,11 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import VmAreaStruct
+
+#: Of poll(2); POLL_ALL: IN, PRI, OUT, RDNORM, RDBAND, WRNORM, WRBAND and RDHUP.
+POLLIN: Final = 0x1
+POLLOUT: Final = 0x4
+POLL_ALL: Final = 0x23C7
 
 TCGETS: Final = 0x5401
 TCSETS: Final = 0x5402
@@ -69,33 +78,58 @@ def stream_of(file: File) -> HostStream:
     return stream
 
 
+def stream_wait(file: File, events: int) -> None:
+    """Wait until the host's descriptor is ready. EAGAIN if it must not be waited for, ERESTARTSYS for a signal."""
+    if file.f_op.poll is None:
+        return
+    stream = stream_of(file)
+    wanted = [(stream.fd, events)]
+    if file.f_flags & O_NONBLOCK:
+        if not host_poll(stream.kernel, wanted, 0):
+            raise KernelError(EAGAIN)
+    elif not wait_for_host(stream.kernel, wanted, None):
+        raise KernelError(ERESTARTSYS)
+
+
 def stream_read(file: File, count: int, pos: int) -> bytes:
     """One read of the host; pos -1 = at its own offset."""
     fd = stream_of(file).fd
+    if count > 1 << 20:
+        # Python allocates the buffer at once; no pipe and no terminal holds more than this.
+        count = max(1 << 20, min(count, os.fstat(fd).st_size))
+    stream_wait(file, POLLIN)
     try:
-        if pos >= 0:
-            return os.pread(fd, count, pos)
-        # The buffer is allocated at once: a huge count must not.
-        return os.read(fd, min(count, 1 << 20)) if count > 1 << 20 else os.read(fd, count)
+        return os.pread(fd, count, pos) if pos >= 0 else os.read(fd, count)
     except OSError as error:
         raise host_error(error) from None
 
 
 def stream_write(file: File, data: bytes, pos: int) -> int:
-    """All of `data`, as a blocking write does it; what got out before an error counts."""
-    fd = stream_of(file).fd
+    """All of `data`, as a blocking write does it; what got out before an error or a signal counts."""
+    stream = stream_of(file)
+    fd = stream.fd
     done = 0
     while done < len(data):
         try:
+            stream_wait(file, POLLOUT)
             if pos >= 0:
                 done += os.pwrite(fd, data[done:], pos + done)
             else:
                 done += os.write(fd, data[done:] if done else data)
         except OSError as error:
-            if done:
-                break
-            raise host_error(error) from None
+            if not done:
+                raise host_error(error) from None
+            if error.errno == EPIPE:
+                core_signal.send_sig(stream.kernel, SIGPIPE, stream.kernel.current, 0)
+            break
     return done
+
+
+def stream_poll(file: File) -> int:
+    """What the host's descriptor is ready for now."""
+    stream = stream_of(file)
+    ready = host_poll(stream.kernel, [(stream.fd, POLL_ALL)], 0)
+    return ready[0][1] if ready else 0
 
 
 def stream_llseek(file: File, offset: int, whence: int) -> int:
@@ -210,6 +244,7 @@ stream_fops: Final = FileOperations(
     write=stream_write,
     unlocked_ioctl=stream_ioctl,
     open=stream_open,
+    poll=stream_poll,
 )
 #: A regular file of the host.
 stream_file_fops: Final = FileOperations(
@@ -256,10 +291,10 @@ def open_stream(k: Kernel, fd: int) -> File:
 
 
 def host_flags(fd: int) -> int:
-    """O_ACCMODE and O_APPEND of the host's descriptor."""
+    """The flags of the host's descriptor that matter here."""
     import fcntl
 
-    return fcntl.fcntl(fd, fcntl.F_GETFL) & (O_ACCMODE | O_APPEND) | O_LARGEFILE
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK) | O_LARGEFILE
 
 
 def open_streams(k: Kernel, fds: tuple[int, int, int]) -> dict[int, File]:

@@ -200,6 +200,7 @@ class FileOperations:
         get_unmapped_area: Callable[[MmStruct, File | None, int, int, int, int], int] | None = None,
         release: Callable[[Inode, File], None] | None = None,
         open: Callable[[Inode, File], None] | None = None,
+        poll: Callable[[File], int] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -219,6 +220,8 @@ class FileOperations:
         self.release = release
         #: (inode, file): may set file.private_data and file.f_op; raises to refuse (ENXIO).
         self.open = open
+        #: (file) -> POLL*, what it is ready for; None = always ready (DEFAULT_POLLMASK)
+        self.poll = poll
 
 
 class InodeOperations:

@@ -69,6 +69,10 @@ class Kernel:
         self.warn: Callable[[str], None] = self.printk
         #: The texts that warn_once() has already given.
         self.warned: set[str] = set()
+        #: Signals that came from outside (Ctrl-C) and are still to be sent to the current process.
+        self.host_signals: list[int] = []
+        #: Waiting in the host: a signal from outside must raise KernelError to end that.
+        self.host_waiting = False
         #: init_utsname()->nodename and domainname.
         self.nodename = "mmscope"
         self.domainname = "(none)"
