@@ -49,7 +49,10 @@ def kernel_extensions() -> list[Extension]:
         print("mmscope: MMSCOPE_PURE is set: installing the pure Python kernel", file=sys.stderr)
         return []
     if not have_compiler():
-        print("mmscope: no C compiler with Python.h found: installing the pure Python kernel (slower, same results)", file=sys.stderr)
+        print(
+            "mmscope: no C compiler with Python.h found: installing the pure Python kernel (slower, same results)",
+            file=sys.stderr,
+        )
         return []
     from mypyc.build import mypycify
 
@@ -70,7 +73,9 @@ class ParallelBuildExt(build_ext):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 # The largest first, so that none is left alone at the end.
                 largest_first = sorted(sources, key=os.path.getsize, reverse=True)
-                objects = dict(zip(largest_first, pool.map(lambda source: compile_some([source], **options), largest_first), strict=True))
+                objects = dict(
+                    zip(largest_first, pool.map(lambda source: compile_some([source], **options), largest_first), strict=True)
+                )
             return [name for source in sources for name in objects[source]]
 
         self.compiler.compile = compile_all

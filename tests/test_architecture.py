@@ -31,7 +31,12 @@ def imports(path: Path, runtime_only: bool = False) -> Iterator[str]:
 
     def walk(node: ast.AST) -> Iterator[str]:
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING" and runtime_only:
+            if (
+                isinstance(child, ast.If)
+                and isinstance(child.test, ast.Name)
+                and child.test.id == "TYPE_CHECKING"
+                and runtime_only
+            ):
                 continue
             if isinstance(child, ast.Import):
                 yield from (alias.name for alias in child.names)
@@ -100,6 +105,10 @@ def test_every_source_names_its_licence_and_says_what_it_is() -> None:
 def test_pure_switch_picks_the_sources() -> None:
     code = "import mmscope.kernel.mm.memory as m; print(m.__file__)"
     out = subprocess.run(
-        [sys.executable, "-c", code], env={"MMSCOPE_PURE": "1", "PYTHONPATH": str(SRC.parent)}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={"MMSCOPE_PURE": "1", "PYTHONPATH": str(SRC.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert out.stdout.strip().endswith("memory.py")

@@ -56,7 +56,8 @@ def model(argv: Sequence[str], stdin: bytes = b"", cwd: Path | None = None, opti
     outcome = Outcome(subprocess.run(command, input=stdin, cwd=cwd, env=environment(), capture_output=True, timeout=120))
     if outcome.status > 128:
         *lines, last = outcome.stderr.splitlines(keepends=True)
-        assert last.startswith(b"mmscope: ") and b"killed by SIG" in last, last
+        assert last.startswith(b"mmscope: "), last
+        assert b"killed by SIG" in last, last
         outcome.stderr = b"".join(lines)
     return outcome
 
