@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.hosttool import find_tool
 
 settings.register_profile(
     "mmscope", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -26,18 +26,8 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def host_tool() -> Callable[[str], str]:
-    """The path of a host program that a test needs. Without it the test is skipped, except in CI, where it fails."""
-
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None:
-            message = f"{name} is not installed (.ci/run names the package)"
-            if os.environ.get("CI"):
-                pytest.fail(message)
-            pytest.skip(message)
-        return path
-
-    return find
+    """find_tool() as a fixture."""
+    return find_tool
 
 
 @pytest.fixture(scope="session")

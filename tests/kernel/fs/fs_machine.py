@@ -12,6 +12,7 @@ from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from mmscope.kernel.init.main import new_task, start_kernel, user_process
 from mmscope.kernel.mm.mmap import ksys_mmap_pgoff
+from tests.hosttool import find_tool
 
 
 def boot(root: Path | None, aslr: bool = False, streams: tuple[int, int, int] = (-1, -1, -1), uid: int = 0) -> Kernel:
@@ -56,5 +57,5 @@ def gcc(where: Path, source: str, *flags: str) -> Path:
     c = where / "prog.c"
     c.write_text(source)
     out = where / "prog"
-    subprocess.run(["gcc", *flags, str(c), "-o", str(out)], check=True)
+    subprocess.run([find_tool("gcc"), *flags, str(c), "-o", str(out)], check=True)
     return out
