@@ -233,9 +233,7 @@ def _imm_bytes(form: str, reg: int, op: int, op16: bool, wide: bool) -> int:
     return 4 if form == "J" else 0
 
 
-def _one_byte(
-    insn: Insn, g: Sequence[int], ea: int, stack: bool, opsize: int, sp_step: int, base: int, addr32: bool
-) -> None:
+def _one_byte(insn: Insn, g: Sequence[int], ea: int, stack: bool, opsize: int, sp_step: int, base: int, addr32: bool) -> None:
     """The operands of a one-byte opcode."""
     op = insn.opcode
     reg = insn.reg & 7
@@ -288,9 +286,7 @@ def _one_byte(
         out.append(Access(sp - (8 if reg == 2 else sp_step), W, True))
 
 
-def _two_byte(
-    insn: Insn, g: Sequence[int], ea: int, stack: bool, opsize: int, op16: bool, rep: int, base: int
-) -> None:
+def _two_byte(insn: Insn, g: Sequence[int], ea: int, stack: bool, opsize: int, op16: bool, rep: int, base: int) -> None:
     """The operands of an opcode that begins with 0F."""
     op = insn.opcode
     reg = insn.reg & 7

@@ -35,6 +35,7 @@ from mmscope.cpu.fpu import Fpu
 from mmscope.cpu.interrupt import InterruptGuard
 from mmscope.cpu.unicorn import IN_CB, INSN_CB, INTR_CB, OUT_CB, TLB_FILL_CB, RegBatch, UcError, UcX86Mmr, libunicorn
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE
+from mmscope.kernel.fs.hostwait import take_host_signals
 from mmscope.kernel.include.ptrace import X86_EFLAGS_RF, X86_EFLAGS_TF
 
 TYPE_CHECKING = False
@@ -58,6 +59,10 @@ _DIRECT_MAP: Final = 0xFFFF888000000000
 _CR0: Final = 0x00050033  # AM WP NE ET MP PE; in this mode the walk is ours, not PG's
 _CR4: Final = 0x00000604  # OSXMMEXCPT OSFXSR TSD
 _USER_FLAGS: Final = 0x00244FD5  # what PtRegs.flags may set: all of the user's, never IOPL, RF, VM
+
+#: Entries of Unicorn's TLB at first; a flush doubles them if most are in use. Larger ones would cost more to flush.
+_FIRST_TLB_SIZE: Final = 256
+_LARGEST_TLB_SIZE: Final = 8192
 
 _NR_REGS: Final = 18
 _RIP: Final = 16
@@ -129,6 +134,9 @@ class Engine:
         self._kernel_pages: dict[int, int] = {}
         #: Frames to which the TLB holds writable translations that Unicorn does not watch for stores into code.
         self._writable: set[int] = set()
+        #: Fills since the last flush, and how many of them call for a larger TLB.
+        self._fills = 0
+        self._many_fills = _FIRST_TLB_SIZE * 4
         #: Every fill fails: an I/O instruction has trapped in the middle of a translation block.
         self._frozen = False
         #: The frame that one step may store to though it holds translated code; -1 = none.
@@ -242,6 +250,10 @@ class Engine:
                 self._event = _EV_CODE_FETCH
                 return False
             _memmove(result, _fill_entry(entry & -4096, entry & 7), 16)
+            self._fills += 1
+            if self._fills == self._many_fills:
+                # The TLB is too small for this guest: its next flush makes it larger.
+                self._lib.uc_emu_stop(uc)
             return True
         except BaseException as e:  # it would be lost in C
             self._raised = e
@@ -284,8 +296,12 @@ class Engine:
 
     # The loop
 
-    def run(self, task: TaskStruct) -> None:
-        """Run the machine until `task` has exited. Raises KeyboardInterrupt, and whatever the kernel raised (KernelBug)."""
+    def run(self, task: TaskStruct, sigint_to_guest: bool = False) -> None:
+        """Run the machine until `task` has exited. Raises KeyboardInterrupt, and whatever the kernel raised (KernelBug).
+
+        With `sigint_to_guest` Ctrl-C sends SIGINT to the guest's process instead; a second one within a second is a
+        KeyboardInterrupt if the guest ignores or blocks the signal.
+        """
         if not self._uc:
             raise UcError("the machine is closed")
         k = self.k
@@ -293,11 +309,15 @@ class Engine:
         start = self._lib.uc_emu_start
         syscall = self.syscall
         exit_to_user = self.entries.exit_to_user
-        guard.arm()
+        guard.arm(k if sigint_to_guest else None)
         try:
             while not task.exit_state:
                 current = k.current
                 regs = current.regs
+                if k.host_signals:
+                    take_host_signals(k)
+                    exit_to_user(k, regs)
+                    continue
                 self._load(current, regs)
                 self._event = _EV_NONE
                 guard.in_guest = True
@@ -393,12 +413,17 @@ class Engine:
         if event == _EV_PORT:
             return self._trap(regs, X86_TRAP_GP, 0)
         if event == _EV_SYSENTER:
-            return self._trap(regs, IA32_SYSCALL_VECTOR, 0)
+            # MSR_IA32_SYSENTER_CS is 0.
+            return self._trap(regs, X86_TRAP_GP, 0)
         if err == U.UC_ERR_INSN_INVALID:
             return self._invalid(regs)
         if err != U.UC_ERR_OK:
             self._lib.check(err, f"guest stopped at {regs.ip:#x}")
-        # Nothing happened: the watcher stopped the CPU.
+        if self._fills >= self._many_fills:
+            if self._many_fills < _LARGEST_TLB_SIZE * 4:
+                self._many_fills *= 2
+            self._flush_tlb()
+        # Else nothing happened: the watcher stopped the CPU.
         return False
 
     def _trap(self, regs: PtRegs, vector: int, error_code: int) -> bool:
@@ -564,6 +589,7 @@ class Engine:
 
     def _flush_tlb(self) -> None:
         self._writable.clear()
+        self._fills = 0
         self._lib.uc_ctl(self._uc, U.UC_CTL_TLB_FLUSH, 0, 0)
 
     def _drop_code(self, frames: set[int]) -> None:

@@ -3,7 +3,8 @@
 
 Python's signal handlers run between bytecodes, hence not inside uc_emu_start. C-level, every signal writes a byte to the
 wakeup descriptor; the watcher reads it and calls `stop` until the main thread has come out. SIGINT gets a handler of its
-own meanwhile, so that no KeyboardInterrupt breaks into a hook.
+own meanwhile, so that no KeyboardInterrupt breaks into a hook. With a kernel given, SIGINT goes to the guest: it is put into
+`host_signals`, and ends a wait in the host (fs/hostwait.py).
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ import _thread
 import os
 import time
 
+from mmscope.kernel.include.errno import EINTR, KernelError
+from mmscope.kernel.include.signal import SIG_IGN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from mmscope.kernel.include.kernel import Kernel
 
 
 class InterruptGuard:
@@ -30,6 +36,10 @@ class InterruptGuard:
         self.kick = False
         #: SIGINT came while in the guest.
         self.interrupted = False
+        #: The kernel whose process gets SIGINT; None: it raises KeyboardInterrupt here.
+        self._kernel: Kernel | None = None
+        #: When the last SIGINT for the guest came, seconds.
+        self._last = -1.0
         self._previous: Any = None
         self._old_fd = -1
         self._write_fd = -1
@@ -39,7 +49,7 @@ class InterruptGuard:
         #: The watcher of this run has called stop: wait for its end.
         self._stopping = False
 
-    def arm(self) -> None:
+    def arm(self, kernel: Kernel | None = None) -> None:
         """Take SIGINT and the wakeup descriptor, and start the watcher."""
         previous = _signal.getsignal(_signal.SIGINT)
         if previous is None or _thread.get_ident() != _main_thread():
@@ -47,6 +57,7 @@ class InterruptGuard:
         read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._write_fd, False)
         self._previous = previous
+        self._kernel = kernel
         if previous != _signal.SIG_IGN:
             _signal.signal(_signal.SIGINT, self._handler)
         self._old_fd = _signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
@@ -78,12 +89,28 @@ class InterruptGuard:
             raise KeyboardInterrupt
 
     def _handler(self, signum: int, frame: object) -> None:
+        if self._kernel is not None and self._to_guest(self._kernel, signum):
+            return
         if self.in_guest:
             self.interrupted = True
         elif callable(self._previous):
             self._previous(signum, frame)
         else:
             raise KeyboardInterrupt
+
+    def _to_guest(self, k: Kernel, signum: int) -> bool:
+        """Leave SIGINT for the guest's process. False: it does not want it, and this is the second within a second."""
+        now = time.monotonic()
+        since, self._last = now - self._last, now
+        if since < 1.0 and k.has_current():
+            task = k.current
+            if task.blocked >> (signum - 1) & 1 or task.sighand.action[signum - 1].sa_handler == SIG_IGN:
+                return False
+        k.host_signals.append(signum)
+        if k.host_waiting:
+            k.host_waiting = False
+            raise KernelError(EINTR)
+        return True
 
     def _watch(self, run: int, read_fd: int, done: Any) -> None:
         """The watcher thread: until the write end is closed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mmscope.kernel.core.itimer import run_timers
 from mmscope.kernel.include.errno import ENOSYS, KernelError
+from mmscope.kernel.mm.debug_vm import debug_vm_check, validate_vm
 from mmscope.kernel.tracepoint import trace_sys_enter, trace_sys_exit
 from mmscope.syscalls.names import NI_SYSCALLS, SYSCALL_NAMES
 from mmscope.syscalls.table import SYSCALLS
@@ -39,11 +40,14 @@ def do_syscall_64(k: Kernel, regs: PtRegs) -> None:
     task = k.current
     if task.exit_state:
         trace_sys_exit(k, nr, ret)
+        if k.config.CONFIG_DEBUG_VM:
+            validate_vm(k)  # whatever the address space leaves behind is a leak
         return
     # rt_sigreturn and execve have loaded registers of their own; their result is the ax they set.
     regs.ax = ret & 0xFFFFFFFFFFFFFFFF
     run_timers(k)
     trace_sys_exit(k, nr, ret)
+    debug_vm_check(k)
 
 
 def ni_syscall(k: Kernel, nr: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask, signal_pending
+from mmscope.kernel.core.sys import capable
 from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
@@ -14,16 +15,16 @@ from mmscope.kernel.fs import read_write as rw
 from mmscope.kernel.fs import stat as fs_stat
 from mmscope.kernel.fs.hostwait import wait_for_host
 from mmscope.kernel.fs.ioctl import ksys_ioctl
-from mmscope.kernel.fs.namei import path_lookup
-from mmscope.kernel.fs.readdir import ksys_getdents64
+from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, path_lookup, user_path_at_empty
+from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
 from mmscope.kernel.fs.streams import stream_of
-from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENODATA, ERESTARTNOHAND, KernelError
+from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENOENT, ERESTARTNOHAND, KernelError
 from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
     AT_FDCWD,
+    AT_REMOVEDIR,
+    AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
-    FMODE_READ,
-    FMODE_WRITE,
     O_CREAT,
     O_TRUNC,
     O_WRONLY,
@@ -326,17 +327,35 @@ def utimensat(k: Kernel, regs: PtRegs) -> int:
 
 
 def mkdir(k: Kernel, regs: PtRegs) -> int:
-    """mkdir(pathname, mode), mknod."""
+    """mkdir(pathname, mode)."""
     return fs_open.filename_create(k, AT_FDCWD, regs.di)
 
 
 def mkdirat(k: Kernel, regs: PtRegs) -> int:
-    """mkdirat(dfd, pathname, mode), mknodat."""
+    """mkdirat(dfd, pathname, mode)."""
     return fs_open.filename_create(k, s32(regs.di), regs.si)
 
 
+def mknod(k: Kernel, regs: PtRegs) -> int:
+    """mknod(filename, mode, dev)."""
+    fs_open.may_mknod(regs.si & 0xFFFF)
+    return fs_open.filename_create(k, AT_FDCWD, regs.di)
+
+
+def mknodat(k: Kernel, regs: PtRegs) -> int:
+    """mknodat(dfd, filename, mode, dev)."""
+    fs_open.may_mknod(regs.dx & 0xFFFF)
+    return fs_open.filename_create(k, s32(regs.di), regs.si)
+
+
+def link(k: Kernel, regs: PtRegs) -> int:
+    """link(oldname, newname)."""
+    path_lookup(k, AT_FDCWD, regs.di, False)
+    return fs_open.filename_create(k, AT_FDCWD, regs.si)
+
+
 def symlink(k: Kernel, regs: PtRegs) -> int:
-    """symlink(oldname, newname), link."""
+    """symlink(oldname, newname)."""
     return fs_open.filename_create(k, AT_FDCWD, regs.si)
 
 
@@ -347,6 +366,15 @@ def symlinkat(k: Kernel, regs: PtRegs) -> int:
 
 def linkat(k: Kernel, regs: PtRegs) -> int:
     """linkat(olddfd, oldname, newdfd, newname, flags)."""
+    flags = s32(regs.r8)
+    if flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH):
+        raise KernelError(EINVAL)
+    lookup_flags = LOOKUP_FOLLOW if flags & AT_SYMLINK_FOLLOW else 0
+    if flags & AT_EMPTY_PATH:
+        if not capable(k):
+            raise KernelError(ENOENT)
+        lookup_flags |= LOOKUP_EMPTY
+    user_path_at_empty(k, s32(regs.di), regs.si, lookup_flags)
     return fs_open.filename_create(k, s32(regs.dx), regs.r10)
 
 
@@ -356,8 +384,44 @@ def unlink(k: Kernel, regs: PtRegs) -> int:
 
 
 def unlinkat(k: Kernel, regs: PtRegs) -> int:
-    """unlinkat(dfd, pathname, flag), renameat's old name."""
+    """unlinkat(dfd, pathname, flag)."""
+    if s32(regs.dx) & ~AT_REMOVEDIR:
+        raise KernelError(EINVAL)
     return fs_open.remove_name(k, s32(regs.di), regs.si)
+
+
+def renameat(k: Kernel, regs: PtRegs) -> int:
+    """renameat(olddfd, oldname, newdfd, newname)."""
+    return fs_open.remove_name(k, s32(regs.di), regs.si)
+
+
+def renameat2(k: Kernel, regs: PtRegs) -> int:
+    """renameat2(olddfd, oldname, newdfd, newname, flags): RENAME_NOREPLACE 1, _EXCHANGE 2, _WHITEOUT 4."""
+    flags = u32(regs.r8)
+    if flags & ~7 or (flags & 2 and flags & 5):
+        raise KernelError(EINVAL)
+    return fs_open.remove_name(k, s32(regs.di), regs.si)
+
+
+def getdents(k: Kernel, regs: PtRegs) -> int:
+    """getdents(fd, dirent, count)."""
+    return ksys_getdents(k, u32(regs.di), regs.si, u32(regs.dx))
+
+
+def preadv2(k: Kernel, regs: PtRegs) -> int:
+    """preadv2(fd, vec, vlen, pos_l, pos_h, flags): position -1 is the file's own."""
+    rw.kiocb_set_rw_flags(s32(regs.r9))
+    if s64(regs.r10) == -1:
+        return rw.do_readv(k, u32(regs.di), regs.si, regs.dx)
+    return rw.do_preadv(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+
+
+def pwritev2(k: Kernel, regs: PtRegs) -> int:
+    """pwritev2(fd, vec, vlen, pos_l, pos_h, flags)."""
+    rw.kiocb_set_rw_flags(s32(regs.r9))
+    if s64(regs.r10) == -1:
+        return rw.do_writev(k, u32(regs.di), regs.si, regs.dx)
+    return rw.do_pwritev(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
 
 
 # --- exec
@@ -421,10 +485,19 @@ def poll_wait(k: Kernel, wanted: list[tuple[int, int]], timeout: int | None, wha
         file = fs_file.fget(k, fd)
         if file.f_op.poll is not None:
             hosts.append((stream_of(file).fd, events))
-    if not hosts:
-        sleep_until_signal(k, timeout, what)
-        return False
-    return bool(wait_for_host(k, hosts, None if timeout is None else k.timekeeper.now_ns + timeout))
+    end = None if timeout is None else k.timekeeper.now_ns + timeout
+    while hosts:
+        ready = wait_for_host(k, hosts, end)
+        if not ready:
+            return False
+        gone = [fd for fd, _ in ready]
+        for fd, events in hosts:
+            if events & dict(ready).get(fd, 0):
+                return True
+        # The host reports POLLHUP and POLLERR unasked, and for ever; select may not want them.
+        hosts = [(fd, events) for fd, events in hosts if fd not in gone]
+    sleep_until_signal(k, None if end is None else max(0, end - k.timekeeper.now_ns), what)
+    return False
 
 
 def do_poll(k: Kernel, ufds: int, nfds: int, timeout: int | None) -> int:
@@ -443,7 +516,7 @@ def do_poll(k: Kernel, ufds: int, nfds: int, timeout: int | None) -> int:
             if fd >= 0:
                 try:
                     revents = file_poll(k, fd) & (events | POLLERR | POLLHUP)
-                    wanted.append((fd, events))
+                    wanted.append((fd, events | POLLERR | POLLHUP))
                 except KernelError:
                     revents = POLLNVAL
             raw[at + 6 : at + 8] = revents.to_bytes(2, "little")
@@ -578,42 +651,3 @@ def pselect6(k: Kernel, regs: PtRegs) -> int:
     if end is not None:
         _put_rest(k, regs.r8, end, True)
     return ret
-
-
-# --- extended attributes: no file of the model has any
-
-
-def getxattr(k: Kernel, regs: PtRegs) -> int:
-    """getxattr(pathname, name, value, size), removexattr: the file must exist, its attribute does not."""
-    path_lookup(k, AT_FDCWD, regs.di, True)
-    raise KernelError(ENODATA)
-
-
-def lgetxattr(k: Kernel, regs: PtRegs) -> int:
-    """lgetxattr(pathname, name, value, size)."""
-    path_lookup(k, AT_FDCWD, regs.di, False)
-    raise KernelError(ENODATA)
-
-
-def fgetxattr(k: Kernel, regs: PtRegs) -> int:
-    """fgetxattr(fd, name, value, size)."""
-    fs_file.fget(k, s32(regs.di))
-    raise KernelError(ENODATA)
-
-
-def listxattr(k: Kernel, regs: PtRegs) -> int:
-    """listxattr(pathname, list, size): an empty list."""
-    path_lookup(k, AT_FDCWD, regs.di, True)
-    return 0
-
-
-def llistxattr(k: Kernel, regs: PtRegs) -> int:
-    """llistxattr(pathname, list, size)."""
-    path_lookup(k, AT_FDCWD, regs.di, False)
-    return 0
-
-
-def flistxattr(k: Kernel, regs: PtRegs) -> int:
-    """flistxattr(fd, list, size)."""
-    fs_file.fget(k, s32(regs.di))
-    return 0

@@ -56,5 +56,7 @@ NI_SYSCALLS: Final = frozenset(
     (
         "_sysctl", "create_module", "get_kernel_syms", "query_module", "nfsservctl", "getpmsg", "putpmsg", "afs_syscall",
         "tuxcall", "security", "vserver", "set_thread_area", "get_thread_area", "epoll_ctl_old", "epoll_wait_old", "uselib",
+        # CONFIG_NUMA is not set.
+        "mbind", "set_mempolicy", "get_mempolicy", "migrate_pages", "move_pages",
     )
 )  # fmt: skip

@@ -9,8 +9,10 @@ from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user
 from mmscope.kernel.core.sched import schedule_hrtimeout
 from mmscope.kernel.core.timekeeping import ktime_get_real_ns
+from mmscope.kernel.fs.file import fget
 from mmscope.kernel.include.errno import (
     EAGAIN,
+    EBADF,
     EBUSY,
     ECHILD,
     EFAULT,
@@ -214,6 +216,49 @@ def wait4(k: Kernel, regs: PtRegs) -> int:
     if s32(regs.di) == -(1 << 31):
         raise KernelError(ESRCH)
     raise KernelError(ECHILD)
+
+
+#: _LINUX_CAPABILITY_VERSION_1, _2, _3: how many times 32 capabilities they have.
+_CAPABILITY_VERSIONS: Final = {0x19980330: 1, 0x20071026: 2, 0x20080522: 2}
+_CAP_FULL: Final = (1 << 41) - 1
+
+
+def waitid(k: Kernel, regs: PtRegs) -> int:
+    """waitid(which, upid, infop, options, ru): P_ALL 0, P_PID 1, P_PGID 2, P_PIDFD 3; there are no children yet."""
+    which, upid, options = s32(regs.di), s32(regs.si), regs.r10 & 0xFFFFFFFF
+    if options & ~0xE100000F or not options & 0xE:
+        raise KernelError(EINVAL)
+    if which not in (0, 1, 2, 3) or (which == 1 and upid <= 0) or (which > 1 and upid < 0):
+        raise KernelError(EINVAL)
+    if which == 3:
+        fget(k, upid)
+        raise KernelError(EBADF)
+    raise KernelError(ECHILD)
+
+
+def capget(k: Kernel, regs: PtRegs) -> int:
+    """capget(header, dataptr): all capabilities for the effective user 0, none for others."""
+    version = get_user(k, regs.di, 4)
+    words = _CAPABILITY_VERSIONS.get(version)
+    if words is None:
+        put_user(k, regs.di, 0x20080522, 4)
+        if regs.si == 0:
+            return 0
+        raise KernelError(EINVAL)
+    if regs.si == 0:
+        return 0
+    pid = s32(get_user(k, regs.di + 4, 4))
+    if pid < 0:
+        raise KernelError(EINVAL)
+    cred = core_sys.find_task(k, pid).cred
+    effective = _CAP_FULL if cred.euid == 0 else 0
+    permitted = _CAP_FULL if 0 in (cred.uid, cred.euid, cred.suid) else 0
+    data = b""
+    for i in range(words):
+        for value in (effective, permitted, 0):
+            data += (value >> 32 * i & 0xFFFFFFFF).to_bytes(4, "little")
+    copy_to_user(k, regs.si, data)
+    return 0
 
 
 def set_tid_address(k: Kernel, regs: PtRegs) -> int:

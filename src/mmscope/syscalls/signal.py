@@ -196,5 +196,3 @@ def user_sigmask(k: Kernel, umask: int, size: int) -> int | None:
     if size != SIGSETSIZE:
         raise KernelError(EINVAL)
     return read_sigset(k, umask)
-
-

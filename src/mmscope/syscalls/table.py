@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fs, misc, mm, process, signal, time
+from mmscope.syscalls import fs, misc, mm, process, signal, time, xattr
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -24,17 +24,23 @@ _MODULES: Final = (
         "execve fcntl flock fsync truncate ftruncate getcwd chdir fchdir mkdir creat unlink symlink readlink chmod fchmod "
         "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
         "linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll utimensat fallocate dup3 preadv pwritev "
-        "copy_file_range statx close_range faccessat2 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr",
+        "copy_file_range statx close_range faccessat2 getdents mknod "
+        "mknodat link renameat renameat2 preadv2 pwritev2",
+    ),
+    (
+        xattr,
+        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr",
     ),
     (mm, "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"),
     (
         process,
+        "waitid "
         "sched_yield getpid exit wait4 uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
         "getppid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid "
         "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
         "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
         "sethostname gettid futex sched_setaffinity sched_getaffinity set_tid_address exit_group set_robust_list "
-        "get_robust_list prlimit64 getcpu membarrier rseq",
+        "get_robust_list prlimit64 getcpu membarrier rseq capget",
     ),
     (
         signal,
@@ -58,13 +64,11 @@ _ALIASES: Final = (
     ("utimes", fs.chmod),
     ("fchown", fs.fchmod),
     ("futimesat", fs.fchmodat),
-    ("mknod", fs.mkdir),
-    ("mknodat", fs.mkdirat),
-    ("link", fs.symlink),
     ("rmdir", fs.unlink),
     ("rename", fs.unlink),
-    ("renameat", fs.unlinkat),
-    ("renameat2", fs.unlinkat),
+    ("removexattr", xattr.setxattr),
+    ("lremovexattr", xattr.lsetxattr),
+    ("fremovexattr", xattr.fsetxattr),
 )
 
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mmscope.kernel.arch.x86.mmap import arch_pick_mmap_layout
+from mmscope.kernel.arch.x86.pgtable import mk_pte, set_pte_at
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.timekeeping import timekeeping_init
 from mmscope.kernel.include.errno import KernelError
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, O_RDWR, File, FileOperations
-from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_LOCKED_CLEAR_MASK, VM_SHARED
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, O_RDWR, AddressSpace, File, FileOperations
+from mmscope.kernel.include.gfp import GFP_HIGHUSER
+from mmscope.kernel.include.mm import VM_ACCOUNT, VM_FAULT_LOCKED, VM_LOCKED_CLEAR_MASK, VM_SHARED
 from mmscope.kernel.include.mm_types import (
     AnonVma,
     AnonVmaChain,
@@ -30,15 +32,29 @@ from mmscope.kernel.include.mm_types import (
     VmOperationsStruct,
     VmRb,
 )
+from mmscope.kernel.include.page import PAGE_SIZE
+from mmscope.kernel.include.page_flags import PG_locked, PG_reserved, PG_swapbacked, PG_uptodate
 from mmscope.kernel.include.sched import TaskStruct
 from mmscope.kernel.lib.rbtree import RB_BLACK, RB_RED, RbNode, rb_first
-from mmscope.kernel.mm.filemap import filemap_fault, filemap_map_pages
+from mmscope.kernel.mm.filemap import filemap_fault, filemap_map_pages, read_mapping_page, unlock_page
 from mmscope.kernel.mm.interval_tree import vma_interval_tree_insert_after
 from mmscope.kernel.mm.madvise import do_madvise
-from mmscope.kernel.mm.mmap import do_brk, do_munmap, special_mapping_vmops, unlink_file_vma, validate_mm, vm_area_dup
+from mmscope.kernel.mm.memory import get_locked_pte
+from mmscope.kernel.mm.mmap import (
+    do_brk,
+    do_munmap,
+    find_vma,
+    special_mapping_vmops,
+    unlink_file_vma,
+    validate_mm,
+    vm_area_dup,
+)
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.mremap import do_mremap
-from mmscope.kernel.mm.rmap import anon_vma_fork, unlink_anon_vmas
+from mmscope.kernel.mm.page_alloc import alloc_page, put_page
+from mmscope.kernel.mm.rmap import anon_vma_fork, linear_page_index, page_add_file_rmap, unlink_anon_vmas
+from mmscope.kernel.mm.shmem import shmem_add_to_page_cache
+from mmscope.kernel.mm.swap import lru_cache_add
 from mmscope.kernel.mm.util import vm_mmap_pgoff
 from tests.kernel.bare import bare_file, bare_kernel, bare_mm
 
@@ -144,6 +160,48 @@ class Replay:
             i_mmap.rb_leftmost = rb_first(i_mmap.rb_root)
         self.files["init"].f_inode.i_writecount = -5
         validate_mm(mm)
+        accounted = [vma for vma in self.vmas.values() if vma.vm_flags & VM_ACCOUNT]
+        self.k.vm_committed_as = sum(vma.vm_end - vma.vm_start for vma in accounted) // PAGE_SIZE
+        self.load_pages(state)
+
+    def load_pages(self, state: Json) -> None:
+        """Page tables and resident pages. The recording has their numbers only: which pages they are is made up here."""
+        mm, k = self.mm, self.k
+        for addr in (0x400000, 0x7FFFF7FF9000, 0x7FFFFFFDE000):
+            assert get_locked_pte(mm, addr)
+        assert mm.pgtables_bytes == state["pgtables_bytes"]
+        nr_file, nr_anon, _, nr_shmem = (a + b for a, b in zip(state["rss"], state["task_rss_cache"], strict=True))
+        for i in range(nr_file):
+            self.map_page(0x7FFFF7FFD000 + i * PAGE_SIZE, None)
+        for i in range(nr_shmem):
+            self.map_page(0x400000 + i * PAGE_SIZE, self.files["init"].f_mapping)
+        for i in range(nr_anon):
+            copy_to_user(k, 0x4AA000 + i * PAGE_SIZE, b"x")
+        self.task.rss_stat = [0] * len(state["rss"])
+        mm.rss_stat = list(state["rss"])
+        for i, cached in enumerate(state["task_rss_cache"]):
+            self.task.rss_stat[i] = cached
+        # The file was written before: its pages are cached.
+        data = self.files["data"].f_mapping
+        for i in range(64):
+            put_page(read_mapping_page(data, i, None))
+
+    def map_page(self, addr: int, mapping: AddressSpace | None) -> None:
+        """A page of the vdso, or of tmpfs, at `addr`, for reading."""
+        vma = find_vma(self.mm, addr)
+        page = alloc_page(self.k, GFP_HIGHUSER)
+        assert vma is not None
+        assert page is not None
+        if mapping is not None:
+            page.flags |= PG_locked | PG_swapbacked | PG_uptodate
+            shmem_add_to_page_cache(page, mapping, linear_page_index(vma, addr))
+            lru_cache_add(page)
+            unlock_page(page)
+        else:
+            page.flags |= PG_reserved
+            page._refcount += 1
+        page_add_file_rmap(page, vma, addr)
+        set_pte_at(self.mm, addr, get_locked_pte(self.mm, addr), mk_pte(page, vma.vm_page_prot))
 
     def link(self, node: RbNode, tree: Json, parent: RbNode | None) -> None:
         node.rb_parent = parent
@@ -261,6 +319,7 @@ class Replay:
             "map_count": mm.map_count, "total_vm": mm.total_vm, "data_vm": mm.data_vm, "exec_vm": mm.exec_vm,
             "stack_vm": mm.stack_vm, "brk": hex(mm.brk), "anon_vmas": anon_vma_trees(mm),
             "data_i_mmap": i_mmap(self.files["data"].f_mapping.i_mmap.rb_root.rb_node),
+            "rss": [a + b for a, b in zip(mm.rss_stat, self.task.rss_stat, strict=True)], "pgtables_bytes": mm.pgtables_bytes,
         }  # fmt: skip
 
 
@@ -308,9 +367,7 @@ def anon_vma_trees(mm: MmStruct) -> list[Json]:
             if avc.anon_vma not in seen:
                 seen.append(avc.anon_vma)
         vma = vma.vm_next
-    return [
-        {"degree": a.degree, "rb": anon_rb(a.rb_root.rb_root.rb_node)} for a in seen
-    ]
+    return [{"degree": a.degree, "rb": anon_rb(a.rb_root.rb_root.rb_node)} for a in seen]
 
 
 def anon_rb(node: RbNode | None) -> Json | None:
@@ -336,12 +393,11 @@ def expected(state: Json) -> Json:
         mmap.append(record)
         if vma["file"] == "data":
             data = state["mappings"][vma["mapping"]]["i_mmap"]
-    anon_vmas = [
-        {"degree": a["num_children"] + a["num_active_vmas"], "rb": recorded_tree(a["rb"])} for a in state["anon_vmas"]
-    ]
-    keys = ("mm_rb", "highest_vm_end", "map_count", "total_vm", "data_vm", "exec_vm", "stack_vm", "brk")
+    anon_vmas = [{"degree": a["num_children"] + a["num_active_vmas"], "rb": recorded_tree(a["rb"])} for a in state["anon_vmas"]]
+    keys = ("mm_rb", "highest_vm_end", "map_count", "total_vm", "data_vm", "exec_vm", "stack_vm", "brk", "pgtables_bytes")
+    rss = [a + b for a, b in zip(state["rss"], state["task_rss_cache"], strict=True)]
     same = {key: state[key] for key in keys}
-    return {"mmap": with_names(mmap), "data_i_mmap": recorded_tree(data), "anon_vmas": anon_vmas, **same}
+    return {"mmap": with_names(mmap), "data_i_mmap": recorded_tree(data), "anon_vmas": anon_vmas, "rss": rss, **same}
 
 
 def recorded_tree(tree: Json | None) -> Json | None:

@@ -95,3 +95,34 @@ def test_nested_gathers_flush_everything() -> None:
     assert seen == [(0, -1)]
     tlb_finish_mmu(outer)
     assert mm.tlb_flush_pending == 0
+
+
+def test_the_eighth_page_takes_a_frame_for_the_next_batch_until_the_end() -> None:
+    """j_munmap_whole of the recorded graphs: __tlb_remove_page -> tlb_next_batch -> __get_free_pages."""
+    mm = bare_mm(bare_kernel())
+    pages = [new_page(mm) for _ in range(9)]
+    allocated: list[Page] = []
+    freed: list[Page] = []
+    mm.kernel.tp.attach("mm_page_alloc", lambda page, order, gfp: allocated.append(page))
+    mm.kernel.tp.attach("mm_page_free", lambda page, order: freed.append(page))
+    tlb = tlb_gather_mmu(mm, ADDR, ADDR + 0x9000)
+    for i in range(7):
+        remove(tlb, pages[i], ADDR + (i << 12))
+    assert allocated == []
+    for i in (7, 8):
+        remove(tlb, pages[i], ADDR + (i << 12))
+    assert len(allocated) == 1
+    tlb_finish_mmu(tlb, ADDR, ADDR + 0x9000)
+    assert freed == [*reversed(pages[:8]), pages[8], allocated[0]]
+
+
+def test_without_a_frame_for_a_batch_the_eight_pages_are_flushed_at_once() -> None:
+    mm = bare_mm(bare_kernel(4 << 20))
+    pages = [new_page(mm) for _ in range(8)]
+    while alloc_page(mm.kernel, GFP_USER) is not None:
+        pass
+    tlb = tlb_gather_mmu(mm, ADDR, ADDR + 0x8000)
+    for i, page in enumerate(pages):
+        remove(tlb, page, ADDR + (i << 12))
+    assert [page._refcount for page in pages] == [0] * 8
+    tlb_finish_mmu(tlb, ADDR, ADDR + 0x8000)

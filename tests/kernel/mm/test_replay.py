@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmscope.kernel.mm.debug_vm import validate_vm
 from tests.kernel.mm.replaylib import Replay, expected, recorded_result, records
 
 
@@ -19,6 +20,7 @@ def test_random_operations_leave_the_recorded_structures(data: Path, seed: int) 
         result = replay.run(op)
         if result is not None:
             assert result == recorded_result(op), op
+        validate_vm(replay.k)
         got, want = replay.describe(), expected(record["mm"][0])
         for key, value in want.items():
             assert got[key] == value, f"{key} after operation {record['i']}: {op}"

@@ -623,9 +623,7 @@ def sas_ss_reset(tsk: TaskStruct) -> None:
     tsk.sas_ss_flags = SS_DISABLE
 
 
-def do_sigaltstack(
-    k: Kernel, ss: tuple[int, int, int] | None, sp: int, min_ss_size: int = MINSIGSTKSZ
-) -> tuple[int, int, int]:
+def do_sigaltstack(k: Kernel, ss: tuple[int, int, int] | None, sp: int, min_ss_size: int = MINSIGSTKSZ) -> tuple[int, int, int]:
     """Set the alternate stack (ss_sp, ss_flags, ss_size) if given; the old one. EPERM on it, EINVAL flags, ENOMEM small."""
     t = k.current
     old = (t.sas_ss_sp, sas_ss_flags(t, sp) | (t.sas_ss_flags & SS_AUTODISARM), t.sas_ss_size)

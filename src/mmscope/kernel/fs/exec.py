@@ -12,6 +12,7 @@ from mmscope.kernel.arch.x86.mmap import arch_align_stack, arch_pick_mmap_layout
 from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
+from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import do_close_on_exec, fput, get_file
 from mmscope.kernel.fs.namei import do_open_execat, getname_flags
 from mmscope.kernel.fs.read_write import kernel_read
@@ -50,6 +51,9 @@ _STK_LIM: Final = 8 << 20
 STACK_RND_MASK: Final = 0x3FFFFF
 #: How deep #! interpreters may nest.
 MAX_INTERP_DEPTH: Final = 5
+
+
+_EXEC_STACK: Final = "started with executable stack"
 
 
 class LinuxBinprm:
@@ -429,6 +433,9 @@ def setup_arg_pages(bprm: LinuxBinprm, stack_top: int, executable_stack: int) ->
     vm_flags |= mm.def_flags
     vm_flags |= VM_STACK_INCOMPLETE_SETUP
     mprotect_fixup(vma, None, vma.vm_start, vma.vm_end, vm_flags)
+    if vm_flags & VM_EXEC and bprm.file is not None and _EXEC_STACK not in k.warned:
+        k.warned.add(_EXEC_STACK)  # pr_warn_once("... %pD4 ..."): the last four names of the path
+        k.printk(f"process '{'/'.join(d_path(k, bprm.file.f_dentry).split('/')[-4:])}' {_EXEC_STACK}")
     if stack_shift:
         shift_arg_pages(vma, stack_shift)
     vma.vm_flags &= ~VM_STACK_INCOMPLETE_SETUP

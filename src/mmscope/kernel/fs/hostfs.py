@@ -299,7 +299,9 @@ def ext4_file_read_iter(file: File, count: int, pos: int) -> bytes:
 
 
 def ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
-    """mmap of a regular file: its pages come from the page cache."""
+    """mmap of a regular file: its pages come from the page cache. MAP_SYNC needs a DAX device, which this is not."""
+    if vma.vm_flags & VM_SYNC:
+        raise KernelError(EOPNOTSUPP)
     vma.vm_ops = ext4_file_vm_ops
 
 
@@ -332,6 +334,7 @@ ext4_file_operations: Final = FileOperations(
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,
     open=ext4_file_open,
+    mmap_supported_flags=MAP_SYNC,
 )
 ext4_dir_operations: Final = FileOperations("ext4_dir_operations", read=generic_read_dir, iterate=ext4_readdir)
 ext4_file_inode_operations: Final = InodeOperations("ext4_file_inode_operations")

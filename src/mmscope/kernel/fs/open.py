@@ -41,10 +41,13 @@ from mmscope.kernel.include.fs import (
     MAY_EXEC,
     O_CLOEXEC,
     O_LARGEFILE,
+    S_IFBLK,
+    S_IFCHR,
     S_IFDIR,
     S_IFIFO,
     S_IFMT,
     S_IFREG,
+    S_IFSOCK,
     SB_RDONLY,
     Dentry,
 )
@@ -242,6 +245,15 @@ def filename_create(k: Kernel, dfd: int, filename: int | bytes | str) -> int:
     if parent.d_inode.i_sb.s_flags & SB_RDONLY:
         raise KernelError(EROFS)
     raise KernelError(EACCES)
+
+
+def may_mknod(mode: int) -> None:
+    """What mknod(2) can make: regular files (also type 0), devices, FIFOs and sockets."""
+    kind = mode & S_IFMT
+    if kind == S_IFDIR:
+        raise KernelError(EPERM)
+    if kind not in (0, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK):
+        raise KernelError(EINVAL)
 
 
 def remove_name(k: Kernel, dfd: int, filename: int | bytes | str) -> int:

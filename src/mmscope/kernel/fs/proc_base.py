@@ -111,7 +111,8 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
     ignored, caught = _signal_sets(task)
     cap = _CAP_FULL if cred.euid == 0 else 0
     umask = task.fs.umask if task.fs is not None else 0
-    groups = "".join(f"{gid} " for gid in cred.groups)
+    # The space at the end has always been there.
+    groups = " ".join(str(gid) for gid in cred.groups) + " "
     pgrp, session = task.signal.pgrp, task.signal.session
     lines = [
         f"Name:\t{task.comm}",

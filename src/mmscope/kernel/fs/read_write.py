@@ -19,6 +19,7 @@ from mmscope.kernel.include.errno import (
     EINVAL,
     EISDIR,
     ENXIO,
+    EOPNOTSUPP,
     EOVERFLOW,
     EPIPE,
     ESPIPE,
@@ -55,6 +56,10 @@ SEEK_CUR: Final = 1
 SEEK_END: Final = 2
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
+
+RWF_NOWAIT: Final = 0x8
+#: s_maxbytes of an ext4 with blocks of 4 KiB.
+EXT4_MAXBYTES: Final = 0xFFFFFFFF << 12
 
 
 def signed64(value: int) -> int:
@@ -115,7 +120,8 @@ def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     if not data:
         return 0
     copied = copy_to_user_partial(k, buf, data)
-    if copied == 0:
+    if copied == 0 or (copied < len(data) and file.f_op.poll is not None):
+        # A pipe's buffer is copied as a whole, or not.
         raise KernelError(EFAULT)
     return copied
 
@@ -133,7 +139,31 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     if file.f_op.ops_name in ("null_fops", "zero_fops"):
         # write_null() never looks at the buffer.
         return count
-    return _write_file(k, file, copy_from_user(k, buf, count), pos)
+    try:
+        data = copy_from_user(k, buf, count)
+    except KernelError:
+        # Pages are copied one by one: those before the bad one are written.
+        data = copy_from_user_partial(k, buf, count)
+        if file.f_op.poll is not None:
+            # A pipe takes whole pages only.
+            data = data[: len(data) & -4096]
+        if not data:
+            raise
+    return _write_file(k, file, data, pos)
+
+
+def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
+    """What can be read up to the first bad page."""
+    parts = []
+    end = buf + count
+    try:
+        while buf < end:
+            size = min(4096 - (buf & 4095), end - buf)
+            parts.append(copy_from_user(k, buf, size))
+            buf += size
+    except KernelError:
+        return b"".join(parts)
+    return b"".join(parts)
 
 
 def _write_file(k: Kernel, file: File, data: bytes, pos: int) -> int:
@@ -315,7 +345,7 @@ def generic_file_llseek(file: File, offset: int, whence: int) -> int:
         if offset < 0 or offset >= eof:
             raise KernelError(ENXIO)
         offset = eof
-    if offset < 0:
+    if offset < 0 or offset > EXT4_MAXBYTES:
         raise KernelError(EINVAL)
     file.f_pos = offset
     return offset
@@ -346,12 +376,12 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(ESPIPE)
     if offset_addr and pos < 0:
         raise KernelError(EINVAL)
-    if in_file.f_op.mmap is None or in_file.f_inode.i_mode & S_IFMT != S_IFREG:
-        # no splice_read
-        raise KernelError(EINVAL)
     out_file = fget(k, out_fd)
     if not out_file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)
+    if in_file.f_op.mmap is None or in_file.f_inode.i_mode & S_IFMT != S_IFREG:
+        # no splice_read
+        raise KernelError(EINVAL)
     if out_file.f_flags & O_APPEND:
         raise KernelError(EINVAL)
     if out_file.f_op.write is None or in_file.f_op.read is None:
@@ -378,10 +408,19 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
     return done
 
 
+def kiocb_set_rw_flags(flags: int) -> None:
+    """The RWF_* of preadv2 and pwritev2: HIPRI, DSYNC, SYNC and APPEND change nothing here, NOWAIT is for async files."""
+    if flags & ~0x1F or flags & RWF_NOWAIT:
+        raise KernelError(EOPNOTSUPP)
+
+
 def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_out: int, len: int, flags: int) -> int:
     """copy_file_range(2): regular files only, and none here can be written."""
     in_file = fget(k, in_fd)
     out_file = fget(k, out_fd)
+    for addr in (off_in, off_out):
+        if addr:
+            get_user(k, addr, 8)
     if flags:
         raise KernelError(EINVAL)
     for file in (in_file, out_file):

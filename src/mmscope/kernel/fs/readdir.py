@@ -27,15 +27,33 @@ def dirent64(name: bytes, ino: int, d_off: int, d_type: int) -> bytes:
     return (head + name).ljust(reclen, b"\0")
 
 
+def linux_dirent(name: bytes, ino: int, off: int, d_type: int) -> bytes:
+    """struct linux_dirent: the type is the record's last byte."""
+    reclen = (18 + len(name) + 2 + 7) & ~7
+    head = ino.to_bytes(8, "little") + off.to_bytes(8, "little") + reclen.to_bytes(2, "little") + name
+    return head.ljust(reclen - 1, b"\0") + bytes((d_type,))
+
+
+def ksys_getdents(k: Kernel, fd: int, dirent: int, count: int) -> int:
+    """getdents(2), the old one."""
+    return fill_dirents(k, fd, dirent, count, True)
+
+
 def ksys_getdents64(k: Kernel, fd: int, dirent: int, count: int) -> int:
-    """getdents64(2): as many entries as fit, EINVAL if not even one does, 0 at the end."""
+    """getdents64(2)."""
+    return fill_dirents(k, fd, dirent, count, False)
+
+
+def fill_dirents(k: Kernel, fd: int, dirent: int, count: int, old: bool) -> int:
+    """As many entries as fit, EINVAL if not even one does, 0 at the end."""
     file = fget(k, fd)
     entries = iterate_dir(file)
     out = bytearray()
     pos = file.f_pos
     while pos < len(entries):
         name, ino, d_type = entries[pos]
-        record = dirent64(name.encode("utf-8", "surrogateescape"), ino, pos + 1, d_type)
+        raw = name.encode("utf-8", "surrogateescape")
+        record = linux_dirent(raw, ino, pos + 1, d_type) if old else dirent64(raw, ino, pos + 1, d_type)
         if len(out) + len(record) > count:
             if not out:
                 raise KernelError(EINVAL)

@@ -70,6 +70,8 @@ SB_RDONLY: Final = 1
 
 AT_FDCWD: Final = -100
 AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_REMOVEDIR: Final = 0x200
+AT_SYMLINK_FOLLOW: Final = 0x400
 AT_EMPTY_PATH: Final = 0x1000
 
 
@@ -201,6 +203,7 @@ class FileOperations:
         release: Callable[[Inode, File], None] | None = None,
         open: Callable[[Inode, File], None] | None = None,
         poll: Callable[[File], int] | None = None,
+        mmap_supported_flags: int = 0,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -222,6 +225,8 @@ class FileOperations:
         self.open = open
         #: (file) -> POLL*, what it is ready for; None = always ready (DEFAULT_POLLMASK)
         self.poll = poll
+        #: MAP_* bits beyond LEGACY_MAP_MASK that MAP_SHARED_VALIDATE may ask for
+        self.mmap_supported_flags = mmap_supported_flags
 
 
 class InodeOperations:

@@ -62,6 +62,8 @@ class Kernel:
         self.init_cred: Cred
         #: State of get_random_bytes (xorshift64*), seeded from config.seed.
         self.random_state = (config.seed * 0x9E3779B97F4A7C15 + 0x1234567) & 0xFFFFFFFFFFFFFFFF or 1
+        #: Returns to user mode since the last validate_vm() (CONFIG_DEBUG_VM, mm/debug_vm.py).
+        self.debug_vm_events = 0
         #: What printk said; (virtual ns, text). Shown by the tools as the kernel log.
         self.log: list[tuple[int, str]] = []
         #: Tells the user of the model, once each, what it cannot do (an unknown system call, a deadlock). The CLI

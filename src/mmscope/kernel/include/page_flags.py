@@ -28,6 +28,8 @@ PG_writeback: Final = 1 << 15
 PG_head: Final = 1 << 16
 PG_mappedtodisk: Final = 1 << 17
 PG_reclaim: Final = 1 << 18
+#: For reads; PG_reclaim is for writeback.
+PG_readahead: Final = PG_reclaim
 PG_swapbacked: Final = 1 << 19
 PG_unevictable: Final = 1 << 20
 PG_mlocked: Final = 1 << 21

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.readahead as mm_readahead
+from mmscope.kernel.fs.file import fput
 from mmscope.kernel.include.errno import EEXIST, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.fs import AddressSpace, File
 from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
-    FAULT_FLAG_ALLOW_RETRY,
-    FAULT_FLAG_RETRY_NOWAIT,
     FAULT_FLAG_TRIED,
     VM_FAULT_LOCKED,
     VM_FAULT_MAJOR,
@@ -28,11 +27,18 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
 )
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
-from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
+from mmscope.kernel.include.page_flags import (
+    PG_dirty,
+    PG_error,
+    PG_locked,
+    PG_readahead,
+    PG_referenced,
+    PG_swapbacked,
+    PG_uptodate,
+)
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_load, xa_store
 from mmscope.kernel.mm.page_alloc import alloc_pages, put_page
 from mmscope.kernel.mm.page_writeback import set_page_dirty
-from mmscope.kernel.mm.readahead import PG_readahead
 from mmscope.kernel.mm.swap import lru_cache_add, mark_page_accessed
 from mmscope.kernel.mm.vmstat import NR_FILE_PAGES, NR_SHMEM, PGMAJFAULT, count_vm_event, mod_page_state
 from mmscope.kernel.tracepoint import trace_mm_filemap_add_to_page_cache, trace_mm_filemap_delete_from_page_cache
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FGP_ACCESSED", "FGP_CREAT", "FGP_FOR_MMAP", "FGP_LOCK", "FGP_NOWAIT", "FGP_WRITE", "__delete_from_page_cache",
     "__page_cache_alloc", "__add_to_page_cache_locked", "add_to_page_cache_lru", "delete_from_page_cache", "filemap_fault",
-    "filemap_map_pages", "filemap_page_mkwrite", "find_get_entry", "find_get_page", "find_get_pages_contig", "find_lock_page",
+    "filemap_map_pages", "filemap_page_mkwrite", "find_get_entry", "find_get_page", "find_get_pages_contig", "find_lock_entry",
+    "find_lock_page",
     "find_or_create_page", "generic_file_buffered_read", "generic_file_mmap", "generic_file_readonly_mmap",
     "generic_file_vm_ops", "lock_page", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
     "read_cache_page", "read_mapping_page", "trylock_page", "unlock_page",
@@ -204,6 +211,14 @@ def find_get_page(mapping: AddressSpace, index: int) -> Page | None:
     return pagecache_get_page(mapping, index, 0, 0)
 
 
+def find_lock_entry(mapping: AddressSpace, index: int) -> Page | None:
+    """find_lock_page() that would also return a swap entry."""
+    page = find_get_entry(mapping, index)
+    if page is not None:
+        lock_page(page)
+    return page
+
+
 def find_lock_page(mapping: AddressSpace, index: int) -> Page | None:
     """The cached page at `index`, locked and with a reference."""
     return pagecache_get_page(mapping, index, FGP_LOCK, 0)
@@ -226,19 +241,22 @@ def find_get_pages_contig(mapping: AddressSpace, index: int, nr_pages: int) -> l
 
 
 def page_cache_next_miss(mapping: AddressSpace, index: int, max_scan: int) -> int:
-    """The first index from `index` on without a page; index + max_scan if the whole range is cached."""
+    """The first index from `index` on without a page; the last one looked at if the whole range is cached.
+
+    Linux documents an index outside of the range for that case, but returns index + max_scan - 1 (still so in v6.1).
+    """
     for i in range(index, index + max_scan):
         if xa_load(mapping.i_pages, i) is None:
             return i
-    return index + max_scan
+    return index + max_scan - 1
 
 
 def page_cache_prev_miss(mapping: AddressSpace, index: int, max_scan: int) -> int:
-    """The last index up to `index` without a page (-1: cached down to 0); index - max_scan if all are cached."""
+    """The last index up to `index` without a page (-1: cached down to 0); the last one looked at if all are cached."""
     for i in range(index, index - max_scan, -1):
         if i < 0 or xa_load(mapping.i_pages, i) is None:
             return i
-    return index - max_scan
+    return index - max_scan + 1
 
 
 def read_cache_page(mapping: AddressSpace, index: int, file: File | None) -> Page:
@@ -289,7 +307,7 @@ def generic_file_buffered_read(file: File, count: int, pos: int) -> bytes:
     parts: list[bytes] = []
     while count > 0:
         try:
-            pages = _generic_file_buffered_read_get_pages(file, count, pos)
+            pages = generic_file_buffered_read_get_pages(file, count, pos)
         except KernelError:
             # What was read before the error is returned; the next read meets the error again.
             if parts:
@@ -326,7 +344,7 @@ def _put_pages(pages: list[Page]) -> None:
         put_page(page)
 
 
-def _generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> list[Page]:
+def generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> list[Page]:
     """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError."""
     mapping = file.f_mapping
     index = pos >> _PAGE_SHIFT
@@ -337,7 +355,7 @@ def _generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> l
         mm_readahead.page_cache_sync_readahead(mapping, file, index, last_index - index)
         pages = find_get_pages_contig(mapping, index, nr)
         if not pages:
-            return [_generic_file_buffered_read_no_cached_page(file, index)]
+            return [generic_file_buffered_read_no_cached_page(file, index)]
     for i in range(len(pages)):
         page = pages[i]
         if page.flags & PG_readahead:
@@ -354,7 +372,7 @@ def _generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> l
     return pages
 
 
-def _generic_file_buffered_read_no_cached_page(file: File, index: int) -> Page:
+def generic_file_buffered_read_no_cached_page(file: File, index: int) -> Page:
     """Readahead brought nothing (no memory, or beyond the end of file): read this one page."""
     mapping = file.f_mapping
     page = __page_cache_alloc(mapping)
@@ -368,17 +386,7 @@ def _generic_file_buffered_read_no_cached_page(file: File, index: int) -> Page:
 # Faults
 
 
-def _maybe_unlock_mmap_for_io(vmf: VmFault, fpin: File | None) -> File | None:
-    """I/O is due. The first time Linux drops mmap_lock meanwhile, pins the file, and repeats the fault afterwards."""
-    if fpin is not None:
-        return fpin
-    flags = vmf.flags
-    if flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED | FAULT_FLAG_RETRY_NOWAIT) == FAULT_FLAG_ALLOW_RETRY:
-        return vmf.vma.vm_file
-    return None
-
-
-def _do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
+def do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
     """The page is absent: read around it, or ahead in a MADV_SEQUENTIAL mapping. The file if the fault must be repeated."""
     fpin: File | None = None
     vm_flags = vmf.vma.vm_flags
@@ -386,14 +394,14 @@ def _do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
         return fpin
     rac = mm_readahead.ReadaheadControl(file, file.f_mapping, vmf.pgoff)
     if vm_flags & VM_SEQ_READ:
-        fpin = _maybe_unlock_mmap_for_io(vmf, fpin)
+        fpin = mm_memory.maybe_unlock_mmap_for_io(vmf, fpin)
         mm_readahead.page_cache_sync_ra(rac, file, file.ra_pages)
         return fpin
     if file.ra_mmap_miss < MMAP_LOTSAMISS * 10:
         file.ra_mmap_miss += 1
     if file.ra_mmap_miss > MMAP_LOTSAMISS:
         return fpin
-    fpin = _maybe_unlock_mmap_for_io(vmf, fpin)
+    fpin = mm_memory.maybe_unlock_mmap_for_io(vmf, fpin)
     file.ra_start = max(0, vmf.pgoff - file.ra_pages // 2)
     file.ra_size = file.ra_pages
     file.ra_async_size = file.ra_pages // 4
@@ -402,7 +410,7 @@ def _do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
     return fpin
 
 
-def _do_async_mmap_readahead(vmf: VmFault, file: File, page: Page) -> File | None:
+def do_async_mmap_readahead(vmf: VmFault, file: File, page: Page) -> File | None:
     """The page is there: start the next window if it bears the marker. The file if the fault must be repeated."""
     fpin: File | None = None
     if vmf.vma.vm_flags & VM_RAND_READ or not file.ra_pages:
@@ -410,7 +418,7 @@ def _do_async_mmap_readahead(vmf: VmFault, file: File, page: Page) -> File | Non
     if file.ra_mmap_miss:
         file.ra_mmap_miss -= 1
     if page.flags & PG_readahead:
-        fpin = _maybe_unlock_mmap_for_io(vmf, fpin)
+        fpin = mm_memory.maybe_unlock_mmap_for_io(vmf, fpin)
         mm_readahead.page_cache_async_readahead(file.f_mapping, file, page, vmf.pgoff, file.ra_pages)
     return fpin
 
@@ -432,20 +440,20 @@ def filemap_fault(vmf: VmFault) -> int:
     page = find_get_page(mapping, offset)
     if page is not None:
         if not vmf.flags & FAULT_FLAG_TRIED:
-            fpin = _do_async_mmap_readahead(vmf, file, page)
+            fpin = do_async_mmap_readahead(vmf, file, page)
     else:
         count_vm_event(inode.i_sb.kernel, PGMAJFAULT)
         ret = VM_FAULT_MAJOR
-        fpin = _do_sync_mmap_readahead(vmf, file)
+        fpin = do_sync_mmap_readahead(vmf, file)
         page = pagecache_get_page(mapping, offset, FGP_CREAT | FGP_FOR_MMAP, vmf.gfp_mask)
         if page is None:
-            return ret | VM_FAULT_RETRY if fpin is not None else VM_FAULT_OOM
+            return ret | _filemap_fault_retry(fpin) if fpin is not None else VM_FAULT_OOM
     while True:
         lock_page(page)
         if page.flags & PG_uptodate:
             break
         # Not read yet, or in vain: try once more.
-        fpin = _maybe_unlock_mmap_for_io(vmf, fpin)
+        fpin = mm_memory.maybe_unlock_mmap_for_io(vmf, fpin)
         page.flags &= ~PG_error
         try:
             page._refcount += 1
@@ -453,16 +461,30 @@ def filemap_fault(vmf: VmFault) -> int:
             page._refcount -= 1
         except KernelError:
             put_page(page)
-            return ret | VM_FAULT_RETRY if fpin is not None else VM_FAULT_SIGBUS
+            if fpin is not None:
+                return ret | _filemap_fault_retry(fpin)
+            shrink_readahead_size_eio(file)
+            return VM_FAULT_SIGBUS
         if fpin is not None:
             put_page(page)
-            return ret | VM_FAULT_RETRY
+            return ret | _filemap_fault_retry(fpin)
     if fpin is not None:
         unlock_page(page)
         put_page(page)
-        return ret | VM_FAULT_RETRY
+        return ret | _filemap_fault_retry(fpin)
     vmf.page = page
     return ret | VM_FAULT_LOCKED
+
+
+def _filemap_fault_retry(fpin: File) -> int:
+    """out_retry: mmap_lock was given up."""
+    fput(fpin)
+    return VM_FAULT_RETRY
+
+
+def shrink_readahead_size_eio(file: File) -> None:
+    """A read failed: read ahead less in future."""
+    file.ra_pages //= 4
 
 
 def filemap_map_pages(vmf: VmFault, start_pgoff: int, end_pgoff: int) -> None:

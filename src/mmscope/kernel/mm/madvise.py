@@ -191,7 +191,9 @@ def madvise_willneed(vma: VmAreaStruct, start: int, end: int) -> bool:
     """Read the file's pages ahead. True: VMAs may have changed meanwhile (`*prev = NULL`)."""
     file = vma.vm_file
     if file is None or file.f_mapping.a_ops.readpage is None:
-        return False  # swap-in of anonymous memory and of shmem: there is no swap
+        # Swap-in of anonymous memory and of shmem: there is no swap, but what waits for its LRU list gets there.
+        lru_add_drain(vma.vm_mm.kernel)
+        return False
     first = vma.vm_pgoff + ((start - vma.vm_start) >> PAGE_SHIFT)
     force_page_cache_ra(ReadaheadControl(file, file.f_mapping, first), file, (end - start) >> PAGE_SHIFT)
     return True

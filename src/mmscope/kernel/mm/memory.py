@@ -39,6 +39,7 @@ from mmscope.kernel.arch.x86.pgtable import (
 )
 from mmscope.kernel.fs.file import fput, get_file
 from mmscope.kernel.include.errno import ENOMEM, KernelBug
+from mmscope.kernel.include.fs import AddressSpace
 from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
     FAULT_FLAG_ALLOW_RETRY,
@@ -119,7 +120,7 @@ from mmscope.kernel.mm.page_alloc import (
     page_mapcount,
     put_page,
 )
-from mmscope.kernel.mm.page_writeback import balance_dirty_pages_ratelimited, page_mapping, set_page_dirty
+from mmscope.kernel.mm.page_writeback import balance_dirty_pages_ratelimited, page_rmapping, set_page_dirty
 from mmscope.kernel.mm.rmap import (
     anon_vma_prepare,
     linear_page_index,
@@ -562,12 +563,13 @@ def fault_dirty_shared_page(vmf: VmFault) -> int:
     if PageAnon(page):
         raise KernelBug(f"fault_dirty_shared_page: {page!r} is anonymous, in {vma!r}")
     # The mapping is read before unlocking: truncation may take the page out of the file then.
-    mapping = page_mapping(page)
+    mapping = page_rmapping(page)
     mm_filemap.unlock_page(page)
     if not page_mkwrite:
         file_update_time(vma)
     if (dirtied or page_mkwrite) and mapping is not None:
         fpin = maybe_unlock_mmap_for_io(vmf, None)
+        assert isinstance(mapping, AddressSpace)
         balance_dirty_pages_ratelimited(mapping)
         if fpin is not None:
             fput(fpin)

@@ -11,11 +11,17 @@ from mmscope.kernel.include.mm import FOLL_DUMP, VM_LOCKED, VM_LOCKED_CLEAR_MASK
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.page_flags import PG_lru, PG_mlocked, PG_unevictable
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
+from mmscope.kernel.mm.page_alloc import page_mapcount
+from mmscope.kernel.mm.rmap import try_to_munlock
 from mmscope.kernel.mm.swap import add_page_to_lru_list, del_page_from_lru_list, lru_add_drain, page_lru
+from mmscope.kernel.mm.vmscan import isolate_lru_page, putback_lru_page
 from mmscope.kernel.mm.vmstat import (
     NR_MLOCK,
+    UNEVICTABLE_PGCLEARED,
     UNEVICTABLE_PGMLOCKED,
     UNEVICTABLE_PGMUNLOCKED,
+    UNEVICTABLE_PGRESCUED,
+    UNEVICTABLE_PGSTRANDED,
     count_vm_event,
     mod_page_state,
 )
@@ -33,43 +39,68 @@ MCL_FUTURE: Final = 2
 MCL_ONFAULT: Final = 4
 
 
-def _move_between_lru_lists(page: Page) -> None:
-    """isolate_lru_page() and putback_lru_page() with nobody in between: to the list that its flags now ask for."""
-    if not page.flags & PG_lru:
-        return
-    del_page_from_lru_list(page)
-    if page.flags & PG_mlocked:
-        page.flags |= PG_unevictable
-    else:
-        page.flags &= ~PG_unevictable
-    add_page_to_lru_list(page, page_lru(page))
-
-
 def clear_page_mlock(page: Page) -> None:
     """The last mapping of a locked page goes, or the page is truncated."""
     if not page.flags & PG_mlocked:
         return
     page.flags &= ~PG_mlocked
     mod_page_state(page.kernel, NR_MLOCK, -1)
-    _move_between_lru_lists(page)
+    count_vm_event(page.kernel, UNEVICTABLE_PGCLEARED)
+    if isolate_lru_page(page):
+        putback_lru_page(page)
+    elif page.flags & PG_unevictable:
+        count_vm_event(page.kernel, UNEVICTABLE_PGSTRANDED)
 
 
 def mlock_vma_page(page: Page) -> None:
-    """Mark a page of a locked VMA, which takes it out of reclaim's sight."""
+    """Mark a page of a locked VMA. A page on an LRU list goes to the unevictable one, through the pagevec lru_add."""
     if not page.flags & PG_mlocked:
         page.flags |= PG_mlocked
         mod_page_state(page.kernel, NR_MLOCK, 1)
         count_vm_event(page.kernel, UNEVICTABLE_PGMLOCKED)
-        _move_between_lru_lists(page)
+        if isolate_lru_page(page):
+            putback_lru_page(page)
+
+
+def __munlock_isolated_page(page: Page) -> None:
+    """Another locked VMA may map the page; then put it back where it belongs."""
+    if page_mapcount(page) > 1:
+        try_to_munlock(page)
+    if not page.flags & PG_mlocked:
+        count_vm_event(page.kernel, UNEVICTABLE_PGMUNLOCKED)
+    putback_lru_page(page)
+
+
+def __munlock_isolation_failed(page: Page) -> None:
+    """The page waits in a pagevec: what drains that finds it unlocked."""
+    unevictable = page.flags & PG_unevictable
+    count_vm_event(page.kernel, UNEVICTABLE_PGSTRANDED if unevictable else UNEVICTABLE_PGMUNLOCKED)
 
 
 def munlock_vma_page(page: Page) -> None:
-    """Undo mlock_vma_page()."""
+    """Undo mlock_vma_page() for one mapping that goes."""
     if page.flags & PG_mlocked:
         page.flags &= ~PG_mlocked
         mod_page_state(page.kernel, NR_MLOCK, -1)
-        count_vm_event(page.kernel, UNEVICTABLE_PGMUNLOCKED)
-        _move_between_lru_lists(page)
+        if isolate_lru_page(page):
+            __munlock_isolated_page(page)
+        else:
+            __munlock_isolation_failed(page)
+
+
+def __munlock_pagevec(page: Page) -> None:
+    """munlock_vma_page() as munlock() does it: a page with one mapping takes the short way, straight onto its LRU list."""
+    if not page.flags & PG_mlocked or not page.flags & PG_lru or page_mapcount(page) > 1:
+        munlock_vma_page(page)
+        return
+    page.flags &= ~PG_mlocked
+    mod_page_state(page.kernel, NR_MLOCK, -1)
+    del_page_from_lru_list(page)
+    if page.flags & PG_unevictable:
+        page.flags &= ~PG_unevictable
+        count_vm_event(page.kernel, UNEVICTABLE_PGRESCUED)
+    count_vm_event(page.kernel, UNEVICTABLE_PGMUNLOCKED)
+    add_page_to_lru_list(page, page_lru(page))
 
 
 def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
@@ -83,13 +114,11 @@ def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
         except KernelError:
             page = None
         if page is not None:
-            munlock_vma_page(page)
+            __munlock_pagevec(page)
         start += 4096
 
 
-def mlock_fixup(
-    vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, newflags: int
-) -> VmAreaStruct:
+def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, newflags: int) -> VmAreaStruct:
     """Give [start, end) of `vma` the locking of `newflags`, merging or splitting; the VMA that now holds it."""
     mm = vma.vm_mm
     old_flags = vma.vm_flags

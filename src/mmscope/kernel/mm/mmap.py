@@ -183,8 +183,13 @@ def ksys_mmap_pgoff(k: Kernel, addr: int, len: int, prot: int, flags: int, fd: i
         if flags & MAP_HUGETLB:
             raise KernelError(EINVAL)
     elif flags & MAP_HUGETLB:
-        # hstate_sizelog(): default, 2 MiB or 1 GiB exist; then hugetlb_reserve_pages() finds no page.
-        raise KernelError(ENOMEM if flags >> 26 & 0x3F in (0, 21, 30) else EINVAL)
+        # hstate_sizelog(): default, 2 MiB or 1 GiB exist; after do_mmap()'s checks hugetlb_reserve_pages() finds no page.
+        size_log = flags >> 26 & 0x3F or 21
+        if size_log not in (21, 30) or not len:
+            raise KernelError(EINVAL)
+        if len <= TASK_SIZE and flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) and addr & (1 << size_log) - 1:
+            raise KernelError(EINVAL)
+        raise KernelError(ENOMEM)
     flags &= ~(MAP_EXECUTABLE | MAP_DENYWRITE)
     return mm_util.vm_mmap_pgoff(k, file, addr, len, prot, flags, pgoff)
 
@@ -205,7 +210,7 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
     type = flags & MAP_TYPE
     if type in (MAP_SHARED, MAP_SHARED_VALIDATE):
         # Plain MAP_SHARED ignores unknown flags, for compatibility.
-        if type == MAP_SHARED_VALIDATE and flags & ~LEGACY_MAP_MASK:
+        if type == MAP_SHARED_VALIDATE and flags & ~(LEGACY_MAP_MASK | file.f_op.mmap_supported_flags):
             raise KernelError(EOPNOTSUPP)
         if prot & PROT_WRITE and not file.f_mode & FMODE_WRITE:
             raise KernelError(EACCES)
@@ -442,9 +447,7 @@ def unmap_region(mm: MmStruct, vma: VmAreaStruct, prev: VmAreaStruct | None, sta
     tlb = tlb_gather_mmu(mm, start, end)
     mm_memory.update_hiwater_rss(mm)
     mm_memory.unmap_vmas(tlb, vma, start, end)
-    mm_memory.free_pgtables(
-        tlb, vma, prev.vm_end if prev is not None else 0, next.vm_start if next is not None else 0
-    )
+    mm_memory.free_pgtables(tlb, vma, prev.vm_end if prev is not None else 0, next.vm_start if next is not None else 0)
     tlb_finish_mmu(tlb)
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Where unmapped_area_topdown() searches from the top.
 VM_UNMAPPED_AREA_TOPDOWN: Final = 1
+#: Addresses above -MAX_ERRNO are errors (include/linux/err.h).
+MAX_ERRNO: Final = 4095
 
 
 def vm_start_gap(vma: VmAreaStruct) -> int:
@@ -347,10 +349,16 @@ def get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int, pgof
         if file.f_op.get_unmapped_area is not None:
             get_area = file.f_op.get_unmapped_area
     elif flags & MAP_SHARED:
-        # shmem_get_unmapped_area: without huge pages on tmpfs it does as the mm does.
+        # Imported here: shmem stands above this file.
+        from mmscope.kernel.mm.shmem import shmem_get_unmapped_area
+
         pgoff = 0
+        get_area = shmem_get_unmapped_area
     assert get_area is not None
     addr = get_area(mm, file, addr, len, pgoff, flags)
+    if addr >= (1 << 64) - MAX_ERRNO:
+        # A fixed address in the last page looks like an error (IS_ERR_VALUE): mmap(-1, ...) says EPERM.
+        raise KernelError((1 << 64) - addr)
     if addr > TASK_SIZE - len:
         raise KernelError(ENOMEM)
     if addr & 4095:

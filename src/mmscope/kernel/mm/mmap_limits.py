@@ -46,10 +46,7 @@ def may_expand_vm(mm: MmStruct, flags: int, npages: int) -> bool:
     # is_data_mapping(): private, writable, not stack.
     if flags & (VM_WRITE | VM_SHARED | VM_STACK) == VM_WRITE and mm.data_vm + npages > mm_util.rlimit(k, RLIMIT_DATA) >> 12:
         # A soft limit of zero is Valgrind's; the hard limit then decides.
-        return (
-            mm_util.rlimit(k, RLIMIT_DATA) == 0
-            and mm.data_vm + npages <= mm_util.rlimit_max(k, RLIMIT_DATA) >> 12
-        )
+        return mm_util.rlimit(k, RLIMIT_DATA) == 0 and mm.data_vm + npages <= mm_util.rlimit_max(k, RLIMIT_DATA) >> 12
     return True
 
 
@@ -198,5 +195,8 @@ def find_extend_vma(mm: MmStruct, addr: int) -> VmAreaStruct | None:
     if vma.vm_flags & VM_LOCKED:
         import mmscope.kernel.mm.gup as mm_gup  # late: gup is above mmap
 
-        mm_gup.populate_vma_page_range(vma, addr, start)
+        try:
+            mm_gup.populate_vma_page_range(vma, addr, start)
+        except KernelError:
+            pass  # the stack has grown all the same
     return vma

@@ -503,9 +503,7 @@ def split_vma(mm: MmStruct, vma: VmAreaStruct, addr: int, new_below: bool) -> No
     __split_vma(mm, vma, addr, new_below)
 
 
-def copy_vma(
-    vma: VmAreaStruct, addr: int, len: int, pgoff: int
-) -> tuple[VmAreaStruct | None, VmAreaStruct, bool]:
+def copy_vma(vma: VmAreaStruct, addr: int, len: int, pgoff: int) -> tuple[VmAreaStruct | None, VmAreaStruct, bool]:
     """mremap's destination: (new VMA or None, the source VMA as it is now, need_rmap_locks).
 
     The source may have been merged into the destination; then both are one.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.pgtable import pgtable_pmd_page_dtor, pgtable_pte_page_dtor
 from mmscope.kernel.arch.x86.tlbflush import TLB_FLUSH_ALL, flush_tlb_mm_range
+from mmscope.kernel.include.gfp import __GFP_NOWARN, GFP_NOWAIT
 from mmscope.kernel.include.page import PAGE_SIZE, TASK_SIZE
+from mmscope.kernel.mm.page_alloc import __get_free_pages, free_pages
 from mmscope.kernel.mm.swap import lru_add_drain, release_pages
 
 TYPE_CHECKING = False
@@ -28,8 +30,6 @@ __all__ = [
 MMU_GATHER_BUNDLE: Final = 8
 MAX_GATHER_BATCH: Final = 510
 MAX_GATHER_BATCH_COUNT: Final = 19
-_MAX_PAGES: Final = MMU_GATHER_BUNDLE + MAX_GATHER_BATCH_COUNT * MAX_GATHER_BATCH
-_RELEASE_CHUNK: Final = 512
 _ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
@@ -50,8 +50,11 @@ class MmuGather:
         self.cleared_pmds = False
         self.cleared_puds = False
         self.cleared_p4ds = False
-        #: Each with the reference that its PTE held.
+        #: Each with the reference that its PTE held; how many there may be before another batch is needed.
         self.pages: list[Page] = []
+        self.max = MMU_GATHER_BUNDLE
+        #: The frames of the batches after the first one, which is in the structure. Kept until the end.
+        self.batches: list[Page] = []
 
 
 def __tlb_reset_range(tlb: MmuGather) -> None:
@@ -87,13 +90,13 @@ def tlb_flush_mmu_tlbonly(tlb: MmuGather) -> None:
     if not (tlb.freed_tables or tlb.cleared_ptes or tlb.cleared_pmds or tlb.cleared_puds or tlb.cleared_p4ds):
         return
     if tlb.fullmm or tlb.need_flush_all:
-        flush_tlb_mm_range(tlb.mm, 0, TLB_FLUSH_ALL, _tlb_get_unmap_shift(tlb))
+        flush_tlb_mm_range(tlb.mm, 0, TLB_FLUSH_ALL, tlb_get_unmap_shift(tlb))
     else:
-        flush_tlb_mm_range(tlb.mm, tlb.start, tlb.end, _tlb_get_unmap_shift(tlb))
+        flush_tlb_mm_range(tlb.mm, tlb.start, tlb.end, tlb_get_unmap_shift(tlb))
     __tlb_reset_range(tlb)
 
 
-def _tlb_get_unmap_shift(tlb: MmuGather) -> int:
+def tlb_get_unmap_shift(tlb: MmuGather) -> int:
     if tlb.cleared_ptes:
         return 12
     if tlb.cleared_pmds:
@@ -118,16 +121,38 @@ def tlb_flush_mmu(tlb: MmuGather) -> None:
     if not pages:
         return
     tlb.pages = []
+    tlb.max = MMU_GATHER_BUNDLE
     k = tlb.mm.kernel
     free_pages_and_swap_cache(k, pages[:MMU_GATHER_BUNDLE])
     for i in range(MMU_GATHER_BUNDLE, len(pages), MAX_GATHER_BATCH):
         free_pages_and_swap_cache(k, pages[i : i + MAX_GATHER_BATCH])
 
 
+def tlb_next_batch(tlb: MmuGather) -> bool:
+    """Room for MAX_GATHER_BATCH more pages, in a frame that an earlier round got or a new one; False if there is none."""
+    used = (tlb.max - MMU_GATHER_BUNDLE) // MAX_GATHER_BATCH
+    if used == len(tlb.batches):
+        if used == MAX_GATHER_BATCH_COUNT:
+            return False
+        batch = __get_free_pages(tlb.mm.kernel, GFP_NOWAIT | __GFP_NOWARN, 0)
+        if batch is None:
+            return False
+        tlb.batches.append(batch)
+    tlb.max += MAX_GATHER_BATCH
+    return True
+
+
+def tlb_batch_list_free(tlb: MmuGather) -> None:
+    """Give the batches' frames back."""
+    for batch in tlb.batches:
+        free_pages(batch, 0)
+    tlb.batches = []
+
+
 def __tlb_remove_page(tlb: MmuGather, page: Page) -> bool:
     """Collect a page; True if no more fit: tlb_flush_mmu() is due."""
     tlb.pages.append(page)
-    return len(tlb.pages) >= _MAX_PAGES
+    return len(tlb.pages) == tlb.max and not tlb_next_batch(tlb)
 
 
 def tlb_remove_page(tlb: MmuGather, page: Page) -> None:
@@ -187,4 +212,5 @@ def tlb_finish_mmu(tlb: MmuGather, start: int = 0, end: int = 0) -> None:
         __tlb_reset_range(tlb)
         tlb.freed_tables = True
     tlb_flush_mmu(tlb)
+    tlb_batch_list_free(tlb)
     tlb.mm.tlb_flush_pending -= 1

@@ -57,10 +57,14 @@ from mmscope.kernel.mm.util import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from mypy_extensions import i64
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+
+ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def get_old_pud(mm: MmStruct, addr: int) -> int:
@@ -187,9 +191,7 @@ def move_page_tables(
     return len + old_addr - old_end
 
 
-def move_vma(
-    vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_addr: int, flags: int
-) -> tuple[int, bool]:
+def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_addr: int, flags: int) -> tuple[int, bool]:
     """Copy the VMA, move its entries, unmap the old place; (new address, mm is locked: populate what grew)."""
     mm = vma.vm_mm
     k = mm.kernel
@@ -299,15 +301,14 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
     return vma, charged
 
 
-def mremap_to(
-    mm: MmStruct, addr: int, old_len: int, new_addr: int, new_len: int, flags: int
-) -> tuple[int, bool]:
+def mremap_to(mm: MmStruct, addr: int, old_len: int, new_addr: int, new_len: int, flags: int) -> tuple[int, bool]:
     """mremap to a place that the caller chose (MREMAP_FIXED), or away from a place that stays (MREMAP_DONTUNMAP)."""
     if new_addr & 4095:
         raise KernelError(EINVAL)
     if new_len > TASK_SIZE or new_addr > TASK_SIZE - new_len:
         raise KernelError(EINVAL)
-    if addr + old_len > new_addr and new_addr + new_len > addr:
+    # The first sum may wrap: then do_munmap() below refuses the length, after the new place was unmapped.
+    if (addr + old_len) & ULONG_MAX > new_addr and new_addr + new_len > addr:
         raise KernelError(EINVAL)
     # move_vma() would refuse: better before anything is unmapped.
     if mm.map_count + 2 >= mm.kernel.config.sysctl_max_map_count - 3:
@@ -315,7 +316,7 @@ def mremap_to(
     if flags & MREMAP_FIXED:
         do_munmap(mm, new_addr, new_len)
     if old_len > new_len:
-        do_munmap(mm, addr + new_len, old_len - new_len)
+        do_munmap(mm, (addr + new_len) & ULONG_MAX, old_len - new_len)
         old_len = new_len
     vma, charged = vma_to_resize(mm, addr, old_len, new_len, flags)
     try:
@@ -384,15 +385,15 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         raise KernelError(EINVAL)
     if addr & 4095:
         raise KernelError(EINVAL)
-    old_len = PAGE_ALIGN(old_len) & 0xFFFFFFFFFFFFFFFF
-    new_len = PAGE_ALIGN(new_len) & 0xFFFFFFFFFFFFFFFF
+    old_len = PAGE_ALIGN(old_len) & ULONG_MAX
+    new_len = PAGE_ALIGN(new_len) & ULONG_MAX
     if not new_len:
         raise KernelError(EINVAL)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:
         if old_len != new_len:
-            do_munmap(mm, addr + new_len, old_len - new_len)
+            do_munmap(mm, (addr + new_len) & ULONG_MAX, old_len - new_len)
         return addr
     else:
         ret, locked = _mremap_grow(mm, addr, old_len, new_len, flags)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import VmAreaStruct
 
 __all__ = [
-    "FreeArea", "MAX_ORDER", "Zone", "__alloc_pages_nodemask", "__free_pages", "__put_page", "alloc_page", "alloc_page_vma",
-    "alloc_pages", "alloc_pages_vma", "alloc_zeroed_user_highpage_movable", "drain_all_pages", "free_unref_page",
+    "FreeArea", "MAX_ORDER", "Zone", "__alloc_pages_nodemask", "__free_pages", "__get_free_pages", "__put_page",
+    "alloc_page", "alloc_page_vma",
+    "alloc_pages", "alloc_pages_vma", "alloc_zeroed_user_highpage_movable", "drain_all_pages", "free_pages", "free_unref_page",
     "free_unref_page_list", "get_page", "get_page_unless_zero", "get_zeroed_page", "mem_init", "nr_free_pages", "page_count",
     "page_mapcount", "page_mapped", "page_ref_add", "page_ref_freeze", "page_to_pfn", "pfn_to_page", "pfn_valid", "put_page",
     "put_page_testzero", "totalram_pages", "validate_zone",
@@ -202,7 +203,7 @@ def __put_page(page: Page) -> None:
 # The buddy system
 
 
-def _add_to_free_list(k: Kernel, zone: Zone, pfn: int, order: int, tail: bool) -> None:
+def add_to_free_list(k: Kernel, zone: Zone, pfn: int, order: int, tail: bool) -> None:
     area = zone.free_area[order]
     if tail:
         area.tail[pfn] = None
@@ -226,7 +227,7 @@ def __find_buddy_pfn(pfn: int, order: int) -> int:
     return pfn ^ (1 << order)
 
 
-def _buddy_merge_likely(zone: Zone, pfn: int, buddy_pfn: int, order: int) -> bool:
+def buddy_merge_likely(zone: Zone, pfn: int, buddy_pfn: int, order: int) -> bool:
     """The next order's buddy is free: keep this block long unused, by putting it last (since it may soon merge)."""
     if order >= MAX_ORDER - 2:
         return False
@@ -245,8 +246,8 @@ def __free_one_page(k: Kernel, zone: Zone, pfn: int, order: int) -> None:
         _clear_buddy(k, buddy_pfn)
         pfn &= buddy_pfn
         order += 1
-    to_tail = _buddy_merge_likely(zone, pfn, __find_buddy_pfn(pfn, order), order)
-    _add_to_free_list(k, zone, pfn, order, to_tail)
+    to_tail = buddy_merge_likely(zone, pfn, __find_buddy_pfn(pfn, order), order)
+    add_to_free_list(k, zone, pfn, order, to_tail)
 
 
 def __rmqueue_smallest(k: Kernel, zone: Zone, order: int) -> int:
@@ -260,7 +261,7 @@ def __rmqueue_smallest(k: Kernel, zone: Zone, order: int) -> int:
         high = current_order
         while high > order:
             high -= 1
-            _add_to_free_list(k, zone, pfn + (1 << high), high, False)
+            add_to_free_list(k, zone, pfn + (1 << high), high, False)
         return pfn
     return -1
 
@@ -268,7 +269,7 @@ def __rmqueue_smallest(k: Kernel, zone: Zone, order: int) -> int:
 # The per-CPU list of single pages
 
 
-def _rmqueue_bulk(k: Kernel, zone: Zone) -> None:
+def rmqueue_bulk(k: Kernel, zone: Zone) -> None:
     """Fill the empty per-CPU list with pcp_batch pages, first found first used."""
     taken: list[int] = []
     for _ in range(zone.pcp_batch):
@@ -280,7 +281,7 @@ def _rmqueue_bulk(k: Kernel, zone: Zone) -> None:
     zone.pcp = taken
 
 
-def _free_pcppages_bulk(k: Kernel, zone: Zone, count: int) -> None:
+def free_pcppages_bulk(k: Kernel, zone: Zone, count: int) -> None:
     """Give the `count` coldest pages of the per-CPU list back."""
     cold = zone.pcp[:count]
     del zone.pcp[:count]
@@ -290,12 +291,12 @@ def _free_pcppages_bulk(k: Kernel, zone: Zone, count: int) -> None:
 
 def drain_all_pages(k: Kernel) -> None:
     """Give all pages of the per-CPU list back."""
-    _free_pcppages_bulk(k, k.zone, len(k.zone.pcp))
+    free_pcppages_bulk(k, k.zone, len(k.zone.pcp))
 
 
-def _rmqueue_pcplist(k: Kernel, zone: Zone) -> int:
+def rmqueue_pcplist(k: Kernel, zone: Zone) -> int:
     if not zone.pcp:
-        _rmqueue_bulk(k, zone)
+        rmqueue_bulk(k, zone)
         if not zone.pcp:
             return -1
     return zone.pcp.pop()
@@ -304,7 +305,7 @@ def _rmqueue_pcplist(k: Kernel, zone: Zone) -> int:
 def rmqueue(k: Kernel, zone: Zone, order: int) -> int:
     """First pfn of 2**order pages, single ones from the per-CPU list; -1: none."""
     if order == 0:
-        return _rmqueue_pcplist(k, zone)
+        return rmqueue_pcplist(k, zone)
     return __rmqueue_smallest(k, zone, order)
 
 
@@ -391,11 +392,11 @@ def alloc_page(k: Kernel, gfp: int) -> Page | None:
 
 def get_zeroed_page(k: Kernel, gfp: int) -> Page | None:
     """One zeroed frame (Linux returns its kernel address)."""
-    return alloc_pages(k, gfp | __GFP_ZERO, 0)
+    return __get_free_pages(k, gfp | __GFP_ZERO, 0)
 
 
-def alloc_pages_vma(k: Kernel, gfp: int, order: int, vma: VmAreaStruct, addr: int) -> Page | None:
-    """2**order frames for `addr` under the vma's memory policy: the default one, always."""
+def alloc_pages_vma(k: Kernel, gfp: int, order: int, vma: VmAreaStruct | None, addr: int) -> Page | None:
+    """2**order frames for `addr` under the vma's (None: a shmem file's) memory policy: the default one, always."""
     return __alloc_pages_nodemask(k, gfp, order)
 
 
@@ -425,20 +426,37 @@ def free_pages_prepare(page: Page, order: int) -> None:
     k.vmstat.event[_VMSTAT_PGFREE] += 1 << order
 
 
-def free_unref_page(page: Page) -> None:
-    """Free one page, without references, to the per-CPU list."""
-    free_pages_prepare(page, 0)
+def free_unref_page_commit(page: Page) -> None:
+    """Put a page on the per-CPU list."""
     k = page.kernel
     zone = k.zone
     zone.pcp.append(page.pfn)
     if len(zone.pcp) >= zone.pcp_high:
-        _free_pcppages_bulk(k, zone, zone.pcp_batch)
+        free_pcppages_bulk(k, zone, zone.pcp_batch)
+
+
+def free_unref_page(page: Page) -> None:
+    """Free one page, without references, to the per-CPU list."""
+    free_pages_prepare(page, 0)
+    free_unref_page_commit(page)
 
 
 def free_unref_page_list(pages: list[Page]) -> None:
     """free_unref_page() of each, in this order."""
     for page in pages:
-        free_unref_page(page)
+        free_pages_prepare(page, 0)
+    for page in pages:
+        free_unref_page_commit(page)
+
+
+def __get_free_pages(k: Kernel, gfp: int, order: int) -> Page | None:
+    """2**order frames for the kernel's own use (Linux returns their address)."""
+    return alloc_pages(k, gfp, order)
+
+
+def free_pages(page: Page, order: int) -> None:
+    """The inverse of __get_free_pages()."""
+    __free_pages(page, order)
 
 
 def __free_pages(page: Page, order: int) -> None:
@@ -461,7 +479,7 @@ def __free_pages(page: Page, order: int) -> None:
 # Boot
 
 
-def _int_sqrt(x: int) -> int:
+def int_sqrt(x: int) -> int:
     r = 0
     bit = 1 << 62
     while bit > x:
@@ -476,7 +494,7 @@ def _int_sqrt(x: int) -> int:
     return r
 
 
-def _zone_batchsize(managed_pages: int) -> int:
+def zone_batchsize(managed_pages: int) -> int:
     """Pages moved at once between buddy lists and per-CPU list: about 1/4096 of the zone, of the form 2**n - 1."""
     batch = min(managed_pages // 1024, 256) // 4
     if batch < 1:
@@ -485,9 +503,9 @@ def _zone_batchsize(managed_pages: int) -> int:
     return max((1 << (batch.bit_length() - 1)) - 1, 1)
 
 
-def _setup_per_zone_wmarks(zone: Zone) -> None:
+def setup_per_zone_wmarks(zone: Zone) -> None:
     """init_per_zone_wmark_min() and __setup_per_zone_wmarks(): vm.min_free_kbytes = 4 * sqrt(KiB of RAM)."""
-    min_free_kbytes = min(max(_int_sqrt(zone.managed_pages * 4 * 16), 128), 262144)
+    min_free_kbytes = min(max(int_sqrt(zone.managed_pages * 4 * 16), 128), 262144)
     zone.watermark_min = min_free_kbytes >> 2
     gap = max(zone.watermark_min >> 2, zone.managed_pages * 10 // 10000)
     zone.watermark_low = zone.watermark_min + gap
@@ -520,9 +538,9 @@ def mem_init(k: Kernel) -> None:
             continue
         area.tail[pfn] = None
         pfn += 1 << order
-    zone.pcp_batch = _zone_batchsize(zone.managed_pages)
+    zone.pcp_batch = zone_batchsize(zone.managed_pages)
     zone.pcp_high = 6 * zone.pcp_batch
-    _setup_per_zone_wmarks(zone)
+    setup_per_zone_wmarks(zone)
 
 
 def totalram_pages(k: Kernel) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.filemap as mm_filemap
 from mmscope.kernel.include.errno import KernelError
-from mmscope.kernel.include.page_flags import PG_error, PG_locked, PG_reclaim, PG_writeback
+from mmscope.kernel.include.page_flags import PG_error, PG_locked, PG_readahead, PG_writeback
 from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.page_alloc import put_page
 
@@ -28,7 +28,6 @@ __all__ = [
     "page_cache_async_readahead", "page_cache_ra_unbounded", "page_cache_sync_ra", "page_cache_sync_readahead",
 ]  # fmt: skip
 
-PG_readahead: Final = PG_reclaim
 #: bdi->io_pages: what the disk takes in one request (max_sectors_kb 1280).
 BDI_IO_PAGES: Final = 320
 FMODE_RANDOM: Final = 0x1000
@@ -46,7 +45,7 @@ class ReadaheadControl:
         self.pages: list[Page] = []
 
 
-def _read_pages(rac: ReadaheadControl) -> None:
+def read_pages(rac: ReadaheadControl) -> None:
     """Read the batch. An error stays with its page (not uptodate): who needs the page tries again."""
     readpage = rac.mapping.a_ops.readpage
     for page in rac.pages:
@@ -68,7 +67,7 @@ def page_cache_ra_unbounded(rac: ReadaheadControl, nr_to_read: int, lookahead_si
     for i in range(nr_to_read):
         if xa_load(mapping.i_pages, index + i) is not None:
             # Already there. What was collected before it is one request.
-            _read_pages(rac)
+            read_pages(rac)
             continue
         page = mm_filemap.__page_cache_alloc(mapping)
         if page is None:
@@ -77,7 +76,7 @@ def page_cache_ra_unbounded(rac: ReadaheadControl, nr_to_read: int, lookahead_si
         if i == nr_to_read - lookahead_size:
             page.flags |= PG_readahead
         rac.pages.append(page)
-    _read_pages(rac)
+    read_pages(rac)
 
 
 def do_page_cache_ra(rac: ReadaheadControl, nr_to_read: int, lookahead_size: int) -> None:
@@ -128,15 +127,15 @@ def get_next_ra_size(ra: File, max_pages: int) -> int:
     return max_pages
 
 
-def _count_history_pages(mapping: AddressSpace, index: int, max_pages: int) -> int:
+def count_history_pages(mapping: AddressSpace, index: int, max_pages: int) -> int:
     """How many pages right before `index` are cached, at most max_pages."""
     head = mm_filemap.page_cache_prev_miss(mapping, index - 1, max_pages)
     return index - 1 - head
 
 
-def _try_context_readahead(mapping: AddressSpace, ra: File, index: int, req_size: int, max_pages: int) -> bool:
+def try_context_readahead(mapping: AddressSpace, ra: File, index: int, req_size: int, max_pages: int) -> bool:
     """Guess from the cached pages before `index` that somebody reads sequentially."""
-    size = _count_history_pages(mapping, index, max_pages)
+    size = count_history_pages(mapping, index, max_pages)
     if size <= req_size:
         return False
     # History back to the file's start: a strong sign.
@@ -192,7 +191,7 @@ def ondemand_readahead(rac: ReadaheadControl, ra: File, hit_readahead_marker: bo
         ra.ra_async_size = ra.ra_size
     elif req_size > max_pages or (index - ((ra.ra_prev_pos & 0xFFFFFFFFFFFFFFFF) >> 12)) & 0xFFFFFFFFFFFFFFFF <= 1:
         _init_readahead(ra, index, req_size, max_pages)
-    elif not _try_context_readahead(rac.mapping, ra, index, req_size, max_pages):
+    elif not try_context_readahead(rac.mapping, ra, index, req_size, max_pages):
         # A small random read: as is, and no traces in the state.
         do_page_cache_ra(rac, req_size, 0)
         return

@@ -7,21 +7,43 @@ page.mapping (tag PAGE_MAPPING_ANON) --> AnonVma;  page.mapping (tag 0) --> Addr
 
 from __future__ import annotations
 
+from mmscope.kernel.arch.x86.pgtable import (
+    pgd_none,
+    pgd_offset,
+    pmd_none,
+    pmd_offset,
+    pte_offset_map,
+    pte_pfn,
+    pte_present,
+    pud_none,
+    pud_offset,
+)
 from mmscope.kernel.include.errno import KernelBug
+from mmscope.kernel.include.mm import VM_LOCKED
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain
 from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_locked, PG_mlocked, PG_swapbacked
-from mmscope.kernel.mm.interval_tree import anon_vma_interval_tree_insert, anon_vma_interval_tree_remove
+from mmscope.kernel.mm.interval_tree import (
+    anon_vma_interval_tree_insert,
+    anon_vma_interval_tree_iter_first,
+    anon_vma_interval_tree_iter_next,
+    anon_vma_interval_tree_remove,
+    vma_interval_tree_iter_first,
+    vma_interval_tree_iter_next,
+)
 from mmscope.kernel.mm.vmstat import NR_ANON_MAPPED, NR_FILE_MAPPED, mod_page_state
 from mmscope.kernel.tracepoint import trace_page_add_rmap, trace_page_remove_rmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mypy_extensions import i64
+
     from mmscope.kernel.include.mm_types import Page, VmAreaStruct
 
 __all__ = [
     "__anon_vma_prepare", "__page_set_anon_rmap", "anon_vma_clone", "anon_vma_fork", "anon_vma_merge", "anon_vma_prepare",
     "linear_page_index", "page_add_anon_rmap", "page_add_file_rmap", "page_add_new_anon_rmap", "page_address_in_vma",
-    "page_move_anon_rmap", "page_remove_rmap", "put_anon_vma", "unlink_anon_vmas", "vma_address",
+    "page_move_anon_rmap", "page_remove_rmap", "page_vma_mapped", "page_vmas", "put_anon_vma", "try_to_munlock",
+    "unlink_anon_vmas", "vma_address",
 ]  # fmt: skip
 
 EFAULT_ADDRESS = -14
@@ -173,6 +195,54 @@ def page_address_in_vma(page: Page, vma: VmAreaStruct) -> int:
     if address < vma.vm_start or address >= vma.vm_end:
         return EFAULT_ADDRESS
     return address
+
+
+def page_vma_mapped(page: Page, vma: VmAreaStruct) -> bool:
+    """`vma` maps `page` where its index says (page_vma_mapped_walk())."""
+    address = vma_address(page, vma)
+    mm = vma.vm_mm
+    words = mm.kernel.words
+    if address < vma.vm_start or address >= vma.vm_end or mm.pgd == 0:
+        return False
+    pgdp = pgd_offset(mm, address)
+    if pgd_none(words[pgdp]):
+        return False
+    pudp = pud_offset(mm.kernel, pgdp, address)
+    if pud_none(words[pudp]):
+        return False
+    pmdp = pmd_offset(mm.kernel, pudp, address)
+    if pmd_none(words[pmdp]):
+        return False
+    pte: i64 = words[pte_offset_map(mm.kernel, pmdp, address)]
+    return pte_present(pte) and pte_pfn(pte) == page.pfn
+
+
+def page_vmas(page: Page) -> list[VmAreaStruct]:
+    """The VMAs that may map `page`, in the order of a reverse-map walk."""
+    mapping = page.mapping
+    vmas: list[VmAreaStruct] = []
+    if isinstance(mapping, AnonVma):
+        avc = anon_vma_interval_tree_iter_first(mapping.rb_root, page.index, page.index)
+        while avc is not None:
+            assert avc.vma is not None
+            vmas.append(avc.vma)
+            avc = anon_vma_interval_tree_iter_next(avc, page.index, page.index)
+    elif mapping is not None:
+        vma = vma_interval_tree_iter_first(mapping.i_mmap, page.index, page.index)
+        while vma is not None:
+            vmas.append(vma)
+            vma = vma_interval_tree_iter_next(vma, page.index, page.index)
+    return vmas
+
+
+def try_to_munlock(page: Page) -> None:
+    """A locked VMA gave the page up: if another one maps it, it is mlocked again. Precondition: off the LRU lists."""
+    import mmscope.kernel.mm.mlock as mm_mlock
+
+    for vma in page_vmas(page):
+        if vma.vm_flags & VM_LOCKED and page_vma_mapped(page, vma):
+            mm_mlock.mlock_vma_page(page)
+            return
 
 
 def page_move_anon_rmap(page: Page, vma: VmAreaStruct) -> None:

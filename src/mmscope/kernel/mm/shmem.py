@@ -30,9 +30,9 @@ from mmscope.kernel.include.mm_types import VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_swapbacked, PG_uptodate
 from mmscope.kernel.lib.xarray import xa_store
-from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_page
+from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry
 from mmscope.kernel.mm.memory import vmf_error
-from mmscope.kernel.mm.page_alloc import alloc_pages, page_ref_add
+from mmscope.kernel.mm.page_alloc import alloc_pages_vma, page_ref_add
 from mmscope.kernel.mm.page_writeback import __set_page_dirty_no_writeback
 from mmscope.kernel.mm.swap import lru_cache_add
 from mmscope.kernel.mm.truncate import truncate_inode_pages
@@ -176,12 +176,28 @@ def shmem_inode_acct_block(k: Kernel, info: ShmemInodeInfo) -> None:
             raise KernelError(ENOSPC) from None
 
 
+def shmem_recalc_inode(inode: Inode) -> None:
+    """Pages that left the page cache unasked are given back (no swap: nothing but truncation takes them out)."""
+    info = shmem_info(inode)
+    freed = info.alloced - inode.i_mapping.nrpages
+    if freed > 0:
+        info.alloced -= freed
+        inode.i_blocks -= freed * BLOCKS_PER_PAGE
+        if info.flags & VM_NORESERVE:
+            vm_unacct_memory(inode.i_sb.kernel, freed)
+
+
+def shmem_alloc_page(k: Kernel, gfp: int) -> Page | None:
+    """A frame under the file's memory policy: the default one, always."""
+    return alloc_pages_vma(k, gfp, 0, None, 0)
+
+
 def shmem_alloc_and_acct_page(inode: Inode, gfp: int) -> Page:
     """A new page, locked, PG_swapbacked. Raises ENOSPC, ENOMEM."""
     k = inode.i_sb.kernel
     info = shmem_info(inode)
     shmem_inode_acct_block(k, info)
-    page = alloc_pages(k, gfp, 0)
+    page = shmem_alloc_page(k, gfp)
     if page is None:
         if info.flags & VM_NORESERVE:
             vm_unacct_memory(k, 1)
@@ -214,7 +230,7 @@ def shmem_getpage_gfp(inode: Inode, index: int, sgp: int, gfp: int) -> Page | No
     mapping = inode.i_mapping
     if sgp <= SGP_CACHE and index << PAGE_SHIFT >= inode.i_size:
         raise KernelError(EINVAL)
-    page = find_lock_page(mapping, index)
+    page = find_lock_entry(mapping, index)
     if page is None:
         if sgp == SGP_READ:
             return None
@@ -223,6 +239,7 @@ def shmem_getpage_gfp(inode: Inode, index: int, sgp: int, gfp: int) -> Page | No
         lru_cache_add(page)
         shmem_info(inode).alloced += 1
         inode.i_blocks += BLOCKS_PER_PAGE
+        shmem_recalc_inode(inode)
     if sgp != SGP_WRITE and page.flags & PG_uptodate == 0:
         clear_page(page.kernel, page.pfn)
         page.flags |= PG_uptodate
@@ -258,10 +275,7 @@ def shmem_evict_inode(inode: Inode) -> None:
     shmem_unacct_size(k, info.flags, inode.i_size)
     inode.i_size = 0
     truncate_inode_pages(inode.i_mapping, 0)
-    if info.flags & VM_NORESERVE:
-        vm_unacct_memory(k, info.alloced)
-    info.alloced = 0
-    inode.i_blocks = 0
+    shmem_recalc_inode(inode)
 
 
 def shmem_release(inode: Inode, file: File) -> None:

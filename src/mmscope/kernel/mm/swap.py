@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LruState", "__page_cache_release", "activate_page", "deactivate_file_page", "deactivate_page", "lru_add_drain",
+    "lru_add_drain_cpu",
     "lru_cache_add", "lru_cache_add_inactive_or_unevictable", "mark_page_accessed", "mark_page_lazyfree", "page_lru",
     "release_pages", "rotate_reclaimable_page", "validate_lru",
 ]  # fmt: skip
@@ -98,7 +99,7 @@ def add_page_to_lru_list(page: Page, lru: int) -> None:
     k.vmstat.stat[lru] += 1
 
 
-def _add_page_to_lru_list_tail(page: Page, lru: int) -> None:
+def add_page_to_lru_list_tail(page: Page, lru: int) -> None:
     k = page.kernel
     k.lru.lists[lru] = {page.pfn: None, **k.lru.lists[lru]}
     page.lru_list = lru
@@ -172,7 +173,7 @@ def __activate_page(page: Page) -> None:
         count_vm_event(page.kernel, PGACTIVATE)
 
 
-def _lru_deactivate_file_fn(page: Page) -> None:
+def lru_deactivate_file_fn(page: Page) -> None:
     if page.flags & PG_unevictable or page._mapcount >= 0:
         return
     active = page.flags & PG_active != 0
@@ -182,13 +183,13 @@ def _lru_deactivate_file_fn(page: Page) -> None:
         add_page_to_lru_list(page, page_lru(page))
         page.flags |= PG_reclaim
     else:
-        _add_page_to_lru_list_tail(page, page_lru(page))
+        add_page_to_lru_list_tail(page, page_lru(page))
         count_vm_event(page.kernel, PGROTATED)
     if active:
         count_vm_event(page.kernel, PGDEACTIVATE)
 
 
-def _lru_deactivate_fn(page: Page) -> None:
+def lru_deactivate_fn(page: Page) -> None:
     if page.flags & (PG_active | PG_unevictable) == PG_active:
         del_page_from_lru_list(page)
         page.flags &= ~(PG_active | PG_referenced)
@@ -196,7 +197,7 @@ def _lru_deactivate_fn(page: Page) -> None:
         count_vm_event(page.kernel, PGDEACTIVATE)
 
 
-def _lru_lazyfree_fn(page: Page) -> None:
+def lru_lazyfree_fn(page: Page) -> None:
     if PageAnon(page) and page.flags & (PG_swapbacked | PG_unevictable) == PG_swapbacked:
         del_page_from_lru_list(page)
         # Without PG_swapbacked an anonymous page is clean: reclaim just drops it (MADV_FREE).
@@ -205,11 +206,11 @@ def _lru_lazyfree_fn(page: Page) -> None:
         count_vm_event(page.kernel, PGLAZYFREE)
 
 
-def _pagevec_move_tail_fn(page: Page) -> None:
+def pagevec_move_tail_fn(page: Page) -> None:
     if not page.flags & PG_unevictable:
         del_page_from_lru_list(page)
         page.flags &= ~PG_active
-        _add_page_to_lru_list_tail(page, page_lru(page))
+        add_page_to_lru_list_tail(page, page_lru(page))
         count_vm_event(page.kernel, PGROTATED)
 
 
@@ -218,7 +219,7 @@ def _drain_rotate(k: Kernel) -> None:
     k.lru.lru_rotate = []
     for page in pages:
         if page.flags & PG_lru:
-            _pagevec_move_tail_fn(page)
+            pagevec_move_tail_fn(page)
     release_pages(k, pages)
 
 
@@ -227,7 +228,7 @@ def _drain_deactivate_file(k: Kernel) -> None:
     k.lru.lru_deactivate_file = []
     for page in pages:
         if page.flags & PG_lru:
-            _lru_deactivate_file_fn(page)
+            lru_deactivate_file_fn(page)
     release_pages(k, pages)
 
 
@@ -236,7 +237,7 @@ def _drain_deactivate(k: Kernel) -> None:
     k.lru.lru_deactivate = []
     for page in pages:
         if page.flags & PG_lru:
-            _lru_deactivate_fn(page)
+            lru_deactivate_fn(page)
     release_pages(k, pages)
 
 
@@ -245,11 +246,11 @@ def _drain_lazyfree(k: Kernel) -> None:
     k.lru.lru_lazyfree = []
     for page in pages:
         if page.flags & PG_lru:
-            _lru_lazyfree_fn(page)
+            lru_lazyfree_fn(page)
     release_pages(k, pages)
 
 
-def _activate_page_drain(k: Kernel) -> None:
+def activate_page_drain(k: Kernel) -> None:
     pages = k.lru.activate_page
     k.lru.activate_page = []
     for page in pages:
@@ -275,7 +276,7 @@ def activate_page(page: Page) -> None:
         page._refcount += 1
         lru.activate_page.append(page)
         if len(lru.activate_page) >= PAGEVEC_SIZE:
-            _activate_page_drain(page.kernel)
+            activate_page_drain(page.kernel)
 
 
 def deactivate_file_page(page: Page) -> None:
@@ -325,6 +326,11 @@ def mark_page_accessed(page: Page) -> None:
 
 def lru_add_drain(k: Kernel) -> None:
     """Empty all pagevecs of this CPU."""
+    lru_add_drain_cpu(k)
+
+
+def lru_add_drain_cpu(k: Kernel) -> None:
+    """Empty all pagevecs of CPU 0."""
     lru = k.lru
     if lru.lru_add:
         __pagevec_lru_add(k)
@@ -337,7 +343,7 @@ def lru_add_drain(k: Kernel) -> None:
     if lru.lru_lazyfree:
         _drain_lazyfree(k)
     if lru.activate_page:
-        _activate_page_drain(k)
+        activate_page_drain(k)
 
 
 # Releasing
@@ -358,9 +364,8 @@ def release_pages(k: Kernel, pages: list[Page]) -> None:
         if mm_page_alloc.put_page_testzero(page):
             __page_cache_release(page)
             to_free.append(page)
-    if to_free:
-        to_free.reverse()
-        mm_page_alloc.free_unref_page_list(to_free)
+    to_free.reverse()
+    mm_page_alloc.free_unref_page_list(to_free)
 
 
 def validate_lru(k: Kernel) -> None:

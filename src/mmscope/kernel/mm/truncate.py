@@ -36,7 +36,7 @@ def _pages_in_range(mapping: AddressSpace, start: int, last: int) -> list[Page]:
     return pages
 
 
-def _truncate_cleanup_page(mapping: AddressSpace, page: Page) -> None:
+def truncate_cleanup_page(mapping: AddressSpace, page: Page) -> None:
     """Forget that the page was dirty. It must not be mapped."""
     if page._mapcount >= 0:
         # unmap_mapping_pages() comes with truncation of mapped files; nothing that is read-only can be truncated.
@@ -47,7 +47,7 @@ def _truncate_cleanup_page(mapping: AddressSpace, page: Page) -> None:
 
 def truncate_inode_page(mapping: AddressSpace, page: Page) -> None:
     """Remove a locked page from the cache whatever its state."""
-    _truncate_cleanup_page(mapping, page)
+    truncate_cleanup_page(mapping, page)
     delete_from_page_cache(page)
 
 

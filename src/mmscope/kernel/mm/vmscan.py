@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_referenced, PG_writeback
+from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_lru, PG_referenced, PG_writeback
 from mmscope.kernel.mm.filemap import __delete_from_page_cache
 from mmscope.kernel.mm.page_alloc import put_page
-from mmscope.kernel.mm.swap import LRU_ACTIVE_FILE, LRU_INACTIVE_FILE, add_page_to_lru_list, del_page_from_lru_list, lru_add_drain
+from mmscope.kernel.mm.swap import (
+    LRU_ACTIVE_FILE,
+    LRU_INACTIVE_FILE,
+    add_page_to_lru_list,
+    del_page_from_lru_list,
+    lru_add_drain,
+    lru_cache_add,
+)
 from mmscope.kernel.mm.vmstat import PGDEACTIVATE, PGSCAN_DIRECT, PGSTEAL_DIRECT, count_vm_event
 
 TYPE_CHECKING = False
@@ -14,13 +21,30 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["try_to_free_pages"]
+__all__ = ["isolate_lru_page", "putback_lru_page", "try_to_free_pages"]
 
 SWAP_CLUSTER_MAX: Final = 32
 
 
-def _shrink_active_list(k: Kernel, nr_to_scan: int) -> None:
+def isolate_lru_page(page: Page) -> bool:
+    """Take the page off its LRU list, with a reference; False if it stands on none. PG_active and PG_unevictable stay."""
+    if not page.flags & PG_lru:
+        return False
+    page._refcount += 1
+    page.flags &= ~PG_lru
+    del_page_from_lru_list(page)
+    return True
+
+
+def putback_lru_page(page: Page) -> None:
+    """Undo isolate_lru_page(): to the list that the flags now ask for, by way of the pagevec lru_add."""
+    lru_cache_add(page)
+    put_page(page)
+
+
+def shrink_active_list(k: Kernel, nr_to_scan: int) -> None:
     """Move the oldest active file pages to the inactive list."""
     for pfn in list(k.lru.lists[LRU_ACTIVE_FILE])[:nr_to_scan]:
         page = k.mem_map[pfn]
@@ -30,7 +54,7 @@ def _shrink_active_list(k: Kernel, nr_to_scan: int) -> None:
         count_vm_event(k, PGDEACTIVATE)
 
 
-def _shrink_inactive_list(k: Kernel, nr_to_reclaim: int) -> int:
+def shrink_inactive_list(k: Kernel, nr_to_reclaim: int) -> int:
     """Free the oldest inactive file pages that only the page cache holds."""
     reclaimed = 0
     for pfn in list(k.lru.lists[LRU_INACTIVE_FILE]):
@@ -55,8 +79,8 @@ def try_to_free_pages(k: Kernel, order: int) -> int:
     """Free about SWAP_CLUSTER_MAX pages; the number freed, 0 if nothing can be."""
     lru_add_drain(k)
     nr_to_reclaim = max(SWAP_CLUSTER_MAX, 1 << order)
-    reclaimed = _shrink_inactive_list(k, nr_to_reclaim)
+    reclaimed = shrink_inactive_list(k, nr_to_reclaim)
     if reclaimed < nr_to_reclaim and k.lru.lists[LRU_ACTIVE_FILE]:
-        _shrink_active_list(k, nr_to_reclaim)
-        reclaimed += _shrink_inactive_list(k, nr_to_reclaim - reclaimed)
+        shrink_active_list(k, nr_to_reclaim)
+        reclaimed += shrink_inactive_list(k, nr_to_reclaim - reclaimed)
     return reclaimed

@@ -53,12 +53,15 @@ UNEVICTABLE_PGCULLED: Final = 16
 UNEVICTABLE_PGRESCUED: Final = 17
 UNEVICTABLE_PGMLOCKED: Final = 18
 UNEVICTABLE_PGMUNLOCKED: Final = 19
-NR_VM_EVENT_ITEMS: Final = 20
+UNEVICTABLE_PGCLEARED: Final = 20
+UNEVICTABLE_PGSTRANDED: Final = 21
+NR_VM_EVENT_ITEMS: Final = 22
 
 EVENT_NAMES: Final = (
     "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_normal", "pgfree", "pgactivate", "pgdeactivate", "pglazyfree", "pgfault",
     "pgmajfault", "pgreuse", "pgsteal_direct", "pgscan_direct", "pgrotated", "oom_kill", "unevictable_pgs_culled",
     "unevictable_pgs_rescued", "unevictable_pgs_mlocked", "unevictable_pgs_munlocked",
+    "unevictable_pgs_cleared", "unevictable_pgs_stranded",
 )  # fmt: skip
 
 

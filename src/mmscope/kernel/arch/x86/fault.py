@@ -31,6 +31,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.page import PAGE_MASK, TASK_SIZE_MAX
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV
+from mmscope.kernel.mm.debug_vm import debug_vm_check
 from mmscope.kernel.mm.memory import handle_mm_fault
 from mmscope.kernel.mm.oom_kill import pagefault_out_of_memory
 from mmscope.kernel.tracepoint import trace_page_fault_kernel, trace_page_fault_user
@@ -59,6 +60,8 @@ def exc_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -> No
     """
     k.timekeeper.account_fault()
     handle_page_fault(k, regs, error_code, address)
+    if user_mode(regs):
+        debug_vm_check(k)
 
 
 def handle_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:

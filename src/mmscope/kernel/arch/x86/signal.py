@@ -339,7 +339,5 @@ def restore_altstack(k: Kernel, data: bytes, sp: int) -> None:
 def signal_fault(k: Kernel, regs: PtRegs, frame: int, where: str) -> None:
     """The frame cannot be read: log it, SIGSEGV."""
     me = k.current
-    k.printk(
-        f"{me.comm}[{me.pid}] bad frame in {where} frame:{frame:016x} ip:{regs.ip:x} sp:{regs.sp:x} orax:{regs.orig_ax:x}"
-    )
+    k.printk(f"{me.comm}[{me.pid}] bad frame in {where} frame:{frame:016x} ip:{regs.ip:x} sp:{regs.sp:x} orax:{regs.orig_ax:x}")
     core_signal.force_sig(k, SIGSEGV)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Call graphs: the recorded ones of Linux 5.10, and the model's own, brought into one form to be compared.
+
+The recording (see shared/truth/README.md): a line a function, indented two spaces a level; `~` inlined by the compiler,
+`?` caller unknown, ` x2` and `[repeat x16]` repeated.
+
+Run as a program (`python -m tests.kernel.mm.graphlib`, with MMSCOPE_PURE=1: compiled functions have no frames for
+sys.setprofile) it does all the scenarios of record/graph.c that it knows and writes their graphs as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from mmscope.kernel.include.fs import O_RDONLY
+from mmscope.kernel.include.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    PROT_READ,
+    PROT_WRITE,
+)
+from mmscope.kernel.include.ptrace import PtRegs
+from mmscope.syscalls import mm as sys_mm
+from tests.kernel.mm.faultlib import Box
+
+PG = 4096
+RW = PROT_READ | PROT_WRITE
+KERNEL = "/mmscope/kernel/"
+
+
+class Call:
+    """A function call, and the calls in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.calls: list[Call] = []
+
+
+def recorded_graph(text: str) -> tuple[Call, set[str], set[str]]:
+    """A recording's tree under a nameless root; the names in it; those of them that the compiler inlined."""
+    root = Call("")
+    names: set[str] = set()
+    inlined: set[str] = set()
+    path: list[tuple[int, Call]] = [(-1, root)]
+    repeats: list[tuple[Call, int]] = []
+    for line in text.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        while path[-1][0] >= depth:
+            path.pop()
+        parent = path[-1][1]
+        word = line.strip()
+        times = 1
+        if match := re.fullmatch(r"(.*?)\s+x(\d+)", word):
+            word, times = match[1], int(match[2])
+        if match := re.fullmatch(r"\[repeat x(\d+)\]", line.strip()):
+            # Its lines are the parent's; they are multiplied when the tree is complete.
+            node = Call("[repeat]")
+            repeats.append((node, int(match[1])))
+            parent.calls.append(node)
+        elif word.startswith("?"):
+            # Who called it is not known: what it calls in turn counts as the parent's.
+            node = parent
+        else:
+            name = word.lstrip("~")
+            names.add(name)
+            if word.startswith("~"):
+                inlined.add(name)
+            node = Call(name)
+            if times > 1:
+                repeats.append((repeat := Call("[repeat]"), times))
+                repeat.calls.append(node)
+                parent.calls.append(repeat)
+            else:
+                parent.calls.append(node)
+        path.append((depth, node))
+    counts = {id(node): times for node, times in repeats}
+    return expand(root, counts), names, inlined
+
+
+def expand(call: Call, counts: dict[int, int]) -> Call:
+    """The tree with [repeat xN] written out."""
+    calls: list[Call] = []
+    for sub in call.calls:
+        expand(sub, counts)
+        calls += sub.calls * counts[id(sub)] if sub.name == "[repeat]" else [sub]
+    call.calls = calls
+    return call
+
+
+def reduced(call: Call, names: set[str], inlined: set[str]) -> list[Call]:
+    """What is left of the tree with the given names only: others give way to what they call.
+
+    Inlined functions were only seen through what they call: one without calls goes too, and neighbours of one name are one.
+    """
+    calls: list[Call] = []
+    for sub in call.calls:
+        for kept in reduced(sub, names, inlined):
+            if kept.name in inlined and kept.name == call.name:
+                # gcc splits a function in an inlined part and the rest.
+                calls += kept.calls
+            elif kept.name in inlined and calls and calls[-1].name == kept.name:
+                calls[-1].calls += kept.calls
+            else:
+                calls.append(kept)
+    if call.name not in names:
+        return calls
+    if call.name in inlined and not calls:
+        return []
+    result = Call(call.name)
+    result.calls = calls
+    return [result]
+
+
+def lines(calls: list[Call], depth: int = 0) -> list[str]:
+    """Preorder, indented."""
+    text: list[str] = []
+    for call in calls:
+        text.append("  " * depth + call.name)
+        text += lines(call.calls, depth + 1)
+    return text
+
+
+class Profiler:
+    """Records the calls of kernel/ functions."""
+
+    def __init__(self) -> None:
+        self.root = Call("")
+        self.stack = [self.root]
+
+    def event(self, frame: FrameType, event: str, arg: object) -> None:
+        if event not in ("call", "return") or KERNEL not in frame.f_code.co_filename:
+            return
+        if event == "call":
+            call = Call(frame.f_code.co_name)
+            self.stack[-1].calls.append(call)
+            self.stack.append(call)
+        elif len(self.stack) > 1:
+            self.stack.pop()
+
+    def run(self, what: Callable[[], object]) -> Call:
+        """The tree of one run."""
+        self.root = Call("")
+        self.stack = [self.root]
+        sys.setprofile(self.event)
+        try:
+            what()
+        finally:
+            sys.setprofile(None)
+        return self.root
+
+
+class Scenarios:
+    """What record/graph.c does, in its order."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "data").write_bytes(b"\1" * 64 * PG)
+        self.box = Box(root=str(directory))
+        self.box.k.config.CONFIG_DEBUG_VM = False
+        self.graphs: dict[str, Call] = {}
+
+    def record(self, name: str, what: Callable[[], object]) -> None:
+        self.graphs[name] = Profiler().run(what)
+
+    def write(self, name: str, addr: int) -> None:
+        self.record(name, lambda: self.box.store(addr, 1))
+
+    def read(self, name: str, addr: int) -> None:
+        self.record(name, lambda: self.box.load(addr))
+
+    def syscall(self, name: str, function: Callable[..., int], *args: int) -> int:
+        regs = PtRegs()
+        regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9 = (*args, *[0] * (6 - len(args)))
+        results: list[int] = []
+        self.record(name, lambda: results.append(function(self.box.k, regs)))
+        return results[0]
+
+    def run(self) -> None:
+        box = self.box
+        fd = box.open("/data", O_RDONLY)
+        anon = MAP_PRIVATE | MAP_ANONYMOUS
+        no_fd = 0xFFFFFFFFFFFFFFFF
+        # The recorded program has writable memory at its bottom, a heap, and a page table for the top of the mmap area.
+        box.mmap(PG, addr=0x4A7000)
+        sys_mm.brk(box.k, regs_of(sys_mm.brk(box.k, regs_of(0)) + PG))
+        box.load(box.mm.vdso)
+        a = box.mmap(64 * PG)
+        self.write("a_anon_write_first", a)
+        self.write("a_anon_write_second", a + PG)
+        c = box.mmap(4 * PG, addr=0x200000000000)
+        self.write("a_anon_write_newpgtables", c)
+        self.read("b_anon_read_zeropage", a + 4 * PG)
+        self.write("b_anon_read_then_write", a + 4 * PG)
+        c = box.mmap(8 * PG, flags=MAP_SHARED | MAP_ANONYMOUS)
+        self.write("c_anon_shared_write", c)
+        self.read("c_anon_shared_read", c + PG)
+        self.write("c_anon_shared_read_then_write", c + PG)
+        c = box.mmap(64 * PG, PROT_READ, MAP_PRIVATE, fd)
+        box.load(c)
+        for i in range(64):
+            box.load(c + i * PG)  # all cached, no marker left
+        box.mmap(64 * PG, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, addr=c)
+        box.load(c)
+        self.read("d_file_private_read_warm", c + 40 * PG)
+        self.read("d_file_private_read_faultaround_hit", c + 41 * PG)
+        c = box.mmap(64 * PG, RW, MAP_PRIVATE, fd)
+        self.write("e_file_private_write_cow", c + 3 * PG)
+        self.mappings(fd, anon, no_fd)
+
+    def mappings(self, fd: int, anon: int, no_fd: int) -> None:
+        box = self.box
+        mmap = sys_mm.mmap
+        sys_mm.munmap(box.k, regs_of(box.mmap(PG), PG))
+        self.syscall("j_mmap_anon_nomerge", mmap, 0, 4 * PG, PROT_READ, anon, no_fd)
+        self.syscall("j_mmap_anon_merge", mmap, 0, 4 * PG, PROT_READ, anon, no_fd)
+        self.syscall("j_mmap_file_private", mmap, 0, 4 * PG, PROT_READ, MAP_PRIVATE, fd)
+        self.syscall("j_mmap_anon_shared", mmap, 0, 4 * PG, RW, MAP_SHARED | MAP_ANONYMOUS, no_fd)
+        a = box.mmap(16 * PG, flags=anon | MAP_NORESERVE)
+        for i in range(16):
+            box.store(a + i * PG, 1)
+        self.syscall("j_mmap_fixed_over", mmap, a + 14 * PG, PG, PROT_READ, anon | MAP_FIXED, no_fd)
+        self.syscall("j_munmap_split", sys_mm.munmap, a + 4 * PG, 2 * PG)
+        sys_mm.munmap(box.k, regs_of(a, PG))
+        self.syscall("j_munmap_whole", sys_mm.munmap, a + 6 * PG, 8 * PG)
+        self.syscall("l_mprotect_split", sys_mm.mprotect, a + 2 * PG, PG, PROT_READ)
+        sys_mm.mprotect(box.k, regs_of(a + 2 * PG, PG, RW))
+        start = sys_mm.brk(box.k, regs_of(0))
+        sys_mm.brk(box.k, regs_of(start + PG))
+        box.store(start, 1)
+        start += PG
+        self.syscall("l_brk_grow", sys_mm.brk, start + 4 * PG)
+        self.syscall("l_brk_shrink", sys_mm.brk, start)
+        self.syscall("k_mmap_populate", mmap, 0, 4 * PG, RW, anon | MAP_POPULATE, no_fd)
+
+
+def regs_of(*args: int) -> PtRegs:
+    """Registers with a system call's arguments."""
+    regs = PtRegs()
+    regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9 = (*args, *[0] * (6 - len(args)))
+    return regs
+
+
+def to_json(call: Call) -> list[object]:
+    return [call.name, [to_json(sub) for sub in call.calls]]
+
+
+def from_json(data: object) -> Call:
+    """The inverse of to_json()."""
+    assert isinstance(data, list)
+    name, calls = data
+    assert isinstance(name, str)
+    call = Call(name)
+    call.calls = [from_json(sub) for sub in calls]
+    return call
+
+
+def main() -> None:
+    """All graphs of the model, on stdout."""
+    with tempfile.TemporaryDirectory() as directory:
+        scenarios = Scenarios(Path(directory))
+        scenarios.run()
+    sys.setrecursionlimit(10000)
+    print(json.dumps({name: to_json(call) for name, call in scenarios.graphs.items()}))
+
+
+if __name__ == "__main__":
+    main()
