@@ -83,10 +83,10 @@ def parse_size(size: int | str) -> int:
 
 
 def signal_name(sig: int) -> str:
-    """SIGSEGV for 11; real-time signals as SIGRTMIN+n."""
+    """SIGSEGV for 11; real-time signals as SIGRTMIN+n, with libc's SIGRTMIN: it keeps 32 and 33 for itself."""
     if sig < len(SIGNAL_NAMES):
         return SIGNAL_NAMES[sig]
-    return f"SIGRTMIN+{sig - 32}"
+    return f"SIGRTMIN+{sig - 34}" if sig >= 34 else f"SIG{sig}"
 
 
 def si_code_name(sig: int, code: int) -> str:
@@ -300,12 +300,15 @@ class Process:
             raise MmscopeError(f"process {self.task.pid} has exited: its address space is gone")
         return self.task.mm
 
-    def run(self) -> ExitStatus:
-        """Let the program run until it has exited."""
+    def run(self, sigint_to_guest: bool = False) -> ExitStatus:
+        """Let the program run until it has exited.
+
+        Ctrl-C raises KeyboardInterrupt, after which the program can run on. With `sigint_to_guest` the program gets SIGINT.
+        """
         if not self.task.exit_state:
             engine = self.machine.engine()
             self._switch_to()
-            engine.run(self.task)
+            engine.run(self.task, sigint_to_guest)
         return ExitStatus(self.task.exit_code)
 
     def exit(self, status: int = 0) -> ExitStatus:

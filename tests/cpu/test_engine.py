@@ -454,3 +454,20 @@ def test_two_machines_interleaved(guest: Guest) -> None:
         assert guest.run() == [("syscall", i)]
         assert other.run() == [("syscall", i * 16)]
     other.engine.close()
+
+
+def test_a_guest_that_touches_many_pages_gets_a_larger_tlb(guest: Guest) -> None:
+    """60 rounds of inc over 800 pages, where the TLB begins with 256 entries."""
+    for i in range(800):
+        guest.map(DATA + i * 4096)
+    guest.code("41b83c000000 48bf0000002000000000 b920030000 fe07 4881c700100000 ffc9 75f3 41ffc8 75df 0f05")
+    assert [event[0] for event in guest.run()] == ["syscall"]
+    assert {guest.peek(DATA + i * 4096, 1) for i in range(800)} == {bytes([60])}
+    first, last = 256 * 4, guest.engine._many_fills
+    assert last > first
+    # Two more rounds find all pages in it.
+    guest.engine._fills = 0
+    guest.regs.r8 = 20
+    guest.regs.ip = CODE + 6
+    guest.run()
+    assert guest.engine._fills < 800

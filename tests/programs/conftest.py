@@ -16,6 +16,9 @@ SOURCES = Path(__file__).parent / "c"
 #: A program's whole environment, natively and on the model.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC0", "HOME": "/"}
 
+#: The same for sources in C++.
+CXX = {"gcc": "g++"}
+
 BUILDS = {"static": ["gcc", "-static"], "static-pie": ["gcc", "-static-pie"], "musl": ["musl-gcc", "-static"]}
 
 
@@ -72,6 +75,9 @@ def build(tmp_path_factory: pytest.TempPathFactory, host_tool: Callable[[str], s
         if not program.exists():
             compiler, *flags = BUILDS[how]
             source = SOURCES / f"{name}.c"
+            if not source.exists():
+                source = source.with_suffix(".cpp")
+                compiler = CXX[compiler]
             subprocess.run([host_tool(compiler), *flags, "-O1", "-w", "-o", str(program), str(source), "-lm"], check=True)
         return str(program)
 

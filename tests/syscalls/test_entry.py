@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 import mmscope.kernel.core.signal as sig
@@ -335,3 +337,47 @@ def test_getrandom() -> None:
     assert copy_from_user(k, mem, 16) != bytes(16)
     assert call(k, "getrandom", mem, 16, 8) == -EINVAL
     assert call(k, "getrandom", mem, 16, 6) == -EINVAL
+
+
+def dirent_names(data: bytes, at_name: int) -> dict[bytes, int]:
+    """Name -> type of old dirents (at_name 18: the type is the last byte) or new ones (19: it is before the name)."""
+    names = {}
+    while data:
+        (length,) = struct.unpack_from("<H", data, 16)
+        record, data = data[:length], data[length:]
+        names[record[at_name:].partition(b"\0")[0]] = record[-1] if at_name == 18 else record[18]
+    return names
+
+
+def test_getdents_old_and_new() -> None:
+    k = boot_process()
+    area = buffer(k)
+    copy_to_user(k, area, b"/proc/self\0")
+    fd = call(k, "open", area, 0o200000)
+    size = call(k, "getdents", fd, area, 1000)
+    old = dirent_names(copy_from_user(k, area, size), 18)
+    assert call(k, "lseek", fd, 0, 0) == 0
+    size = call(k, "getdents64", fd, area, 1000)
+    new = dirent_names(copy_from_user(k, area, size), 19)
+    assert old[b"."] == 4
+    assert {name: new[name] for name in old if name in new} == {name: old[name] for name in new if name in old}
+
+
+def test_calls_that_only_check() -> None:
+    k = boot_process()
+    area = buffer(k)
+    copy_to_user(k, area, struct.pack("<Ii", 0x20080522, 0) + b"/proc\0")
+    assert call(k, "capget", area, area + 64) == 0
+    assert struct.unpack("<6I", copy_from_user(k, area + 64, 24)) == (0xFFFFFFFF, 0xFFFFFFFF, 0, 0x1FF, 0x1FF, 0)
+    copy_to_user(k, area + 4, struct.pack("<i", 4711))
+    assert call(k, "capget", area, area + 64) == -ESRCH
+    assert call(k, "capget", area, 0) == 0
+    assert call(k, "waitid", 0, 0, 0, 4) == -10
+    assert call(k, "waitid", 1, 0, 0, 4) == -EINVAL
+    assert call(k, "mknod", area + 8, 0o040000) == -EPERM
+    assert call(k, "mknod", area + 8, 0o170000) == -EINVAL
+    assert call(k, "listxattr", area + 8, 0, 0) == 0
+    assert call(k, "getxattr", area + 8, area + 8, 0, 0) == -95
+    assert call(k, "clock_settime", 1, 0) == -EINVAL
+    assert call(k, "clock_settime", 0, 1) == -EFAULT
+    assert call(k, "unlinkat", -100, area + 8, 1) == -EINVAL

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 DESCRIPTIONS = {
     1: "Hangup", 2: "Interrupt", 3: "Quit", 4: "Illegal instruction", 5: "Trace/breakpoint trap", 6: "Aborted", 7: "Bus error",
     8: "Floating point exception", 9: "Killed", 10: "User defined signal 1", 11: "Segmentation fault",
-    12: "User defined signal 2", 13: "Broken pipe", 14: "Alarm clock", 15: "Terminated", 31: "Bad system call",
+    12: "User defined signal 2", 13: "Broken pipe", 14: "Alarm clock", 15: "Terminated", 16: "Stack fault",
+    24: "CPU time limit exceeded", 25: "File size limit exceeded", 26: "Virtual timer expired", 27: "Profiling timer expired",
+    29: "I/O possible", 30: "Power failure", 31: "Bad system call",
 }  # fmt: skip
 
 ERRNO_NAMES = {
@@ -109,7 +111,8 @@ class Run(Command):
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         gc.enable()
-        status = process.run()
+        inherit_ignored(process)
+        status = process.run(sigint_to_guest=True)
         host_ns = time.perf_counter_ns() - started
         report(values, args, stats, process, status, host_ns, warnings)
         if json_file is not None:
@@ -150,6 +153,15 @@ def execute(machine: Machine, values: dict[str, Value], args: list[str]) -> Proc
         raise ExecError(args[0], error) from None
 
 
+def inherit_ignored(process: Process) -> None:
+    """SIGHUP, SIGINT, SIGQUIT and SIGTERM that our caller had us ignore (nohup, `&` in scripts): the program ignores them too."""
+    import _signal  # type: ignore[import-not-found]  # signal.py imports enum
+
+    for sig in (1, 2, 3, 15):
+        if _signal.getsignal(sig) == _signal.SIG_IGN:
+            process.task.sighand.action[sig - 1].sa_handler = int(_signal.SIG_IGN)
+
+
 def guest_cwd(root: str) -> str:
     """The working directory as the guest names it; / if it lies outside the root."""
     try:
@@ -179,7 +191,7 @@ def report(
     style = Style("NO_COLOR" not in os.environ and os.isatty(2))
     out = ""
     if status.signal:
-        what = DESCRIPTIONS.get(status.signal, "Killed by a signal")
+        what = DESCRIPTIONS.get(status.signal, f"Real-time signal {status.signal - 34}")
         reason = f": {stats.death}" if stats.death else ""
         if process.exec_error is not None:
             reason = f": execve failed past the point of no return: {process.exec_error.strerror}"

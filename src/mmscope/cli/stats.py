@@ -105,7 +105,10 @@ class Stats:
         if sa_handler == 0:
             # Only faults have an address.
             where = f" at {addr:#x}" if 0 < code < 0x80 else ""
-            self.death = f"{si_code_name(sig, code)}{where}, ip {self.kernel.current.regs.ip:#x}"
+            ip = f"ip {self.kernel.current.regs.ip:#x}"
+            # A fatal signal without a core dump arrives as SIGKILL, its siginfo lost, as in Linux.
+            lost = sig == 9 and self.kernel.current.signal.group_exit
+            self.death = ip if lost else f"{si_code_name(sig, code)}{where}, {ip}"
             oom = [text for _, text in self.kernel.log if text.startswith("Out of memory")]
             if sig == 9 and oom:
                 self.death = oom[-1]

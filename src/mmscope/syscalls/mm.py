@@ -34,6 +34,22 @@ def mprotect(k: Kernel, regs: PtRegs) -> int:
     return 0
 
 
+def pkey_mprotect(k: Kernel, regs: PtRegs) -> int:
+    """pkey_mprotect(start, len, prot, pkey): without protection keys only -1, none, is a key."""
+    do_mprotect_pkey(k, regs.di, regs.si, regs.dx, s32(regs.r10))
+    return 0
+
+
+def pkey_alloc(k: Kernel, regs: PtRegs) -> int:
+    """pkey_alloc(flags, init_val): bad flags and a CPU without protection keys both answer EINVAL."""
+    raise KernelError(EINVAL)
+
+
+def pkey_free(k: Kernel, regs: PtRegs) -> int:
+    """pkey_free(pkey): none was allocated."""
+    raise KernelError(EINVAL)
+
+
 def munmap(k: Kernel, regs: PtRegs) -> int:
     """munmap(addr, len)."""
     vm_munmap(k, regs.di, regs.si)

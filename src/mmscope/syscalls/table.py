@@ -31,7 +31,11 @@ _MODULES: Final = (
         xattr,
         "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr",
     ),
-    (mm, "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"),
+    (
+        mm,
+        "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"
+        " pkey_mprotect pkey_alloc pkey_free",
+    ),
     (
         process,
         "waitid "

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from mmscope.kernel.arch.x86.cpu import phys_write
-from mmscope.kernel.include.errno import EACCES, EIO, EISDIR, ENOENT, ENOSPC, KernelError
+from mmscope.kernel.include.errno import EACCES, EIO, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP, KernelError
 from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFLNK,
@@ -29,7 +29,9 @@ from mmscope.kernel.include.fs import (
     InodeOperations,
     SuperBlock,
 )
+from mmscope.kernel.include.mm import VM_SYNC
 from mmscope.kernel.include.mm_types import VmOperationsStruct
+from mmscope.kernel.include.mman import MAP_SYNC
 from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_uptodate
 from mmscope.kernel.mm.filemap import filemap_fault, filemap_map_pages, generic_file_buffered_read, unlock_page

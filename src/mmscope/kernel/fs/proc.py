@@ -441,6 +441,8 @@ _TGID: Final = ProcEntry("", DIR, 0o555, children=(
     ProcEntry("limits", FILE, 0o444, proc_base.proc_pid_limits),
     ProcEntry("maps", RECORDS, 0o444, next=proc_base.pid_maps_next),
     ProcEntry("mounts", RECORDS, 0o444, next=show_vfsmnt),
+    ProcEntry("oom_score_adj", FILE, 0o644, proc_base.oom_score_adj_read),
+    ProcEntry("personality", FILE, 0o400, proc_base.proc_pid_personality),
     ProcEntry("root", LINK, 0o777, link=proc_base.proc_root_link),
     ProcEntry("stat", FILE, 0o444, proc_base.proc_pid_stat),
     ProcEntry("statm", FILE, 0o444, proc_base.proc_pid_statm),

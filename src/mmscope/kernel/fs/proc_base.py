@@ -105,6 +105,16 @@ def _signal_sets(task: TaskStruct) -> tuple[int, int]:
     return ignored, caught
 
 
+def oom_score_adj_read(k: Kernel, task: TaskStruct) -> bytes:
+    """Nobody can change it here."""
+    return b"0\n"
+
+
+def proc_pid_personality(k: Kernel, task: TaskStruct) -> bytes:
+    """Eight hex digits."""
+    return b"%08x\n" % task.personality
+
+
 def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
     """The process, a line a value."""
     cred = task.cred

@@ -43,6 +43,8 @@ class Kernel:
         self.zero_pfn = 0
         #: Pages committed by VM_ACCOUNT mappings (vm_committed_as).
         self.vm_committed_as = 0
+        #: Those of them that nothing will ever give back: growth of stacks without VM_ACCOUNT (live kernels leak them too).
+        self.vm_committed_lost = 0
         #: CPU 0, the only one.
         self.cpu: Cpu
         self.zone: Zone

@@ -127,6 +127,7 @@ def _check_committed(k: Kernel, found: _Found) -> None:
         if isinstance(info, ShmemInodeInfo):
             size = (mapping.host.i_size + PAGE_SIZE - 1) >> PAGE_SHIFT
             committed += info.alloced if info.flags & VM_NORESERVE else size
+    committed += k.vm_committed_lost
     if k.vm_committed_as != committed:
         raise KernelBug(f"vm_committed_as is {k.vm_committed_as}, all VMAs and shmem files sum up to {committed}")
 

@@ -10,6 +10,7 @@ import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.arch.x86.pgtable import _PAGE_CHG_MASK, vm_get_page_prot
 from mmscope.kernel.include.errno import EAGAIN, ENOMEM, EPERM, KernelError
 from mmscope.kernel.include.mm import (
+    VM_ACCOUNT,
     VM_EXEC,
     VM_GROWSDOWN,
     VM_LOCKED,
@@ -159,6 +160,9 @@ def expand_downwards(vma: VmAreaStruct, address: int) -> None:
         if grow > vma.vm_pgoff:
             raise KernelError(ENOMEM)
         acct_stack_growth(vma, size, grow)
+        if not vma.vm_flags & VM_ACCOUNT:
+            # A read-only or MAP_NORESERVE stack is charged for its growth all the same, yet munmap() discounts nothing.
+            mm.kernel.vm_committed_lost += grow
         if vma.vm_flags & VM_LOCKED:
             mm.locked_vm += grow
         vm_stat_account(mm, vma.vm_flags, grow)
@@ -198,5 +202,5 @@ def find_extend_vma(mm: MmStruct, addr: int) -> VmAreaStruct | None:
         try:
             mm_gup.populate_vma_page_range(vma, addr, start)
         except KernelError:
-            pass  # the stack has grown all the same
+            return vma  # the stack has grown all the same
     return vma

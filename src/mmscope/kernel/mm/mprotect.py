@@ -139,6 +139,14 @@ def change_protection(vma: VmAreaStruct, start: int, end: int, newprot: i64, cp_
     return change_protection_range(vma, start, end, newprot, cp_flags)
 
 
+def _populate_as_far_as_it_goes(vma: VmAreaStruct, start: int, end: int) -> None:
+    """mprotect_fixup() does not look at the result: a page beyond the end of the file is an error of the later access."""
+    try:
+        populate_vma_page_range(vma, start, end)
+    except KernelError:
+        return
+
+
 def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, newflags: int) -> VmAreaStruct:
     """Give [start, end) of `vma` the flags `newflags`: charge, merge or split, then the entries. The VMA that now holds it."""
     mm = vma.vm_mm
@@ -175,10 +183,7 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
     change_protection(vma, start, end, vma.vm_page_prot, MM_CP_DIRTY_ACCT if dirty_accountable else 0)
     # A locked private mapping that becomes writable: break COW now rather than by a fault later.
     if oldflags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and newflags & VM_WRITE:
-        try:
-            populate_vma_page_range(vma, start, end)
-        except KernelError:
-            pass  # nobody asks how far it came: a page beyond the end of the file faults later
+        _populate_as_far_as_it_goes(vma, start, end)
     vm_stat_account(mm, oldflags, -nrpages)
     vm_stat_account(mm, newflags, nrpages)
     return vma
