@@ -25,6 +25,9 @@ Linux's memory mapping as a program: runs real programs on a model of the kernel
 
 commands:
   run    run a program on the model, and count what its memory did
+  check  run scenarios on the model and on the live kernel, and compare
+  skipped
+         what Linux has and the model does not yet
 
 `mmscope COMMAND --help` has the options, and an example.
 
@@ -43,6 +46,14 @@ def find_command(name: str) -> Command:
         from mmscope.cli.run import Run
 
         return Run()
+    if name == "skipped":
+        from mmscope.cli.skipped import Skipped
+
+        return Skipped()
+    if name == "check":
+        from mmscope.cli.check import Check
+
+        return Check()
     raise UsageError(f"unknown command {name!r}; `mmscope --help` lists them")
 
 

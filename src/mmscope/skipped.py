@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What Linux has and the model does not yet: the table that `mmscope skipped` prints. A corner left out gets a row here."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+#: (what, what happens instead)
+SKIPPED: Final[tuple[tuple[str, str], ...]] = (
+    ("fork, vfork, clone, clone3, threads", "ENOSYS, with one warning naming the call"),
+    ("pipe, socket, epoll, eventfd, inotify, POSIX timers (timer_create)", "ENOSYS, with one warning naming the call"),
+    ("memfd_create, System V shared memory, remap_file_pages, userfaultfd", "ENOSYS, with one warning naming the call"),
+    ("writing to files, creating and removing them", "EROFS: the root is read-only"),
+    ("O_DIRECT", "EINVAL, as from a file system without it"),
+    ("swap, reclaim of anonymous, mapped or dirty pages", "only clean unmapped page cache is reclaimed; then the OOM killer"),
+    ("transparent huge pages", "never (as after `echo never`); MADV_HUGEPAGE sets the flag"),
+    ("hugetlbfs", "MAP_HUGETLB is ENOMEM, as without a reserved pool, MAP_NORESERVE included"),
+    ("NUMA, memory policies and hinting faults", "one node; mbind and friends are ENOSYS, as without CONFIG_NUMA"),
+    ("memory cgroups, KSM, DAX, protection keys", "absent; pkey_mprotect works as on a CPU without them"),
+    ("MADV_REMOVE, MADV_HWPOISON, MADV_SOFT_OFFLINE", "EOPNOTSUPP, or EPERM and EINVAL; MADV_PAGEOUT only ages pages"),
+    ("vsyscall=emulate", "as none; xonly shows the gate in maps"),
+    ("/proc/PID/smaps, pagemap, mem; writing to /proc", "ENOENT; EACCES"),
+    ("32-bit programs, int 0x80, sysenter", "ENOEXEC; SIGSEGV, as without IA32 emulation"),
+    ("core dumps, ptrace, job control", "no core file; ENOSYS; a process that stops itself is a deadlock, and killed"),
+    ("the kernel's half of the page tables", "empty: the kernel itself is Python"),
+    ("exec's charge of the argument pages to the old mm (acct_arg_size)", "not counted"),
+    ("munlock in batches of 15 pages", "page by page; the state afterwards is the same"),
+    ("#GP of misaligned SSE, #AC, #XM; AVX and later", "not raised; the CPU is a Nehalem (cpu/README.md)"),
+    ("a locked read-modify-write across two pages", "the upper page faults first when both are absent"),
+    ("time of computation", "the clock moves with kernel entries and rdtsc only (docs/time.md)"),
+)
