@@ -26,6 +26,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("core dumps, ptrace, job control", "no core file; ENOSYS; a process that stops itself is a deadlock, and killed"),
     ("the kernel's half of the page tables", "empty: the kernel itself is Python"),
     ("exec's charge of the argument pages to the old mm (acct_arg_size)", "not counted"),
+    ("mremap's int: growth in place by more than 2**31 pages", "counted exactly; 5.10 then has a wrong total_vm"),
     ("munlock in batches of 15 pages", "page by page; the state afterwards is the same"),
     ("#GP of misaligned SSE, #AC, #XM; AVX and later", "not raised; the CPU is a Nehalem (cpu/README.md)"),
     ("a locked read-modify-write across two pages", "the upper page faults first when both are absent"),

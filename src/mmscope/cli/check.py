@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`mmscope check`: the model held against the live kernel."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mmscope.cli.console import complain, show
+from mmscope.cli.options import Command, Option, number
+from mmscope.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmscope.cli.options import Value
+    from mmscope.oracle.scenario import Scenario
+
+
+def positive(value: str) -> int:
+    """A whole number above 0."""
+    result = number(value)
+    if result <= 0:
+        raise UsageError(f"{value!r} is not above 0")
+    return result
+
+
+class Check(Command):
+    """Run scenarios on the model and on the live kernel, and compare what each operation answered.
+
+    SCENARIOs are files (docs/oracle.md describes the language) or names from the library; without any, and without --ops or
+    --minutes, the whole library runs. The first divergence is shrunk, and printed with the state before it. Exit status 1
+    means that the two differ.
+    """
+
+    name = "check"
+    usage = "--live [--ops N] [--seed S] [--minutes M] [SCENARIO...]"
+    example = "mmscope check --live --ops 2000 --seed 1"
+    options = (
+        Option("--live", "against the kernel that runs here"),
+        Option("--ops", "random sequences of N operations in all", "N", positive, 0),
+        Option("--seed", "of the random sequences (default 0)", "S", number, 0),
+        Option("--minutes", "random sequences for M minutes", "M", positive, 0),
+        Option("--debug-vm", "check the model's invariants all the time (slow)"),
+        Option("--coverage", "count the library's scenarios by row, and run nothing"),
+        Option("--differences", "what later kernels do otherwise, and how the check treats it"),
+    )
+
+    def run(self, values: dict[str, Value], args: list[str]) -> int:
+        """Do it."""
+        from mmscope.oracle import campaign
+        from mmscope.oracle.differences import table
+
+        if values["coverage"]:
+            show(campaign.coverage(campaign.library()))
+            return 0
+        if values["differences"]:
+            show(table())
+            return 0
+        if not values["live"]:
+            raise UsageError("check: against what? `mmscope check --live` takes the kernel that runs here")
+        if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
+            raise UsageError(f"check: --live needs Linux on x86-64, this is {os.uname().sysname} on {os.uname().machine}")
+        ops, minutes = int(values["ops"] or 0), int(values["minutes"] or 0)
+        scenarios = [self._scenario(name) for name in args]
+        if not scenarios and not ops and not minutes:
+            scenarios = campaign.library()
+        return self._live(values, scenarios, ops, minutes)
+
+    def _live(self, values: dict[str, Value], scenarios: list[Scenario], ops: int, minutes: int) -> int:
+        from mmscope.oracle.campaign import Campaign, report, save_scenario
+        from mmscope.oracle.runner import LiveRunner, ModelRunner
+
+        progress = Progress(ops)
+        with LiveRunner() as live, ModelRunner(debug_vm=bool(values["debug_vm"])) as model:
+            campaign = Campaign(live, model)
+            campaign.run(scenarios)
+            if ops or minutes:
+                campaign.run_random(int(values["seed"] or 0), ops, 60.0 * minutes, progress)
+            progress.clear()
+            show(report(campaign, save_scenario))
+            for text in model.warnings:
+                complain(f"mmscope: warning: {text}\n")
+        return 1 if campaign.divergences or campaign.unexpected_passes else 0
+
+    def _scenario(self, name: str) -> Scenario:
+        from pathlib import Path
+
+        from mmscope.oracle.campaign import LIBRARY
+        from mmscope.oracle.scenario import load
+
+        path = Path(name)
+        if not path.exists() and "/" not in name and (LIBRARY / f"{name}.scn").exists():
+            path = LIBRARY / f"{name}.scn"
+        return load(path)
+
+
+class Progress:
+    """How far it is, on stderr, if that is a terminal."""
+
+    def __init__(self, ops: int) -> None:
+        self._ops = ops
+        self._on = sys.stderr is not None and sys.stderr.isatty()
+        self._width = 0
+
+    def __call__(self, done: int, divergences: int) -> None:
+        """Say it."""
+        if self._on:
+            text = f"{done}" + (f"/{self._ops}" if self._ops else "") + f" operations, {divergences} divergences"
+            bar = "#" * (20 * min(done, self._ops) // self._ops) if self._ops else ""
+            self._width = max(self._width, len(text) + 24)
+            complain("\r" + (f"[{bar:<20}] " if self._ops else "") + text)
+
+    def clear(self) -> None:
+        """Leave no trace."""
+        if self._width:
+            complain("\r" + " " * self._width + "\r")

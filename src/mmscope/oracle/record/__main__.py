@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""python -m mmscope.oracle.record --kernel 5.10 [SCENARIO...] -o FILE: record the agent's answers on another kernel."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmscope.errors import MmscopeError
+from mmscope.oracle.campaign import library, random_scenarios
+from mmscope.oracle.record.debian import KERNELS, fetch_kernel, unpack_kernel
+from mmscope.oracle.record.guest import GuestRunner
+from mmscope.oracle.scenario import Scenario, load
+from mmscope.oracle.truth import NOT_AS_V5_11, write_recording
+
+CACHE = Path.home() / ".cache" / "mmscope" / "kernels"
+
+
+def some_random(seed: int, operations: int) -> list[Scenario]:
+    """Random scenarios until there are `operations`."""
+    chosen: list[Scenario] = []
+    for scenario in random_scenarios(seed):
+        chosen.append(scenario)
+        operations -= len(scenario.ops)
+        if operations <= 0:
+            break
+    return chosen
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m mmscope.oracle.record", description="Record scenarios under QEMU.")
+    parser.add_argument("--kernel", default="5.10", help=f"release of a Debian kernel package ({', '.join(KERNELS)})")
+    parser.add_argument("--deb", type=Path, help="a kernel package that is already here")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where packages are kept (default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the recording, JSON lines; *.xz is compressed")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="random sequences of N operations instead")
+    parser.add_argument("--seed", type=int, default=0, help="of the random sequences")
+    parser.add_argument("scenario", nargs="*", type=Path, help="files (default: the library)")
+    args = parser.parse_args(argv)
+    try:
+        args.cache.mkdir(parents=True, exist_ok=True)
+        if args.random:
+            scenarios = some_random(args.seed, args.random)
+        else:
+            scenarios = [load(path) for path in args.scenario] or library()
+        package = args.deb or fetch_kernel(args.kernel, args.cache)
+        with GuestRunner(unpack_kernel(package)) as runner:
+            scenarios.sort(key=lambda scenario: scenario.name in NOT_AS_V5_11)
+            apart = sum(scenario.name in NOT_AS_V5_11 for scenario in scenarios)
+            first = len(scenarios) - apart
+            answers = runner.run(scenarios[:first]) + runner.run(scenarios[first:])
+        write_recording(args.output, runner.kernel, package.name, scenarios, answers)
+    except MmscopeError as error:
+        print(f"record: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{args.output}: {len(scenarios)} scenarios, {sum(map(len, answers))} answers of {runner.kernel.split(' (')[0]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

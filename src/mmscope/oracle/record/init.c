@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Process 1 of a recording guest: runs /work/agent on /input, prints how it ended and what it answered, powers off. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static char buffer[1 << 16];
+
+static void put(const char *text, size_t n)
+{
+	while (n) {
+		ssize_t done = write(1, text, n);
+
+		if (done <= 0)
+			return;
+		text += done;
+		n -= done;
+	}
+}
+
+static void copy(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, buffer, sizeof(buffer))) > 0)
+		put(buffer, n);
+}
+
+int main(void)
+{
+	struct termios t;
+	struct stat st = { 0 };
+	char line[64];
+	int status = -1;
+
+	mount("proc", "/proc", "proc", 0, 0);
+	mount("dev", "/dev", "devtmpfs", 0, 0);
+	if (!tcgetattr(0, &t)) {
+		cfmakeraw(&t);
+		tcsetattr(0, TCSANOW, &t);
+	}
+	if (fork() == 0) {
+		char *argv[] = { "./agent", 0 }, *envp[] = { 0 };
+
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+		close(0);
+		open("/input", O_RDONLY);
+		close(1);
+		open("/output", O_RDWR | O_CREAT | O_TRUNC, 0600);
+		chdir("/work");
+		execve("./agent", argv, envp);
+		_exit(127);
+	}
+	wait(&status);
+	stat("/output", &st);
+	put("\n@@KERNEL ", 10);
+	copy("/proc/version");
+	put(line, snprintf(line, sizeof(line), "@@ANSWERS %d %ld\n", status, (long)st.st_size));
+	copy("/output");
+	put("@@END\n", 6);
+	reboot(RB_POWER_OFF);
+}

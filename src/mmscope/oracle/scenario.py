@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scenario language: one operation a line. docs/oracle.md teaches it; here it is read, written, and compiled for the agent.
+
+# title: Two mappings that touch become one VMA
+# rows: S9
+a = mmap 0x20000000 2p rw private|anon|fixed
+b = mmap a+2p 1p rw private|anon|fixed
+maps
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mmscope.errors import UsageError
+from mmscope.kernel.include import errno as _errno
+
+PAGE: Final = 4096
+_U64: Final = (1 << 64) - 1
+
+#: Labels that every scenario has: where the heap starts, and the lower end of [stack].
+BUILTIN_SLOTS: Final = {"heap": 510, "stack": 511}
+_FIRST_SLOT: Final = 1
+_NR_SLOTS: Final = 500
+
+PROT: Final = {"none": 0, "r": 1, "w": 2, "x": 4, "sem": 8, "growsdown": 0x01000000, "growsup": 0x02000000}
+MAP: Final = {
+    "shared": 0x01, "private": 0x02, "shared_validate": 0x03, "fixed": 0x10, "anon": 0x20, "32bit": 0x40, "growsdown": 0x100,
+    "denywrite": 0x800, "executable": 0x1000, "locked": 0x2000, "noreserve": 0x4000, "populate": 0x8000, "nonblock": 0x10000,
+    "stack": 0x20000, "hugetlb": 0x40000, "sync": 0x80000, "fixed_noreplace": 0x100000,
+}  # fmt: skip
+MREMAP: Final = {"maymove": 1, "fixed": 2, "dontunmap": 4}
+MADV: Final = {
+    "normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4, "free": 8, "remove": 9, "dontfork": 10, "dofork": 11,
+    "mergeable": 12, "unmergeable": 13, "hugepage": 14, "nohugepage": 15, "dontdump": 16, "dodump": 17, "wipeonfork": 18,
+    "keeponfork": 19, "cold": 20, "pageout": 21,
+}  # fmt: skip
+OPEN: Final = {
+    "rdonly": 0, "wronly": 1, "rdwr": 2, "creat": 0o100, "excl": 0o200, "trunc": 0o1000, "append": 0o2000, "direct": 0o40000,
+    "directory": 0o200000, "nofollow": 0o400000, "cloexec": 0o2000000, "path": 0o10000000,
+}  # fmt: skip
+MSYNC: Final = {"async": 1, "invalidate": 2, "sync": 4}
+MLOCKALL: Final = {"current": 1, "future": 2, "onfault": 4}
+MLOCK2: Final = {"onfault": 1}
+FALLOC: Final = {"keep_size": 1, "punch_hole": 2, "collapse_range": 8, "zero_range": 16, "insert_range": 32}
+MFD: Final = {"cloexec": 1, "allow_sealing": 2}
+SHM: Final = {"creat": 0o1000, "excl": 0o2000, "rdonly": 0o10000, "rnd": 0o20000, "remap": 0o40000}
+RLIMIT: Final = {"fsize": 1, "data": 2, "stack": 3, "nofile": 7, "memlock": 8, "as": 9}
+
+ERRNO_NAMES: Final = {
+    value: name for name, value in sorted(vars(_errno).items(), reverse=True) if re.fullmatch("E[A-Z0-9]+", name)
+}  # fmt: skip
+SIGNALS: Final = {7: "SIGBUS", 11: "SIGSEGV"}
+SI_CODES: Final = {
+    (11, 1): "MAPERR", (11, 2): "ACCERR", (11, 3): "BNDERR", (11, 4): "PKUERR", (11, 0x80): "KERNEL",
+    (7, 1): "ADRALN", (7, 2): "ADRERR", (7, 3): "OBJERR",
+}  # fmt: skip
+
+
+class ScenarioError(UsageError):
+    """A line that is none of the language."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: `label = name args`. Arguments stay text, so that what is printed is what was read."""
+
+    name: str
+    args: tuple[str, ...] = ()
+    label: str = ""
+    #: The child that performs it; "" for the process itself.
+    child: str = ""
+
+    def __str__(self) -> str:
+        words = " ".join((self.name, *self.args))
+        words = f"{self.label} = {words}" if self.label else words
+        return f"in {self.child}: {words}" if self.child else words
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named list of operations."""
+
+    ops: tuple[Op, ...]
+    title: str = ""
+    #: Rows of the mission that it shows: "S9".
+    rows: tuple[str, ...] = ()
+    #: Why the model is expected to differ; "" if it is expected to agree.
+    fails: str = ""
+    name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def with_ops(self, ops: Sequence[Op]) -> Scenario:
+        """The same scenario with other operations."""
+        return Scenario(tuple(ops), self.title, self.rows, self.fails, self.name, self.headers)
+
+
+def parse_op(text: str) -> Op:
+    """One line, without its comment."""
+    child = ""
+    match = re.match(r"in\s+(\w+)\s*:\s*(.*)$", text)
+    if match:
+        child, text = match.groups()
+    label = ""
+    match = re.match(r"([A-Za-z_]\w*)\s*=\s*(.*)$", text)
+    if match:
+        label, text = match.groups()
+    words = text.split()
+    if not words:
+        raise ScenarioError(f"no operation in {text!r}")
+    if words[0] not in OPS:
+        raise ScenarioError(f"unknown operation {words[0]!r}; there are " + " ".join(sorted(OPS)))
+    if label in BUILTIN_SLOTS:
+        raise ScenarioError(f"the label {label!r} has a meaning of its own")
+    op = Op(words[0], tuple(words[1:]), label, child)
+    low, high = OPS[op.name].arity
+    if not low <= len(op.args) <= high:
+        raise ScenarioError(f"{op.name} takes {OPS[op.name].usage or 'no arguments'}")
+    return op
+
+
+def parse(text: str, name: str = "") -> Scenario:
+    """A whole file."""
+    headers: dict[str, str] = {}
+    ops: list[Op] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r"#\s*([a-z]+):\s*(.*?)\s*$", line)
+        if match and not ops:
+            headers[match[1]] = match[2]
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        try:
+            ops.append(parse_op(line))
+        except ScenarioError as error:
+            raise ScenarioError(f"{name or 'scenario'}:{number}: {error}") from None
+    rows = tuple(headers.get("rows", "").replace(",", " ").split())
+    scenario = Scenario(tuple(ops), headers.get("title", ""), rows, headers.get("fails", ""), name, headers)
+    compile_scenario(scenario)
+    return scenario
+
+
+def load(path: Path) -> Scenario:
+    """A scenario file."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is no text") from None
+    return parse(text, path.stem)
+
+
+def format_scenario(scenario: Scenario) -> str:
+    """The text of a file that parse() reads back."""
+    lines = [f"# {key}: {value}" for key, value in scenario.headers.items()]
+    return "\n".join([*lines, *map(str, scenario.ops)]) + "\n"
+
+
+# --- compilation
+
+
+@dataclass(frozen=True)
+class OpKind:
+    """What an operation takes, how it is said to the agent, and how its answer reads."""
+
+    usage: str
+    arity: tuple[int, int]
+    #: (compiler, args, slot of the label) -> lines for the agent; the last one is answered.
+    emit: Callable[[Compiler, tuple[str, ...], int], list[str]]
+    #: Reads the answer's text behind "= ".
+    render: Callable[[str], str]
+
+
+class Compiler:
+    """Numbers the labels of one scenario."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, int] = dict(BUILTIN_SLOTS)
+        self.children: dict[str, int] = {}
+
+    def slot(self, label: str) -> int:
+        """The slot that `label` is (or will be) kept in; 0 for none."""
+        if not label:
+            return 0
+        if label not in self.slots:
+            number = len(self.slots) - len(BUILTIN_SLOTS) + _FIRST_SLOT
+            if number > _NR_SLOTS:
+                raise ScenarioError(f"more than {_NR_SLOTS} labels")
+            self.slots[label] = number
+        return self.slots[label]
+
+    def num(self, text: str) -> str:
+        """A number, a label, or a sum of them, as the agent reads it."""
+        constant = 0
+        label = ""
+        for sign, term in re.findall(r"([+-]?)([^+-]+)", text) or [("", "")]:
+            value = _literal(term)
+            if value is None:
+                if label or sign == "-":
+                    raise ScenarioError(f"{text!r} is not LABEL, NUMBER or LABEL+NUMBER")
+                if term not in self.slots:
+                    raise ScenarioError(f"{term!r} is neither a number nor a label of an earlier line")
+                label = term
+            else:
+                constant += -value if sign == "-" else value
+        constant &= _U64
+        if not label:
+            return f"{constant:x}"
+        return f"${self.slots[label]:x}" + (f"+{constant:x}" if constant else "")
+
+    def flags(self, text: str, names: Mapping[str, int]) -> str:
+        """`a|b|0x40`."""
+        value = 0
+        for word in text.split("|"):
+            number = names.get(word)
+            if number is None:
+                number = _literal(word)
+            if number is None:
+                raise ScenarioError(f"{word!r} is not one of " + " ".join(names))
+            value |= number
+        return f"{value & _U64:x}"
+
+    def prot(self, text: str) -> str:
+        """`rw`, `none`, `r|growsdown`, a number."""
+        words = ["|".join(word) if re.fullmatch("[rwx]+", word) else word for word in text.split("|")]
+        return self.flags("|".join(words), PROT)
+
+    def child(self, name: str, new: bool = False) -> int:
+        """The number of a child."""
+        if name not in self.children:
+            if not new:
+                raise ScenarioError(f"no child {name!r}; `fork {name}` makes it")
+            if len(self.children) == 8:
+                raise ScenarioError("more than 8 children")
+            self.children[name] = len(self.children)
+        return self.children[name]
+
+
+def _literal(term: str) -> int | None:
+    match = re.fullmatch(r"(0x[0-9a-fA-F]+|\d+)([pKMGT]?)", term)
+    if not match:
+        return None
+    scale = {"": 1, "p": PAGE, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}[match[2]]
+    return int(match[1], 0) * scale
+
+
+def compile_op(compiler: Compiler, op: Op) -> list[str]:
+    """Its lines for the agent; the last one is answered."""
+    kind = OPS[op.name]
+    low, high = kind.arity
+    if not low <= len(op.args) <= high:
+        raise ScenarioError(f"{op.name} takes {kind.usage or 'no arguments'}")
+    lines = kind.emit(compiler, op.args, 0)
+    if op.label:
+        # Only now is the label known: `a = mmap a 1p ...` means the earlier a.
+        lines = kind.emit(compiler, op.args, compiler.slot(op.label))
+    if op.child:
+        child = compiler.child(op.child)
+        lines = [f"i {child:x} {line}" for line in lines]
+    return lines
+
+
+def compile_scenario(scenario: Scenario) -> list[list[str]]:
+    """Lines for the agent, by operation."""
+    compiler = Compiler()
+    result = []
+    for op in scenario.ops:
+        try:
+            result.append(compile_op(compiler, op))
+        except ScenarioError as error:
+            raise ScenarioError(f"{scenario.name or 'scenario'}: {op}: {error}") from None
+    return result
+
+
+# --- answers
+
+
+def result_text(word: str) -> str:
+    """`-22` -> -EINVAL; all else as it is."""
+    if word.startswith("-") and word[1:].isdigit():
+        number = int(word[1:])
+        return "-" + ERRNO_NAMES.get(number, f"errno {number}")
+    return word
+
+
+def _render_result(text: str) -> str:
+    return " ".join(result_text(word) for word in text.split(" "))
+
+
+def _render_id(text: str) -> str:
+    """The number cannot be reproduced."""
+    return "id" if text.startswith("0x") else _render_result(text)
+
+
+def _render_text(text: str) -> str:
+    return result_text(text.rstrip("|"))
+
+
+AGENT_START: Final = 0x7FFFF8000000
+AGENT_END: Final = 0x7FFFF8100000
+ARENA_TOP: Final = 0x7FFFF7E00000
+MMAP_BASE: Final = 0x7FFFF7FFF000
+
+
+def render_maps(text: str) -> str:
+    """The scenario's lines of /proc/self/maps, without device and inode; files by their last name."""
+    lines = []
+    for line in text.rstrip("|").split("|"):
+        words = line.split(None, 5)
+        if len(words) < 5:
+            return result_text(text)
+        start = int(words[0].partition("-")[0], 16)
+        name = words[5].rpartition("/")[2] if len(words) > 5 else ""
+        if start >> 63 or ARENA_TOP <= start < MMAP_BASE:
+            continue
+        if AGENT_START <= start < AGENT_END and (name.startswith("agent") or start == AGENT_START + PAGE):
+            continue
+        lines.append(" ".join(filter(None, (words[0], words[1], words[2], name))))
+    return " | ".join(lines)
+
+
+#: The lines of /proc/self/status that `vm` shows.
+_VM_LINES: Final = ("VmSize", "VmLck", "VmData", "VmStk")
+
+
+def render_vm(text: str) -> str:
+    """VmSize and its relatives."""
+    found = dict(re.findall(r"(Vm\w+):\s*(\d+) kB", text))
+    if not found:
+        return result_text(text)
+    return " ".join(f"{name}={found[name]}" for name in _VM_LINES if name in found)
+
+
+def render_page_tables(text: str) -> str:
+    """VmPTE."""
+    match = re.search(r"VmPTE:\s*(\d+) kB", text)
+    return f"VmPTE={match[1]}" if match else result_text(text)
+
+
+def render(op: Op, raw: str) -> str:
+    """An agent's line in words: `-EINVAL`, `SIGSEGV MAPERR 0x1000`, a list of mappings..."""
+    if raw.startswith("! "):
+        signo, code, *rest = raw[2:].split(" ")
+        name = SI_CODES.get((int(signo), int(code)), f"si_code {code}")
+        return " ".join([SIGNALS.get(int(signo), f"signal {signo}"), name, *rest])
+    if raw.startswith("= "):
+        return OPS[op.name].render(raw[2:])
+    return raw
+
+
+# --- the operations
+
+
+def _syscall(
+    nr: int, usage: str, optional: int = 0, render: Callable[[str], str] = _render_result, defaults: tuple[str, ...] = ()
+) -> OpKind:
+    """A system call whose arguments are those of the operation; the usage names their kinds."""
+    kinds = usage.replace("[", "").replace("]", "").split()
+
+    def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+        words = []
+        for at, kind in enumerate(kinds):
+            text = args[at] if at < len(args) else defaults[at - len(kinds) + optional]
+            words.append(_argument(compiler, kind, text))
+        return [" ".join(["y", f"{slot:x}", "0", f"{nr:x}", *words])]
+
+    return OpKind(usage, (len(kinds) - optional, len(kinds)), emit, render)
+
+
+_TABLES: Final[dict[str, Mapping[str, int]]] = {
+    "MAPFLAGS": MAP, "MREMAPFLAGS": MREMAP, "ADVICE": MADV, "OPENFLAGS": OPEN, "MSYNCFLAGS": MSYNC, "LOCKFLAGS": MLOCKALL,
+    "LOCK2FLAGS": MLOCK2, "FALLOCFLAGS": FALLOC, "MFDFLAGS": MFD, "SHMFLAGS": SHM, "RLIMIT": RLIMIT,
+}  # fmt: skip
+
+
+def _argument(compiler: Compiler, kind: str, text: str) -> str:
+    if kind == "PROT":
+        return compiler.prot(text)
+    if kind in _TABLES:
+        return compiler.flags(text, _TABLES[kind])
+    if kind in ("PATH", "NAME"):
+        return '"' + text
+    return compiler.num(text)
+
+
+def _buffered(nr: int, usage: str, write: bool, offset: bool) -> OpKind:
+    """read, write and relatives: into the agent's buffer (answered with its hash), or `ADDR` of the scenario's memory."""
+
+    def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+        words = [compiler.num(arg) for arg in args]
+        fd, length = words[0], words[1]
+        where = [words[2]] if offset else []
+        rest = words[3:] if offset else words[2:]
+        lines = []
+        if rest:
+            buffer = rest[0]
+        else:
+            buffer = "&0"
+            if write:
+                lines.append(f"B 0 {length} 41")
+        dump = "0" if write or rest else "1"
+        return [*lines, " ".join(["y", f"{slot:x}", dump, f"{nr:x}", fd, buffer, length, *where])]
+
+    count = len(usage.replace("[", "").replace("]", "").split())
+    return OpKind(usage, (count - 1, count), emit, _render_result)
+
+
+def _wire(letter: str, usage: str, optional: int = 0, defaults: tuple[str, ...] = (), slot: bool = False) -> OpKind:
+    """An operation of the agent's own."""
+    count = len(usage.replace("[", "").replace("]", "").split())
+
+    def emit(compiler: Compiler, args: tuple[str, ...], number: int) -> list[str]:
+        texts = [*args, *defaults[len(args) - count + optional :]] if optional else list(args)
+        words = [compiler.num(text) for text in texts]
+        return [" ".join([letter, *([f"{number:x}"] if slot else []), *words])]
+
+    return OpKind(usage, (count - optional, count), emit, _render_result)
+
+
+def _prlimit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """Sets the soft limit; the hard one stays."""
+    soft = "ffffffffffffffff" if args[1] == "infinity" else compiler.num(args[1])
+    return [f"r {compiler.flags(args[0], RLIMIT)} {soft}"]
+
+
+def _getrlimit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    return [f"y {slot:x} 10 12e 0 {compiler.flags(args[0], RLIMIT)} 0 &0"]
+
+
+def _child_op(letter: str) -> Callable[[Compiler, tuple[str, ...], int], list[str]]:
+    def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+        return [f"{letter} {compiler.child(args[0], new=letter == 'k'):x}"]
+
+    return emit
+
+
+def _probe(letter: str, render: Callable[[str], str]) -> OpKind:
+    return OpKind("", (0, 0), lambda compiler, args, slot: [letter], render)
+
+
+OPS: Final[dict[str, OpKind]] = {
+    "mmap": _syscall(9, "ADDR LEN PROT MAPFLAGS [FD] [OFFSET]", 2, defaults=("0-1", "0")),
+    "munmap": _syscall(11, "ADDR LEN"),
+    "mprotect": _syscall(10, "ADDR LEN PROT"),
+    "mremap": _syscall(25, "ADDR OLDLEN NEWLEN MREMAPFLAGS [NEWADDR]", 1, defaults=("0",)),
+    "brk": _syscall(12, "ADDR"),
+    "madvise": _syscall(28, "ADDR LEN ADVICE"),
+    "mlock": _syscall(149, "ADDR LEN"),
+    "munlock": _syscall(150, "ADDR LEN"),
+    "mlock2": _syscall(325, "ADDR LEN LOCK2FLAGS"),
+    "mlockall": _syscall(151, "LOCKFLAGS"),
+    "munlockall": _syscall(152, ""),
+    "msync": _syscall(26, "ADDR LEN MSYNCFLAGS"),
+    "open": _syscall(2, "PATH OPENFLAGS [MODE]", 1, defaults=("384",)),
+    "close": _syscall(3, "FD"),
+    "dup": _syscall(32, "FD"),
+    "lseek": _syscall(8, "FD OFFSET WHENCE"),
+    "ftruncate": _syscall(77, "FD LEN"),
+    "truncate": _syscall(76, "PATH LEN"),
+    "fallocate": _syscall(285, "FD FALLOCFLAGS OFFSET LEN"),
+    "fsync": _syscall(74, "FD"),
+    "memfd_create": _syscall(319, "NAME MFDFLAGS"),
+    "shmget": _syscall(29, "KEY SIZE SHMFLAGS", render=_render_id),
+    "shmat": _syscall(30, "ID ADDR SHMFLAGS"),
+    "shmdt": _syscall(67, "ADDR"),
+    "read": _buffered(0, "FD LEN [ADDR]", False, False),
+    "write": _buffered(1, "FD LEN [ADDR]", True, False),
+    "pread": _buffered(17, "FD LEN OFFSET [ADDR]", False, True),
+    "pwrite": _buffered(18, "FD LEN OFFSET [ADDR]", True, True),
+    "prlimit": OpKind("RLIMIT SOFT", (2, 2), _prlimit, _render_result),
+    "getrlimit": OpKind("RLIMIT", (1, 1), _getrlimit, _render_result),
+    "load": _wire("l", "ADDR [SIZE]", 1, ("8",), slot=True),
+    "store": _wire("s", "ADDR SIZE VALUE"),
+    "touch": _wire("t", "ADDR LEN"),
+    "peek": _wire("g", "ADDR LEN"),
+    "fill": _wire("f", "ADDR LEN BYTE"),
+    "hash": _wire("h", "ADDR LEN"),
+    "call": _wire("x", "ADDR"),
+    "mincore": _wire("c", "ADDR LEN"),
+    "pagemap": _wire("P", "ADDR PAGES"),
+    "maps": _probe("m", render_maps),
+    "smaps": _probe("M", _render_text),
+    "vm": _probe("v", render_vm),
+    "pagetables": _probe("v", render_page_tables),
+    "faults": _probe("F", _render_result),
+    "fork": OpKind("CHILD", (1, 1), _child_op("k"), _render_result),
+    "wait": OpKind("CHILD", (1, 1), _child_op("w"), _render_result),
+    "exit": _wire("e", "CODE"),
+}

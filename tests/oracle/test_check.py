@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The model held against the kernel that runs the tests: the library, random sequences, and planted bugs that must be found."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from mmscope.cli.main import main
+from mmscope.oracle.campaign import Campaign, library
+from mmscope.oracle.runner import LiveRunner, ModelRunner
+from mmscope.oracle.scenario import Scenario, parse
+from mmscope.oracle.strategies import scenarios
+
+SRC = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture(scope="module")
+def campaign() -> Iterator[Campaign]:
+    with LiveRunner() as live, ModelRunner() as model:
+        yield Campaign(live, model)
+
+
+def test_the_library_agrees_where_it_should_and_nowhere_else(campaign: Campaign) -> None:
+    campaign.run(library())
+    assert [f"{found.scenario.name}: {found.op}: {found.live} / {found.model}" for found in campaign.divergences] == []
+    assert [scenario.name for scenario in campaign.unexpected_passes] == []
+
+
+def test_random_sequences_agree() -> None:
+    """Two thousand operations, most of them compared, and none of the basic ones skipped for want of it in the model."""
+    with LiveRunner() as live, ModelRunner() as model:
+        campaign = Campaign(live, model)
+        campaign.run_random(1, 2000, 0, lambda done, divergences: None)
+    assert campaign.divergences == []
+    assert campaign.total.operations == 2000
+    assert campaign.total.compared >= 1200
+    assert not {"mmap", "munmap", "mprotect", "brk", "load", "store"} & set(campaign.total.skipped)
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(scenario=scenarios())
+def test_what_hypothesis_draws_agrees(campaign: Campaign, scenario: Scenario) -> None:
+    (result,) = campaign.compare([scenario])
+    assert result.divergences == []
+
+
+def test_the_invariants_hold_after_every_operation() -> None:
+    """Scenarios of the library under CONFIG_DEBUG_VM; growing down is left out: see GROWSDOWN below."""
+    chosen = [scenario for scenario in library() if "growsdown" not in str(scenario.ops)]
+    with ModelRunner(debug_vm=True) as model:
+        for scenario, answers in zip(chosen, model.run(chosen), strict=True):
+            assert not answers[-1].startswith("died"), (scenario.name, answers[-1])
+
+
+def test_a_thousand_operations_a_second() -> None:
+    scenario = parse("a = mmap 0x20000000 4p rw private|anon|fixed\nstore a 8 1\nmprotect a+1p 1p r\nload a\nmunmap a 4p\n" * 4)
+    with ModelRunner() as model:
+        started = time.perf_counter()
+        model.run([scenario] * 50)
+        assert 50 * len(scenario.ops) / (time.perf_counter() - started) > 1000
+
+
+#: (what, file of kernel/, line as it is, line as it is with the bug)
+BUGS = (
+    (
+        "a merge across different vm_flags", "mm/mmap_vma.py",
+        "if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:", "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | 4):",
+    ),
+    (
+        "a missing write-protect", "mm/mprotect.py",
+        "ptent: i64 = pte_modify(oldpte, newprot)", "ptent: i64 = oldpte",
+    ),
+    (
+        "an off-by-one in the guard gap", "mm/mmap_area.py",
+        "gap = vma.vm_mm.kernel.config.stack_guard_gap", "gap = vma.vm_mm.kernel.config.stack_guard_gap - 4096",
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "file", "right", "wrong"), BUGS, ids=[bug[0] for bug in BUGS])
+def test_a_planted_bug_is_found_and_shrunk(what: str, file: str, right: str, wrong: str, tmp_path: Path) -> None:
+    shutil.copytree(SRC / "mmscope", tmp_path / "mmscope", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    planted = tmp_path / "mmscope" / "kernel" / file
+    text = planted.read_text()
+    assert text.count(right) == 1, f"{file} has changed: plant {what} elsewhere"
+    planted.write_text(text.replace(right, wrong))
+    done = subprocess.run(
+        [sys.executable, "-m", "mmscope", "check", "--live", "--ops", "3000", "--seed", "1"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "MMSCOPE_PURE": "1", "TMPDIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    shrunk = re.search(r"shrunk from \d+ operations to (\d+)", done.stdout)
+    assert shrunk, done.stdout
+    assert int(shrunk[1]) < 10, done.stdout
+    # What is printed is a file that shows it again.
+    path = re.search(r"again: mmscope check --live (\S+)", done.stdout)
+    assert path, done.stdout
+    assert parse(Path(path[1]).read_text()).ops
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["check", "--live", "merge_right_neighbour", "topdown_placement"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "7 operations, 7 compared, 0 divergences"
+    assert main(["check", "--live", "--ops", "100", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("100 operations, ")
+    assert main(["check", "--coverage"]) == 0
+    assert "S29" in capsys.readouterr().out
+    assert main(["check", "--differences"]) == 0
+    assert "thp-alignment: since 6.7" in capsys.readouterr().out
+    assert main(["check"]) == 2
+    assert main(["check", "--live", str(tmp_path / "none.scn")]) == 2
+    (tmp_path / "bad.scn").write_text("frob 1\n")
+    assert main(["check", "--live", str(tmp_path / "bad.scn")]) == 2
+    assert "bad:1: unknown operation 'frob'" in capsys.readouterr().err
+
+
+def test_an_unexpected_pass_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "passes.scn"
+    file.write_text("# title: t\n# fails: issue E: fork\nmaps\n")
+    assert main(["check", "--live", str(file)]) == 1
+    assert "passes, and its header says" in capsys.readouterr().out
