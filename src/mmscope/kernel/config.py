@@ -48,3 +48,7 @@ class KernelConfig:
         self.mmap_rnd_bits = 28
         #: AT_HWCAP: CPUID(1).EDX of the processor that the engine presents (Nehalem).
         self.elf_hwcap = 0x078BFBFD
+
+    def at_least(self, major: int, minor: int) -> bool:
+        """The release shown is this one or later: the switch of each behaviour that a later release changed."""
+        return self.version >= (major, minor)

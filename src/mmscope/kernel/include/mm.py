@@ -81,6 +81,8 @@ VM_FAULT_RETRY: Final = 0x0400
 VM_FAULT_FALLBACK: Final = 0x0800
 VM_FAULT_DONE_COW: Final = 0x1000
 VM_FAULT_NEEDDSYNC: Final = 0x2000
+#: The fault is done, but mmap_lock was given up on the way (since v6.0, d92725256b4f).
+VM_FAULT_COMPLETED: Final = 0x4000
 VM_FAULT_ERROR: Final = 0x0001 | 0x0002 | 0x0040 | 0x0020 | 0x0010 | 0x0800
 
 # gup_flags

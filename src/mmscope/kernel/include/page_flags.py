@@ -64,6 +64,11 @@ PAGEFLAG_NAMES: Final = (
 )  # fmt: skip
 
 
+def PageAnonExclusive(page: Page) -> bool:
+    """An anonymous page that no other process maps (PG_anon_exclusive, since v5.18). Without fork: mapped once."""
+    return page.mapping_tag & PAGE_MAPPING_ANON != 0 and page._mapcount == 0
+
+
 def PageAnon(page: Page) -> bool:
     """page->mapping has bit 0 set: it points to an anon_vma."""
     return page.mapping_tag & PAGE_MAPPING_ANON != 0

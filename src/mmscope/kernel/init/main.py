@@ -16,6 +16,7 @@ from mmscope.kernel.fs.exec import exec_user_process
 from mmscope.kernel.fs.namei import Vfs
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.kernel import Kernel
+from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, Rlimit
 from mmscope.kernel.include.sched import Cred, FilesStruct, FsStruct, TaskStruct
 from mmscope.kernel.mm.page_alloc import Zone, mem_init
 from mmscope.kernel.mm.swap import LruState
@@ -89,6 +90,8 @@ def new_task(k: Kernel, comm: str) -> TaskStruct:
     task.signal.pgrp = task.pid
     task.signal.session = task.pid
     task.start_time = k.timekeeper.now_ns
+    if k.config.at_least(5, 16):  # 9dcc38e2813e: MLOCK_LIMIT was 64 KiB
+        task.signal.rlim[RLIMIT_MEMLOCK] = Rlimit(8 << 20, 8 << 20)
     dentry = k.vfs.root
     task.fs = FsStruct(dentry, dentry)
     task.files = FilesStruct()

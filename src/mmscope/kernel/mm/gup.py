@@ -299,6 +299,9 @@ def populate_vma_page_range(vma: VmAreaStruct, start: int, end: int, locked: Gup
     if start < vma.vm_start or end > vma.vm_end or (start | end) & (PAGE_SIZE - 1):
         raise KernelBug(f"populate_vma_page_range: [{start:#x}, {end:#x}) in {vma!r}")
     gup_flags = FOLL_TOUCH | FOLL_POPULATE | FOLL_MLOCK
+    if vma.vm_flags & VM_LOCKONFAULT and vma.vm_mm.kernel.config.at_least(5, 18):
+        # b67bf49ce7aa: there is nothing to fault in, hence nothing that could fail.
+        return (end - start) // PAGE_SIZE
     if vma.vm_flags & VM_LOCKONFAULT:
         gup_flags &= ~FOLL_POPULATE
     # A shared writable mapping is only read: writing would dirty all the file.

@@ -49,6 +49,7 @@ from mmscope.kernel.include.mm import (
     FAULT_FLAG_WRITE,
     MM_ANONPAGES,
     VM_ACCESS_FLAGS,
+    VM_FAULT_COMPLETED,
     VM_FAULT_DONE_COW,
     VM_FAULT_ERROR,
     VM_FAULT_LOCKED,
@@ -64,7 +65,7 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PageAnon, PG_locked, PG_mlocked, PG_uptodate
+from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_locked, PG_mlocked, PG_uptodate
 from mmscope.kernel.mm.memory_unmap import (
     TASK_RSS_EVENTS_THRESH,
     __pmd_alloc,
@@ -552,8 +553,8 @@ def do_page_mkwrite(vmf: VmFault) -> int:
 def fault_dirty_shared_page(vmf: VmFault) -> int:
     """After a write fault on a shared page: mark it dirty, unlock it, and throttle the writer.
 
-    Throttling may wait, so the first try gives up mmap_lock and returns VM_FAULT_RETRY: the fault is counted as major
-    (until v5.19 or so; 6.1 counts minor).
+    Throttling may wait, so the first try gives up mmap_lock and returns VM_FAULT_RETRY: the fault is counted as major.
+    Since v6.0 (d92725256b4f) VM_FAULT_COMPLETED says that nothing is left to do, and it is counted as minor.
     """
     vma = vmf.vma
     page = vmf.page
@@ -573,7 +574,7 @@ def fault_dirty_shared_page(vmf: VmFault) -> int:
         balance_dirty_pages_ratelimited(mapping)
         if fpin is not None:
             fput(fpin)
-            return VM_FAULT_RETRY
+            return VM_FAULT_COMPLETED if page.kernel.config.at_least(6, 0) else VM_FAULT_RETRY
     return 0
 
 
@@ -723,6 +724,9 @@ def do_wp_page(vmf: VmFault) -> int:
             return wp_pfn_shared(vmf)
         return wp_page_copy(vmf)
     if PageAnon(page):
+        if PageAnonExclusive(page) and page.kernel.config.at_least(5, 18):
+            wp_page_reuse(vmf)  # 6c287605fd56: who else may have a reference does not matter any more
+            return VM_FAULT_WRITE
         if page_count(page) == 1 and mm_filemap.trylock_page(page):
             alone = page_mapcount(page) == 1 and page_count(page) == 1
             mm_filemap.unlock_page(page)

@@ -15,6 +15,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_modify,
     pte_offset_map,
     pte_present,
+    pte_protnone,
     pte_soft_dirty,
     ptep_modify_prot_commit,
     ptep_modify_prot_start,
@@ -40,8 +41,10 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from mmscope.kernel.include.page import PAGE_ALIGN
+from mmscope.kernel.include.page_flags import PageAnonExclusive
 from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
 from mmscope.kernel.mm.gup import populate_vma_page_range
+from mmscope.kernel.mm.memory import vm_normal_page
 from mmscope.kernel.mm.mmap import (
     find_vma,
     may_expand_vm,
@@ -64,6 +67,16 @@ if TYPE_CHECKING:
 
 #: The caller counts dirty pages itself: entries that are dirty may be made writable without a fault.
 MM_CP_DIRTY_ACCT: Final = 1
+#: Anonymous pages that belong to this process alone may be made writable without a fault (since v6.0, 64fe24a3e05e).
+MM_CP_TRY_CHANGE_WRITABLE: Final = 8
+
+
+def can_change_pte_writable(vma: VmAreaStruct, addr: int, pte: i64) -> bool:
+    """A write to this page of a private writable VMA would only find that nobody else has it: no fault is needed."""
+    if not vma.vm_flags & VM_WRITE or vma.vm_flags & VM_SHARED or pte_protnone(pte):
+        return False
+    page = vm_normal_page(vma, addr, pte)
+    return page is not None and PageAnonExclusive(page)
 
 
 def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
@@ -79,6 +92,8 @@ def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot:
             if cp_flags & MM_CP_DIRTY_ACCT and pte_dirty(ptent):
                 if pte_soft_dirty(ptent) or not vma.vm_flags & VM_SOFTDIRTY:
                     ptent = pte_mkwrite(ptent)
+            if cp_flags & MM_CP_TRY_CHANGE_WRITABLE and can_change_pte_writable(vma, addr, ptent):
+                ptent = pte_mkwrite(ptent)
             ptep_modify_prot_commit(vma, addr, ptep, oldpte, ptent)
             pages += 1
         ptep += 1
@@ -180,7 +195,10 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
     vma.vm_flags = newflags
     dirty_accountable = vma_wants_writenotify(vma, vma.vm_page_prot)
     vma_set_page_prot(vma)
-    change_protection(vma, start, end, vma.vm_page_prot, MM_CP_DIRTY_ACCT if dirty_accountable else 0)
+    cp_flags = MM_CP_DIRTY_ACCT if dirty_accountable else 0
+    if newflags & (VM_WRITE | VM_SHARED) == VM_WRITE and mm.kernel.config.at_least(6, 0):
+        cp_flags |= MM_CP_TRY_CHANGE_WRITABLE
+    change_protection(vma, start, end, vma.vm_page_prot, cp_flags)
     # A locked private mapping that becomes writable: break COW now rather than by a fault later.
     if oldflags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and newflags & VM_WRITE:
         _populate_as_far_as_it_goes(vma, start, end)

@@ -46,6 +46,7 @@ from mmscope.kernel.mm.mmap import (
     vma_adjust,
     vma_is_anonymous,
 )
+from mmscope.kernel.mm.rmap import unlink_anon_vmas
 from mmscope.kernel.mm.util import (
     CAP_IPC_LOCK,
     capable,
@@ -243,8 +244,9 @@ def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_a
     vm_stat_account(mm, vma.vm_flags, new_len >> 12)
 
     if err is None and dontunmap:
-        # The anon_vmas of the old place are kept (until v5.13, 1583aa278f5f).
         vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+        if k.config.at_least(5, 13) and new_vma is not vma and vma.vm_start == old_addr and vma.vm_end == old_addr + old_len:
+            unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
         return new_addr, False
 
     try:
@@ -277,8 +279,13 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
     # old_len 0 duplicates a mapping, which only makes sense for a shared one (since v4.14, dba58d3b8c50).
     if not old_len and not vma.vm_flags & (VM_SHARED | VM_MAYSHARE):
         raise KernelError(EINVAL)
-    if flags & MREMAP_DONTUNMAP and (not vma_is_anonymous(vma) or vma.vm_flags & VM_SHARED):
-        raise KernelError(EINVAL)
+    if flags & MREMAP_DONTUNMAP:
+        if k.config.at_least(5, 13):  # a4609387859f
+            refused = vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP) != 0
+        else:
+            refused = not vma_is_anonymous(vma) or vma.vm_flags & VM_SHARED != 0
+        if refused:
+            raise KernelError(EINVAL)
     if old_len > vma.vm_end - addr:
         raise KernelError(EFAULT)
     if new_len == old_len:
@@ -389,6 +396,10 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
     new_len = PAGE_ALIGN(new_len) & ULONG_MAX
     if not new_len:
         raise KernelError(EINVAL)
+    if k.config.at_least(5, 16):  # 550a7d60bd5e: the source is looked up before anything else is done
+        source = find_vma(mm, addr)
+        if source is None or source.vm_start > addr:
+            raise KernelError(EFAULT)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:
