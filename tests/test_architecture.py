@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "cpu": {"kernel"},
     "syscalls": {"kernel"},
     "machine": {"cpu", "syscalls", "kernel", "errors"},
+    "oracle": {"machine", "syscalls", "kernel", "errors"},
 }
 
 #: Modules that cost milliseconds at start-up: never imported at run time by what `mmscope run` needs.

@@ -83,6 +83,19 @@ def test_children_take_turns() -> None:
     assert answers == ["0x20000000", "0x0", "c0", "0x0", "0x2", "0x1", "exit", "0x700"]
 
 
+def test_a_grandchild_answers_through_its_parent() -> None:
+    scenario = parse(
+        "a = mmap 0x20000000 1p rw private|anon|fixed\nstore a 8 1\nfork c\nin c: fork d\nin c.d: store a 8 2\n"
+        "in c.d: fork e\nin c.d.e: load a\nin c: load a\nin c.d.e: load 0x1000\nin c.d.e: exit 5\nin c.d: wait e\n"
+        "in c.d: faults\nin c.d: exit 6\nin c: wait d\nin c: exit 0\nwait c\n"
+    )
+    with LiveRunner() as live:
+        answers = [render(op, raw) for op, raw in zip(scenario.ops, live.run([scenario])[0], strict=True)]
+    assert answers[3:] == [
+        "c1", "0x0", "c2", "0x2", "0x1", "SIGSEGV MAPERR 0x1000", "exit", "0x500", "0/0", "exit", "0x600", "exit", "0x0",
+    ]  # fmt: skip
+
+
 def test_a_death_is_an_answer() -> None:
     """A scenario that kills the agent costs neither those before nor those after it."""
     good = parse("a = mmap 0x20000000 1p rw private|anon|fixed\nload a\n")

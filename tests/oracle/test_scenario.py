@@ -98,6 +98,9 @@ def test_neighbours_that_look_alike_become_one_line() -> None:
     assert merge_lines("1000-2000 rw-p 0 | 2000-3000 rw-p 0 | 3000-4000 r--p 0 | 5000-6000 r--p 0") == [
         "1000-3000 rw-p 0", "3000-4000 r--p 0", "5000-6000 r--p 0",
     ]  # fmt: skip
+    assert merge_lines("1000-2000 r--p 0 f | 2000-3000 r--p 1000 f | 3000-4000 r--p 3000 f") == [
+        "1000-3000 r--p 0 f", "3000-4000 r--p 3000 f",
+    ]  # fmt: skip
 
 
 def test_shrinking_keeps_what_matters() -> None:

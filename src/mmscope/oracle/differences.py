@@ -82,7 +82,14 @@ def _flag(op: Op, at: int, name: str) -> bool:
 
 def _failed_onto_fixed(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     """v5.11 unmaps the target of MREMAP_FIXED before it looks at the source."""
-    return op.name == "mremap" and _flag(op, 3, "fixed") and _flag(op, 3, "maymove") and live == "-EFAULT"
+    if op.name != "mremap" or not _flag(op, 3, "fixed") or not _flag(op, 3, "maymove"):
+        return False
+    # EINVAL comes before or after; with an old length of 0 it may be the one for private memory.
+    return live in ("-EFAULT", "-ENOMEM") or (live == "-EINVAL" and op.args[1] == "0")
+
+
+def _huge_shrink(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    return op.name == "mremap" and _flag(op, 3, "fixed") and live == "-ENOMEM" and model.startswith("0x")
 
 
 def _many_vmas(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
@@ -117,12 +124,16 @@ def _takes_write_away(op: Op) -> bool:
 
 
 def _merged_alike(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    """The same pages with the same rights; the live kernel has merged what differs in VM_ACCOUNT here."""
-    return any(map(_takes_write_away, before)) and _live_merged_more(op, live, model)
+    """The same pages with the same rights; what has VM_ACCOUNT on only one of the two merges on only one."""
+    return op.name == "maps" and any(map(_takes_write_away, before)) and merge_lines(live) == merge_lines(model)
 
 
 def _live_merged_more(op: Op, live: str, model: str) -> bool:
     return op.name == "maps" and live.count("|") < model.count("|") and merge_lines(live) == merge_lines(model)
+
+
+def _grown_together(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    return any(earlier.name == "mremap" for earlier in before) and _live_merged_more(op, live, model)
 
 
 #: What gives a mapping an anon_vma, and what makes a mapping of two that touch.
@@ -144,17 +155,21 @@ def _merge_felt(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
 
 
 def merge_lines(maps: str) -> list[str]:
-    """The lines of `maps`, anonymous neighbours that look alike put together."""
-    lines: list[str] = []
+    """The lines of `maps`, neighbours that look alike put together: equal rights, offsets (of files) that go on."""
+    lines: list[tuple[int, int, str, int, str]] = []
     for line in maps.split(" | "):
-        span, _, rest = line.partition(" ")
+        words = line.split(" ", 3)
+        if len(words) < 3:
+            return [maps]
+        start, end = (int(word, 16) for word in words[0].split("-"))
+        offset, name = int(words[2], 16), words[3] if len(words) > 3 else ""
         if lines:
-            before, _, same = lines[-1].partition(" ")
-            if same == rest and len(rest.split()) == 2 and before.partition("-")[2] == span.partition("-")[0]:
-                lines[-1] = f"{before.partition('-')[0]}-{span.partition('-')[2]} {rest}"
+            first, last, rights, at, same = lines[-1]
+            if (last, rights, same) == (start, words[1], name) and (not name or offset == at + start - first):
+                lines[-1] = (first, end, rights, at, name)
                 continue
-        lines.append(line)
-    return lines
+        lines.append((start, end, words[1], offset, name))
+    return [f"{start:x}-{end:x} {rights} {offset:x} {name}".rstrip() for start, end, rights, offset, name in lines]
 
 
 def _mremap_errno(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
@@ -189,13 +204,25 @@ DIFFERENCES: Final = (
     Difference(
         "mremap-fixed-failed",
         "MREMAP_FIXED looks at its source before it unmaps the target; before, a failed call has unmapped it",
-        "5.16", "550a7d60bd5e", "mask", "after EFAULT the rest of the scenario is not compared", _failed_onto_fixed,
+        "5.16", "550a7d60bd5e", "mask", "after a failure the rest of the scenario is not compared", _failed_onto_fixed,
         "mremap_fixed_failure_unmaps_target", stops=True, silent=_failed_onto_fixed,
     ),
     Difference(
         "mremap-many-vmas", "a MREMAP_FIXED move of equal size may span several mappings and holes; before, EFAULT",
         "6.17", "d23cb648e365", "mask", "success against EFAULT is let pass; the rest of the scenario is not compared",
         _many_vmas, "mremap_across_two_vmas", stops=True,
+    ),
+    Difference(
+        "mremap-fixed-huge-shrink",
+        "MREMAP_FIXED from an old length of terabytes to few pages fails with ENOMEM, after unmapping; before, it moves",
+        "6.17", "unknown", "mask", "ENOMEM against success is let pass; the rest of the scenario is not compared", _huge_shrink,
+        "mremap_fixed_huge_shrink", stops=True,
+    ),
+    Difference(
+        "mremap-grow-merges",
+        "a mapping that mremap() grows in place merges with the next one; before, it does not",
+        "6.0", "ca3d76b0aa80", "mask", "`maps` after an mremap: neighbours that look alike are compared as one, where the live "
+        "kernel has merged more", _grown_together, "mremap_grow_up_to_the_next",
     ),
     Difference(
         "mremap-dontunmap-any", "MREMAP_DONTUNMAP moves shared mappings too; before, EINVAL for all but private anonymous ones",

@@ -72,7 +72,7 @@ class Op:
     name: str
     args: tuple[str, ...] = ()
     label: str = ""
-    #: The child that performs it; "" for the process itself.
+    #: The child that performs it, `a.b` the child b of a; "" for the process itself.
     child: str = ""
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class Scenario:
 def parse_op(text: str) -> Op:
     """One line, without its comment."""
     child = ""
-    match = re.match(r"in\s+(\w+)\s*:\s*(.*)$", text)
+    match = re.match(r"in\s+([\w.]+)\s*:\s*(.*)$", text)
     if match:
         child, text = match.groups()
     label = ""
@@ -259,9 +259,8 @@ def compile_op(compiler: Compiler, op: Op) -> list[str]:
     if op.label:
         # Only now is the label known: `a = mmap a 1p ...` means the earlier a.
         lines = kind.emit(compiler, op.args, compiler.slot(op.label))
-    if op.child:
-        child = compiler.child(op.child)
-        lines = [f"i {child:x} {line}" for line in lines]
+    for name in reversed(op.child.split(".") if op.child else []):
+        lines = [f"i {compiler.child(name):x} {line}" for line in lines]
     return lines
 
 

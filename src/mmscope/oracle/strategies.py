@@ -109,7 +109,7 @@ class _Generator:
     def run(self) -> tuple[str, str]:
         """Address and length of pages that are probably mapped, one behind the other."""
         if not self.mapped or self.chance(15):
-            return self.addr(), self.length(5)
+            return self.span(5)
         start = self.choose.pick(sorted(self.mapped))
         pages = 1
         while start + pages in self.mapped and self.chance(60):

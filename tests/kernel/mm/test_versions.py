@@ -151,3 +151,82 @@ def test_default_memlock_limit(process_of: Callable[[tuple[int, int]], Process],
     p.store(buffer, bytes(16))
     p.syscall(NR_PRLIMIT64, 0, RLIMIT_MEMLOCK, 0, buffer)
     assert p.load(buffer, 16) == limit.to_bytes(8, "little") * 2
+
+
+@pytest.mark.parametrize(("version", "lines"), [((5, 11), 2), ((6, 6), 2), ((6, 7), 1), ((6, 18), 1)])
+def test_mprotect_of_memory_never_written_drops_its_charge(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], lines: int
+) -> None:
+    """It then has the flags of its neighbour, which never was writable."""
+    p = process_of(version)
+    p.mmap(AT, PAGE, 1, ANON | FIXED)
+    p.mmap(AT + PAGE, PAGE, 3, ANON | FIXED)
+    committed = p.mm.kernel.vm_committed_as
+    p.mprotect(AT + PAGE, PAGE, 1)
+    assert sum(line.startswith("2000") for line in p.maps().splitlines()) == lines
+    assert committed - p.mm.kernel.vm_committed_as == (1 if lines == 1 else 0)
+
+
+@pytest.mark.parametrize(("version", "lines"), [((5, 11), 1), ((6, 6), 1), ((6, 7), 2), ((6, 18), 2)])
+def test_map_stack_and_its_neighbour(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], lines: int
+) -> None:
+    """MAP_STACK had no effect; now it is VM_NOHUGEPAGE."""
+    p = process_of(version)
+    p.mmap(AT, PAGE, 3, ANON | FIXED)
+    p.mmap(AT + PAGE, PAGE, 3, ANON | FIXED | 0x20000)
+    assert sum(line.startswith("2000") for line in p.maps().splitlines()) == lines
+
+
+@pytest.mark.parametrize(("version", "left"), [((5, 11), False), ((6, 11), False), ((6, 12), True), ((6, 18), True)])
+def test_a_fixed_mapping_that_is_refused_for_its_size(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], left: bool
+) -> None:
+    """It was refused after what it replaces had been unmapped. Now it only leaves a split behind."""
+    p = process_of(version)
+    p.mmap(AT, 2 * PAGE, 3, ANON | FIXED)
+    committed = p.mm.kernel.vm_committed_as
+    assert outcome(lambda: p.mmap(AT + PAGE, 1 << 40, 3, ANON | FIXED)) == ENOMEM
+    assert p.maps().startswith("20000000-20001000 rw-p")
+    assert ("20001000-20002000 rw-p" in p.maps()) is left
+    assert committed - p.mm.kernel.vm_committed_as == (0 if left else 1)
+
+
+@pytest.mark.parametrize(("version", "beside"), [((5, 11), True), ((6, 3), True), ((6, 4), False), ((6, 18), False)])
+def test_room_beside_a_mapping_in_a_guard_gap(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], beside: bool
+) -> None:
+    """A page stands in the guard gap of a growing mapping. The room below that page, within the gap, was free for others."""
+    p = process_of(version)
+    grower = p.mmap(AT + 1024 * PAGE, PAGE, 3, ANON | FIXED | 0x100)
+    p.mmap(grower - 16 * PAGE, PAGE, 1, ANON | FIXED)
+    place = _place_below(p, grower + PAGE)
+    assert (place == grower - 17 * PAGE) is beside
+
+
+def _place_below(p: Process, high: int) -> int:
+    """Where the top-down search puts one page below `high`."""
+    from mmscope.kernel.mm.mmap import VM_UNMAPPED_AREA_TOPDOWN, VmUnmappedAreaInfo, vm_unmapped_area
+
+    return vm_unmapped_area(p.mm, VmUnmappedAreaInfo(VM_UNMAPPED_AREA_TOPDOWN, PAGE, PAGE, high))
+
+
+@pytest.mark.parametrize(("version", "error"), [((5, 11), EINVAL), ((6, 16), EINVAL), ((6, 17), 0)])
+def test_dontunmap_compares_whole_pages(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], error: int
+) -> None:
+    p = process_of(version)
+    p.mmap(AT, PAGE, 3, ANON | FIXED)
+    assert outcome(lambda: p.mremap(AT, PAGE, PAGE - 1, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) == error
+
+
+@pytest.mark.parametrize(("version", "target_left"), [((5, 11), False), ((6, 16), False), ((6, 17), True)])
+def test_mremap_fixed_of_more_than_one_mapping(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], target_left: bool
+) -> None:
+    p = process_of(version)
+    p.mmap(AT, PAGE, 3, ANON | FIXED)
+    p.mmap(AT + 8 * PAGE, PAGE, 3, ANON | FIXED)
+    fixed = MREMAP_MAYMOVE | MREMAP_FIXED
+    assert outcome(lambda: p.mremap(AT, 2 * PAGE, 3 * PAGE, fixed, AT + 8 * PAGE)) == EFAULT
+    assert ("20008000-20009000" in p.maps()) is target_left

@@ -40,6 +40,7 @@ from mmscope.kernel.include.mm import (
     VM_MAYREAD,
     VM_MAYSHARE,
     VM_MAYWRITE,
+    VM_NOHUGEPAGE,
     VM_NORESERVE,
     VM_SHARED,
     VM_SOFTDIRTY,
@@ -63,6 +64,7 @@ from mmscope.kernel.include.mman import (
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
+    MAP_STACK,
     MAP_SYNC,
     MAP_TYPE,
     OVERCOMMIT_NEVER,
@@ -259,6 +261,8 @@ def do_mmap(
     vm_flags |= prot & 7
     if flags & MAP_GROWSDOWN:
         vm_flags |= VM_GROWSDOWN
+    if flags & MAP_STACK and mm.kernel.config.at_least(6, 7):  # c4608d1bf7c6
+        vm_flags |= VM_NOHUGEPAGE
     if flags & MAP_DENYWRITE:
         vm_flags |= VM_DENYWRITE
     if flags & MAP_LOCKED:
@@ -305,6 +309,29 @@ def count_vma_pages_range(mm: MmStruct, addr: int, end: int) -> int:
     return nr_pages
 
 
+def split_at_borders(mm: MmStruct, addr: int, end: int) -> None:
+    """Make `addr` and `end` borders of VMAs (since v6.12 the first half of vms_gather_munmap_vmas())."""
+    vma = find_vma_intersection(mm, addr, end)
+    if vma is not None and vma.vm_start < addr:
+        if end < vma.vm_end and mm.map_count >= mm.kernel.config.sysctl_max_map_count:
+            raise KernelError(ENOMEM)
+        __split_vma(mm, vma, addr, False)
+    last = find_vma(mm, end)
+    if last is not None and last.vm_start < end:
+        __split_vma(mm, last, end, True)
+
+
+def count_accounted_pages_range(mm: MmStruct, addr: int, end: int) -> int:
+    """Pages of [addr, end) that are charged (VM_ACCOUNT): what unmapping the range gives back."""
+    nr_pages = 0
+    vma = find_vma_intersection(mm, addr, end)
+    while vma is not None and vma.vm_start < end:
+        if vma.vm_flags & VM_ACCOUNT:
+            nr_pages += (min(end, vma.vm_end) - max(addr, vma.vm_start)) >> 12
+        vma = vma.vm_next
+    return nr_pages
+
+
 def munmap_vma_range(mm: MmStruct, start: int, len: int) -> tuple[VmAreaStruct | None, bool, RbNode | None]:
     """Unmap what stands in [start, start + len); (prev, rb_link, rb_parent) of the hole. ENOMEM if that fails."""
     links = find_vma_links(mm, start, start + len)
@@ -324,11 +351,24 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
         # What a fixed mapping replaces does not count.
         if not may_expand_vm(mm, vm_flags, npages - count_vma_pages_range(mm, addr, addr + len)):
             raise KernelError(ENOMEM)
-    prev, rb_link, rb_parent = munmap_vma_range(mm, addr, len)
-    charged = 0
-    if accountable_mapping(file, vm_flags):
-        charged = npages
-        mm_util.security_vm_enough_memory_mm(mm, charged)
+    charged = npages if accountable_mapping(file, vm_flags) else 0
+    if charged and mm.kernel.config.at_least(6, 12):
+        # f8d112a4e657: charged before anything is unmapped, and only for what the replaced mappings do not give back.
+        # A refusal leaves behind that the mappings at the borders were split.
+        split_at_borders(mm, addr, addr + len)
+        replaced = count_accounted_pages_range(mm, addr, addr + len)
+        mm_util.security_vm_enough_memory_mm(mm, charged - replaced)
+        mm_util.vm_acct_memory(mm.kernel, replaced)
+        try:
+            prev, rb_link, rb_parent = munmap_vma_range(mm, addr, len)
+        except KernelError:
+            mm_util.vm_unacct_memory(mm.kernel, charged)
+            raise
+    else:
+        prev, rb_link, rb_parent = munmap_vma_range(mm, addr, len)
+        if charged:
+            mm_util.security_vm_enough_memory_mm(mm, charged)
+    if charged:
         vm_flags |= VM_ACCOUNT
 
     vma = vma_merge(mm, prev, addr, addr + len, vm_flags, None, file, pgoff)

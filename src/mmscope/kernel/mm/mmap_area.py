@@ -8,6 +8,7 @@ so that a search for free space looks only into subtrees that hold a gap of the 
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.maple_area as maple_area
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, EPERM, KernelError
 from mmscope.kernel.include.mm import VM_GROWSDOWN
@@ -318,7 +319,10 @@ def _unmapped_area_topdown_walk(mm: MmStruct, length: int, low_limit: int, high_
 
 def vm_unmapped_area(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
     """Search free space as `info` says; the address, or -ENOMEM as a number (callers try again elsewhere)."""
-    if info.flags & VM_UNMAPPED_AREA_TOPDOWN:
+    if mm.kernel.config.at_least(6, 4):
+        search = maple_area.unmapped_area_topdown if info.flags & VM_UNMAPPED_AREA_TOPDOWN else maple_area.unmapped_area
+        addr = search(mm, info.length, info.low_limit, info.high_limit, info.align_mask, info.align_offset)
+    elif info.flags & VM_UNMAPPED_AREA_TOPDOWN:
         addr = unmapped_area_topdown(mm, info)
     else:
         addr = unmapped_area(mm, info)

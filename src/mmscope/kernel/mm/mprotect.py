@@ -177,6 +177,9 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
             charged = nrpages
             security_vm_enough_memory_mm(mm, charged)
             newflags |= VM_ACCOUNT
+    elif oldflags & VM_ACCOUNT and vma.vm_ops is None and vma.anon_vma is None and mm.kernel.config.at_least(6, 7):
+        # Never written: nothing is committed any more, and it merges with what never was writable.
+        newflags &= ~VM_ACCOUNT
 
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> 12)
     merged = vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff)
@@ -199,6 +202,8 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
     if newflags & (VM_WRITE | VM_SHARED) == VM_WRITE and mm.kernel.config.at_least(6, 0):
         cp_flags |= MM_CP_TRY_CHANGE_WRITABLE
     change_protection(vma, start, end, vma.vm_page_prot, cp_flags)
+    if oldflags & VM_ACCOUNT and not newflags & VM_ACCOUNT:
+        vm_unacct_memory(mm.kernel, nrpages)
     # A locked private mapping that becomes writable: break COW now rather than by a fault later.
     if oldflags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and newflags & VM_WRITE:
         _populate_as_far_as_it_goes(vma, start, end)

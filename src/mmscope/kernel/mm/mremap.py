@@ -388,6 +388,9 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         raise KernelError(EINVAL)
     if flags & MREMAP_FIXED and not flags & MREMAP_MAYMOVE:
         raise KernelError(EINVAL)
+    if k.config.at_least(6, 17):  # before, only what follows counts whole pages
+        old_len = PAGE_ALIGN(old_len) & ULONG_MAX
+        new_len = PAGE_ALIGN(new_len) & ULONG_MAX
     if flags & MREMAP_DONTUNMAP and (not flags & MREMAP_MAYMOVE or old_len != new_len):
         raise KernelError(EINVAL)
     if addr & 4095:
@@ -400,6 +403,9 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         source = find_vma(mm, addr)
         if source is None or source.vm_start > addr:
             raise KernelError(EFAULT)
+        moves = flags & MREMAP_FIXED != 0 and old_len != new_len
+        if k.config.at_least(6, 17) and (moves or old_len < new_len) and old_len > source.vm_end - addr:
+            raise KernelError(EFAULT)  # check_prep_vma(): this too before the target of MREMAP_FIXED is unmapped
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:
