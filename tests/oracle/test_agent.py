@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmscope.oracle.campaign import library
+from mmscope.oracle.differences import running_release
 from mmscope.oracle.runner import AGENT, LiveRunner, ModelRunner, OracleError, check_agent
 from mmscope.oracle.scenario import parse, render
 
@@ -64,7 +65,7 @@ def test_a_scenario_leaves_nothing_behind() -> None:
     probe = parse("maps\nvm\nbrk 0\nopen f16 rdonly\nfaults\nmmap 0 1p rw private|anon\n")
     scenarios = library()
     mixed = [probe, *(each for scenario in scenarios for each in (scenario, probe))]
-    with LiveRunner() as live, ModelRunner() as model:
+    with LiveRunner() as live, ModelRunner(version=running_release()) as model:
         for runner in (live, model):
             answers = runner.run(mixed)
             clean = [render(op, raw) for op, raw in zip(probe.ops, answers[0], strict=True)]
@@ -100,7 +101,7 @@ def test_a_death_is_an_answer() -> None:
     """A scenario that kills the agent costs neither those before nor those after it."""
     good = parse("a = mmap 0x20000000 1p rw private|anon|fixed\nload a\n")
     deadly = parse("brk 0\nmunmap 0x7ffff8000000 1M\nbrk 0\n")
-    with LiveRunner() as live, ModelRunner() as model:
+    with LiveRunner() as live, ModelRunner(version=running_release()) as model:
         for runner in (live, model):
             first, killed, last = runner.run([good, deadly, good])
             assert first == last == ["= 0x20000000", "= 0x0"]

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 
 from mmscope.cli.main import main
 from mmscope.oracle.campaign import Campaign, library
+from mmscope.oracle.differences import running_release
 from mmscope.oracle.runner import LiveRunner, ModelRunner
 from mmscope.oracle.scenario import Scenario, parse
 from mmscope.oracle.strategies import scenarios
@@ -26,7 +27,7 @@ SRC = Path(__file__).parents[2] / "src"
 
 @pytest.fixture(scope="module")
 def campaign() -> Iterator[Campaign]:
-    with LiveRunner() as live, ModelRunner() as model:
+    with LiveRunner() as live, ModelRunner(version=running_release()) as model:
         yield Campaign(live, model)
 
 
@@ -38,7 +39,7 @@ def test_the_library_agrees_where_it_should_and_nowhere_else(campaign: Campaign)
 
 def test_random_sequences_agree() -> None:
     """Two thousand operations, most of them compared, and none of the basic ones skipped for want of it in the model."""
-    with LiveRunner() as live, ModelRunner() as model:
+    with LiveRunner() as live, ModelRunner(version=running_release()) as model:
         campaign = Campaign(live, model)
         campaign.run_random(1, 2000, 0, lambda done, divergences: None)
     assert campaign.divergences == []

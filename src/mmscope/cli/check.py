@@ -25,18 +25,20 @@ def positive(value: str) -> int:
 
 
 class Check(Command):
-    """Run scenarios on the model and on the live kernel, and compare what each operation answered.
+    """Hold the model against Linux: against the kernel that runs here, or against what 5.10 was recorded to do.
 
-    SCENARIOs are files (docs/oracle.md describes the language) or names from the library; without any, and without --ops or
-    --minutes, the whole library runs. The first divergence is shrunk, and printed with the state before it. Exit status 1
-    means that the two differ.
+    --live: SCENARIOs are files (docs/oracle.md describes the language) or names from the library; without any, and without
+    --ops or --minutes, the whole library runs. The first divergence is shrunk, and printed with the state before it.
+    --recorded: FILEs are recordings of structures or of answers (docs/recordings.md); without any, those of the checkout.
+    Exit status 1 means that the two differ.
     """
 
     name = "check"
-    usage = "--live [--ops N] [--seed S] [--minutes M] [SCENARIO...]"
+    usage = "--live [--ops N] [--seed S] [--minutes M] [SCENARIO...] | --recorded [FILE...]"
     example = "mmscope check --live --ops 2000 --seed 1"
     options = (
         Option("--live", "against the kernel that runs here"),
+        Option("--recorded", "against recordings of Linux 5.10"),
         Option("--ops", "random sequences of N operations in all", "N", positive, 0),
         Option("--seed", "of the random sequences (default 0)", "S", number, 0),
         Option("--minutes", "random sequences for M minutes", "M", positive, 0),
@@ -56,8 +58,14 @@ class Check(Command):
         if values["differences"]:
             show(table())
             return 0
+        if values["recorded"]:
+            from pathlib import Path
+
+            from mmscope.oracle.recorded import check_recorded
+
+            return check_recorded([Path(name) for name in args], sys.stdout)
         if not values["live"]:
-            raise UsageError("check: against what? `mmscope check --live` takes the kernel that runs here")
+            raise UsageError("check: against what? --live is the kernel that runs here, --recorded is Linux 5.10")
         if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
             raise UsageError(f"check: --live needs Linux on x86-64, this is {os.uname().sysname} on {os.uname().machine}")
         ops, minutes = int(values["ops"] or 0), int(values["minutes"] or 0)
@@ -68,10 +76,11 @@ class Check(Command):
 
     def _live(self, values: dict[str, Value], scenarios: list[Scenario], ops: int, minutes: int) -> int:
         from mmscope.oracle.campaign import Campaign, report, save_scenario
+        from mmscope.oracle.differences import running_release
         from mmscope.oracle.runner import LiveRunner, ModelRunner
 
         progress = Progress(ops)
-        with LiveRunner() as live, ModelRunner(debug_vm=bool(values["debug_vm"])) as model:
+        with LiveRunner() as live, ModelRunner(debug_vm=bool(values["debug_vm"]), version=running_release()) as model:
             campaign = Campaign(live, model)
             campaign.run(scenarios)
             if ops or minutes:

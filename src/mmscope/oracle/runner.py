@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from mmscope.errors import MmscopeError
+from mmscope.kernel.config import BASE_VERSION
 from mmscope.machine import Machine
 from mmscope.oracle.scenario import Scenario, compile_scenario
 
@@ -143,9 +144,11 @@ class LiveRunner(_AgentRunner):
 class ModelRunner(_AgentRunner):
     """The model, as a machine with the host's RAM. Its kernel's own warnings are in `warnings`."""
 
-    def __init__(self, folder: str | None = None, debug_vm: bool = False) -> None:
+    def __init__(self, folder: str | None = None, debug_vm: bool = False, version: tuple[int, int] = BASE_VERSION) -> None:
         super().__init__(folder)
         self.debug_vm = debug_vm
+        #: The release whose behaviour it shows: the live kernel's, to be compared with that.
+        self.version = version
         self.warnings: list[str] = []
 
     def _execute(self, text: bytes) -> tuple[bytes, str]:
@@ -160,6 +163,7 @@ class ModelRunner(_AgentRunner):
                 streams=streams,
                 vdso_pages=2,
                 warm_page_cache=True,
+                version=self.version,
             ) as machine:
                 machine.kernel.warn = self._warn
                 process = machine.spawn("./agent", ["./agent"], stdin=text, capture_output=True)
