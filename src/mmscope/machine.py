@@ -205,7 +205,9 @@ class Machine:
         what the program wrote is in Process.stdout and Process.stderr. Raises OSError as execve(2) fails.
         """
         k = self._alive()
-        name = os.fspath(path)
+        name = os.fsdecode(path)
+        if "\0" in name:
+            raise ValueError(f"{name!r} is no path: it has a NUL in it")
         args = [os.fsencode(word) for word in (argv if argv is not None else [name])]
         envp = [os.fsencode(key) + b"=" + os.fsencode(value) for key, value in (env or {}).items()]
         task = new_task(k, name.rpartition("/")[2])
@@ -216,7 +218,7 @@ class Machine:
         try:
             if cwd is not None:
                 self._chdir(task, cwd)
-            if search_path is None or "/" in name:
+            if search_path is None or "/" in name or not name:
                 do_execve(k, name, args, envp)
             else:
                 _execvpe(k, name, args, envp, search_path)
@@ -245,13 +247,14 @@ class Machine:
         return self._engine
 
     def close(self) -> None:
-        """Give the RAM back. The machine and its processes cannot be used any more."""
+        """Give the RAM and the host's descriptors back. The machine and its processes cannot be used any more."""
         if self._closed:
             return
         self._closed = True
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        self.kernel.vfs.close()
         self.kernel.words.release()
         self.kernel.mem.release()
         try:
@@ -259,6 +262,10 @@ class Machine:
         except BufferError:
             # Somebody outside holds a view of the RAM; it is freed with that.
             return
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
 
     def __enter__(self) -> Machine:
         return self
@@ -386,7 +393,9 @@ class Process:
     # --- loads and stores of user mode
 
     def load(self, addr: int, n: int = 1) -> bytes:
-        """Read `n` bytes as the program would. Raises SegmentationFault or BusError."""
+        """Read `n` bytes, 0 or more, as the program would. Raises SegmentationFault or BusError."""
+        if n < 0:
+            raise ValueError(f"cannot load {n} bytes")
         self._switch_to()
         k = self.machine.kernel
         parts = []

@@ -100,7 +100,8 @@ class Run(Command):
         json_file = values["json"]
         if json_file is not None:
             check_writable(str(json_file))
-        machine = boot(values)
+        streams = standard_streams()
+        machine = boot(values, streams)
         warnings: list[str] = []
         machine.kernel.warn = warnings.append
         from mmscope.cli.stats import Stats
@@ -120,7 +121,23 @@ class Run(Command):
         return status.exit_status
 
 
-def boot(values: dict[str, Value]) -> Machine:
+def standard_streams() -> tuple[int, int, int]:
+    """The descriptors behind the program's 0, 1 and 2; -1 for one that the caller has closed.
+
+    Its number is then taken by /dev/null, lest the next file that we open becomes it.
+    """
+    fds = []
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            fd = -1
+        fds.append(fd)
+    return fds[0], fds[1], fds[2]
+
+
+def boot(values: dict[str, Value], streams: tuple[int, int, int]) -> Machine:
     """The machine that the options describe."""
     from mmscope.machine import Machine
 
@@ -132,6 +149,7 @@ def boot(values: dict[str, Value]) -> Machine:
         root=str(values["root"]),
         seed=int(values["seed"] or 0),
         debug_vm=bool(values["debug_vm"]),
+        streams=streams,
         groups=tuple(sorted(os.getgroups())),
         boot_time=values["time"],
         vdso_pages=values["vdso_pages"],

@@ -181,7 +181,9 @@ def remove_arg_zero(bprm: LinuxBinprm) -> None:
 
 
 def open_exec(k: Kernel, name: bytes | str) -> File:
-    """Open a program or an interpreter."""
+    """Open a program or an interpreter. The empty name of a script's first line is the working directory: EACCES."""
+    if not name:
+        raise KernelError(EACCES)
     file = do_open_execat(k, AT_FDCWD, name)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EACCES)

@@ -13,7 +13,7 @@ from mmscope.kernel.fs.file import fget_raw
 from mmscope.kernel.fs.hostfs import HostFs
 from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.proc import proc_init
-from mmscope.kernel.fs.streams import open_streams
+from mmscope.kernel.fs.streams import HostStream, open_descriptors, open_streams, reopen_stream
 from mmscope.kernel.include.errno import (
     EACCES,
     EEXIST,
@@ -105,6 +105,8 @@ class Vfs:
         """
         self.kernel = kernel
         self._next_minor = 1
+        #: Host descriptors behind descriptors 0, 1 and 2 of every new task; -1 = closed. Looked at before anything is opened.
+        self.streams = open_descriptors(streams)
         #: The host's directory tree; None for a machine without one.
         self.host: HostFs | None = None
         if root is None:
@@ -116,8 +118,6 @@ class Vfs:
         assert root_dentry is not None
         #: The root dentry of the root file system.
         self.root: Dentry = root_dentry
-        #: Host descriptors behind descriptors 0, 1 and 2 of every new task; -1 = closed.
-        self.streams = streams
         #: (path, super block, source, options) in mount order, as /proc/mounts lists them.
         self.mounts: list[tuple[str, SuperBlock, str, str]] = [("/", root_sb, "/dev/root", "ro,relatime")]
         options = "rw,nosuid,nodev,noexec,relatime"
@@ -481,6 +481,8 @@ def do_open(nd: Nameidata, op: OpenFlags) -> File:
     """The last step of an open: nd.path becomes a file."""
     open_flag = op.open_flag
     path = nd.path
+    if isinstance(path.d_fsdata, HostStream):
+        return reopen_stream(path, open_flag)
     if open_flag & O_CREAT:
         if open_flag & O_EXCL:
             raise KernelError(EEXIST)

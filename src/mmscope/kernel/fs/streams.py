@@ -12,7 +12,7 @@ import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.hostfs as hostfs
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
 from mmscope.kernel.fs.hostwait import host_poll, wait_for_host
-from mmscope.kernel.include.errno import EAGAIN, EIO, ENOTTY, EPIPE, ERESTARTSYS, KernelError
+from mmscope.kernel.include.errno import EACCES, EAGAIN, EEXIST, EIO, ENOTTY, EPIPE, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
     FMODE_PREAD,
@@ -22,8 +22,12 @@ from mmscope.kernel.include.fs import (
     FMODE_WRITE,
     O_ACCMODE,
     O_APPEND,
+    O_CREAT,
+    O_EXCL,
     O_LARGEFILE,
     O_NONBLOCK,
+    O_RDWR,
+    O_TRUNC,
     S_IFCHR,
     S_IFMT,
     S_IFREG,
@@ -236,6 +240,11 @@ def is_seekable(fd: int) -> bool:
     return True
 
 
+def stream_release(inode: Inode, file: File) -> None:
+    """The last reference to a reopened stream: its descriptor is ours."""
+    os.close(stream_of(file).fd)
+
+
 #: A pipe, a terminal, a socket: whatever has no path that the guest could open.
 stream_fops: Final = FileOperations(
     "host_stream_fops",
@@ -254,6 +263,16 @@ stream_file_fops: Final = FileOperations(
     write=stream_write,
     mmap=stream_mmap,
     get_unmapped_area=thp_get_unmapped_area,
+)
+#: One that the guest opened anew.
+stream_reopened_fops: Final = FileOperations(
+    "host_stream_file_fops",
+    llseek=stream_llseek,
+    read=stream_read,
+    write=stream_write,
+    mmap=stream_mmap,
+    get_unmapped_area=thp_get_unmapped_area,
+    release=stream_release,
 )
 
 
@@ -285,8 +304,49 @@ def open_stream(k: Kernel, fd: int) -> File:
     f_mode = ((flags + 1) & O_ACCMODE) & (FMODE_READ | FMODE_WRITE) | FMODE_STREAM
     if is_seekable(fd):
         f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
-    file = File(Dentry(inode.i_sb, name, None, inode), inode, flags, f_mode, fops)
+    dentry = Dentry(inode.i_sb, name, None, inode)
+    if fops is stream_file_fops:
+        dentry.d_fsdata = stream
+    file = File(dentry, inode, flags, f_mode, fops)
     file.private_data = stream
+    return file
+
+
+def open_descriptors(fds: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The host's descriptors, -1 for those that are closed."""
+    found = []
+    for fd in fds:
+        try:
+            if fd >= 0:
+                os.fstat(fd)
+            found.append(fd)
+        except OSError:
+            found.append(-1)
+    return found[0], found[1], found[2]
+
+
+def reopen_stream(dentry: Dentry, open_flag: int) -> File:
+    """open("/dev/stdout") and its like on a regular file that the caller handed over: a new description of that very file.
+
+    No more access than the caller's descriptor has (EACCES).
+    """
+    stream = dentry.d_fsdata
+    assert isinstance(stream, HostStream)
+    accmode = open_flag & O_ACCMODE
+    handed_over = host_flags(stream.fd) & O_ACCMODE
+    if handed_over != O_RDWR and accmode != handed_over:
+        raise KernelError(EACCES)
+    if open_flag & O_CREAT and open_flag & O_EXCL:
+        raise KernelError(EEXIST)
+    try:
+        fd = os.open(f"/proc/self/fd/{stream.fd}", open_flag & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_TRUNC))
+    except OSError as error:
+        raise host_error(error) from None
+    inode = dentry.d_inode
+    assert inode is not None
+    f_mode = (accmode + 1) & (FMODE_READ | FMODE_WRITE) | FMODE_STREAM | FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
+    file = File(dentry, inode, open_flag & (O_ACCMODE | O_APPEND | O_NONBLOCK) | O_LARGEFILE, f_mode, stream_reopened_fops)
+    file.private_data = HostStream(stream.kernel, fd)
     return file
 
 

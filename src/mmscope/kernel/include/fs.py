@@ -158,6 +158,8 @@ class Dentry:
         self.d_parent = d_parent
         self.d_inode = d_inode
         self.d_children: dict[str, Dentry] = {}
+        #: The file system's own data.
+        self.d_fsdata: object = None
         #: The root dentry of a file system mounted here.
         self.d_mounted: Dentry | None = None
         #: For a mounted root: the dentry that it covers.
