@@ -31,6 +31,7 @@ CASES: list[tuple[list[str], bytes]] = [
     (["ls", "-ln", "poem", "link", "missing"], b""),
     (["stat", "poem"], b""),
     (["stat", "-c", "%n %s %a %h %Y %F", "poem", "tree", "link"], b""),
+    (["stat", "-c", "%s %a %F", "/proc/self/exe", "/proc/self/fd/0"], b""),
     (["sort"], WORDS),
     (["sort", "-n", "-r", "-u"], WORDS),
     (["sort", "poem"], b""),

@@ -119,7 +119,7 @@ def proc_make_inode(
         inode.i_nlink = 2
     elif entry.kind == LINK:
         inode.i_op = proc_pid_link_inode_operations
-        inode.i_size = 64
+        inode.i_size = 64 if fd >= 0 else 0  # tid_fd_revalidate(); exe, cwd and root have none
     elif entry.kind == TEXT_LINK:
         inode.i_op = proc_self_inode_operations
     else:
