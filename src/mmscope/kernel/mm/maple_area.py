@@ -8,20 +8,13 @@ mapping stands inside the guard gap of another.
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.mmap_area as mm_mmap_area
 from mmscope.kernel.include.errno import ENOMEM
 from mmscope.kernel.include.mm import VM_GROWSDOWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
-
-
-def stack_guard_start_gap(vma: VmAreaStruct) -> int:
-    """Start of a VMA with the guard gap below it."""
-    start = vma.vm_start
-    if vma.vm_flags & VM_GROWSDOWN:
-        start = max(start - vma.vm_mm.kernel.config.stack_guard_gap, 0)
-    return start
 
 
 def mas_empty_area(mm: MmStruct, low: int, high: int, length: int) -> int:
@@ -68,7 +61,7 @@ def unmapped_area(mm: MmStruct, length: int, low_limit: int, high_limit: int, al
             return -ENOMEM
         gap += (align_offset - gap) & align_mask
         _, behind = neighbours(mm, gap)
-        if behind is None or not behind.vm_flags & VM_GROWSDOWN or stack_guard_start_gap(behind) >= gap + length - 1:
+        if behind is None or not behind.vm_flags & VM_GROWSDOWN or mm_mmap_area.vm_start_gap(behind) >= gap + length - 1:
             return gap
         low_limit = behind.vm_end
 
@@ -82,6 +75,6 @@ def unmapped_area_topdown(mm: MmStruct, length: int, low_limit: int, high_limit:
         gap += align_mask
         gap -= (gap - align_offset) & align_mask
         _, behind = neighbours(mm, gap)
-        if behind is None or not behind.vm_flags & VM_GROWSDOWN or stack_guard_start_gap(behind) >= gap + length - 1:
+        if behind is None or not behind.vm_flags & VM_GROWSDOWN or mm_mmap_area.vm_start_gap(behind) >= gap + length - 1:
             return gap
-        high_limit = stack_guard_start_gap(behind)
+        high_limit = mm_mmap_area.vm_start_gap(behind)

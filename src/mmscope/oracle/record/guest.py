@@ -48,7 +48,7 @@ class GuestRunner(_AgentRunner):
 
     def _execute(self, text: bytes) -> tuple[bytes, str]:
         files = [("init", 0o755, (self._scratch / "init").read_bytes()), ("input", 0o644, text)]
-        files += [(f"work/{name}", 0o755, (self.folder / name).read_bytes()) for name in ("agent", *FILES)]
+        files += [(f"scratch/{name}", 0o755, (self.folder / name).read_bytes()) for name in ("agent", *FILES)]
         initrd = self._scratch / "initrd"
         initrd.write_bytes(cpio(files))
         boot = [*_QEMU, "-kernel", str(self.vmlinuz), "-initrd", str(initrd), "-append", _CMDLINE]

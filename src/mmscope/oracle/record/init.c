@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Process 1 of a recording guest: runs /work/agent on /input, prints how it ended and what it answered, powers off. */
+/* Process 1 of a recording guest: runs /scratch/agent on /input, prints how it ended and what it answered, powers off. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +55,7 @@ int main(void)
 		open("/input", O_RDONLY);
 		close(1);
 		open("/output", O_RDWR | O_CREAT | O_TRUNC, 0600);
-		chdir("/work");
+		chdir("/scratch");
 		execve("./agent", argv, envp);
 		_exit(127);
 	}
