@@ -230,3 +230,20 @@ def test_mremap_fixed_of_more_than_one_mapping(
     fixed = MREMAP_MAYMOVE | MREMAP_FIXED
     assert outcome(lambda: p.mremap(AT, 2 * PAGE, 3 * PAGE, fixed, AT + 8 * PAGE)) == EFAULT
     assert ("20008000-20009000" in p.maps()) is target_left
+
+
+@pytest.mark.parametrize(("version", "error"), [((5, 11), EFAULT), ((6, 16), EFAULT), ((6, 17), 0)])
+def test_a_move_of_several_mappings(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], error: int
+) -> None:
+    """With the hole between them."""
+    p = process_of(version)
+    p.mmap(AT, PAGE, 3, ANON | FIXED)
+    p.mmap(AT + 2 * PAGE, PAGE, 1, ANON | FIXED)
+    p.store(AT, b"moved")
+    to = AT + 64 * PAGE
+    assert outcome(lambda: p.mremap(AT, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to)) == error
+    if not error:
+        assert p.load(to, 5) == b"moved"
+        low = [line.split()[:2] for line in p.maps().splitlines() if line.startswith("200")]
+        assert low == [["20040000-20041000", "rw-p"], ["20042000-20043000", "r--p"]]

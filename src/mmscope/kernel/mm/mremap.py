@@ -308,15 +308,39 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
     return vma, charged
 
 
-def mremap_to(mm: MmStruct, addr: int, old_len: int, new_addr: int, new_len: int, flags: int) -> tuple[int, bool]:
-    """mremap to a place that the caller chose (MREMAP_FIXED), or away from a place that stays (MREMAP_DONTUNMAP)."""
+def remap_move(mm: MmStruct, addr: int, length: int, new_addr: int, flags: int) -> int:
+    """Since v6.17 (d23cb648e365) MREMAP_FIXED without a change of size moves all mappings of a range, and keeps its holes."""
+    check_mremap_to(addr, length, new_addr, length)
+    end = addr + length
+    target = new_addr
+    last_end = 0
+    vma = find_vma(mm, addr)
+    while vma is not None and vma.vm_start < end:
+        start = max(vma.vm_start, addr)
+        size = min(vma.vm_end, end) - start
+        if last_end:
+            target += start - last_end
+        last_end = start + size
+        mremap_to(mm, start, size, target, size, flags)
+        target += size
+        vma = find_vma(mm, last_end)
+    return new_addr
+
+
+def check_mremap_to(addr: int, old_len: int, new_addr: int, new_len: int) -> None:
+    """The new place is one where a mapping may be, and not the old one's."""
     if new_addr & 4095:
         raise KernelError(EINVAL)
     if new_len > TASK_SIZE or new_addr > TASK_SIZE - new_len:
         raise KernelError(EINVAL)
-    # The first sum may wrap: then do_munmap() below refuses the length, after the new place was unmapped.
+    # The first sum may wrap: then do_munmap() refuses the length, after the new place was unmapped.
     if (addr + old_len) & ULONG_MAX > new_addr and new_addr + new_len > addr:
         raise KernelError(EINVAL)
+
+
+def mremap_to(mm: MmStruct, addr: int, old_len: int, new_addr: int, new_len: int, flags: int) -> tuple[int, bool]:
+    """mremap to a place that the caller chose (MREMAP_FIXED), or away from a place that stays (MREMAP_DONTUNMAP)."""
+    check_mremap_to(addr, old_len, new_addr, new_len)
     # move_vma() would refuse: better before anything is unmapped.
     if mm.map_count + 2 >= mm.kernel.config.sysctl_max_map_count - 3:
         raise KernelError(ENOMEM)
@@ -403,9 +427,13 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         source = find_vma(mm, addr)
         if source is None or source.vm_start > addr:
             raise KernelError(EFAULT)
-        moves = flags & MREMAP_FIXED != 0 and old_len != new_len
-        if k.config.at_least(6, 17) and (moves or old_len < new_len) and old_len > source.vm_end - addr:
+        span = source.vm_end - addr
+        resizes = old_len < new_len or (flags & MREMAP_FIXED and old_len > new_len)
+        if k.config.at_least(6, 17) and resizes and min(old_len, new_len) > span:
             raise KernelError(EFAULT)  # check_prep_vma(): this too before the target of MREMAP_FIXED is unmapped
+        only_moves = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) == MREMAP_FIXED and old_len == new_len
+        if k.config.at_least(6, 17) and only_moves and old_len > span:
+            return remap_move(mm, addr, old_len, new_addr, flags)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:
