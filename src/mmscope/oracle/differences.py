@@ -71,10 +71,9 @@ _JOINS: Final = ("mprotect", "madvise", "mlock", "munlock", "mlock2", "mlockall"
 
 
 def _anon_vma_joined(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    """Once the live kernel has merged more, VMAs have other anon_vmas, and later merges may differ either way."""
     if not any(earlier.name in _TOUCHES for earlier in before) or not any(earlier.name in _JOINS for earlier in before):
         return False
-    return op.name == "maps" and merge_lines(live) == merge_lines(model)
+    return _live_merged_more(op, live, model)
 
 
 def merge_lines(maps: str) -> list[str]:
@@ -168,7 +167,7 @@ DIFFERENCES: Final = (
         "mprotect(), mlock() and madvise() merge with a left neighbour that has no anon_vma although the VMA itself has one; "
         "before, only the other way round",
         "6.16", "879bca0a2c4f", "mask",
-        "`maps`: anonymous neighbours that look alike are compared as one",
+        "`maps`: anonymous neighbours that look alike are compared as one, where the live kernel has merged more",
         _anon_vma_joined, "merge_mlock_splits",
     ),
     Difference(
