@@ -20,7 +20,6 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("NUMA, memory policies and hinting faults", "one node; mbind and friends are ENOSYS, as without CONFIG_NUMA"),
     ("memory cgroups, KSM, DAX, protection keys", "absent; pkey_mprotect works as on a CPU without them"),
     ("MADV_REMOVE, MADV_HWPOISON, MADV_SOFT_OFFLINE", "EOPNOTSUPP, or EPERM and EINVAL; MADV_PAGEOUT only ages pages"),
-    ("vsyscall=emulate", "as none; xonly shows the gate in maps"),
     ("/proc/PID/smaps, pagemap, mem; writing to /proc", "ENOENT; EACCES"),
     ("32-bit programs, int 0x80, sysenter", "ENOEXEC; SIGSEGV, as without IA32 emulation"),
     ("core dumps, ptrace, job control", "no core file; ENOSYS; a process that stops itself is a deadlock, and killed"),

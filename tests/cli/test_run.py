@@ -246,6 +246,7 @@ def test_root_is_the_programs_world(tmp_path: Path) -> None:
         (["run", "--seed", "x", "y"], "'x' is not a whole number"),
         (["run", "--time", "noon", "y"], "'noon' is neither"),
         (["run", "--vdso-pages", "3", "y"], "1 or 2"),
+        (["run", "--vsyscall", "native", "y"], "none, xonly or emulate"),
         (["run", "--root", "/no/such", "y"], "/no/such"),
         (["walk"], "unknown command 'walk'"),
         (["--frobnicate"], "unknown option --frobnicate"),

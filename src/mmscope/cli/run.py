@@ -67,6 +67,13 @@ def vdso_pages(value: str) -> int:
     return pages
 
 
+def vsyscall(value: str) -> str:
+    """none, xonly or emulate."""
+    if value not in ("none", "xonly", "emulate"):
+        raise UsageError(f"{value!r} is not a mode of the vsyscall page: none, xonly or emulate")
+    return value
+
+
 class Run(Command):
     """Run PROGRAM, a Linux x86-64 executable, unmodified: its memory is the model's, its output is its own.
 
@@ -87,6 +94,7 @@ class Run(Command):
         Option("--json", "write the summary there too", "FILE"),
         Option("--cold", "no file is in the page cache at first (default: as if read before)"),
         Option("--vdso-pages", "size of the vDSO image, 1 (default) or 2", "N", vdso_pages, 1),
+        Option("--vsyscall", "the vsyscall page: none (default), xonly or emulate", "MODE", vsyscall, "none"),
         Option("--debug-vm", "check the kernel's invariants all the time (slow)"),
         Option("-q --quiet", "no summary"),
     )
@@ -153,6 +161,7 @@ def boot(values: dict[str, Value], streams: tuple[int, int, int]) -> Machine:
         groups=tuple(sorted(os.getgroups())),
         boot_time=values["time"],
         vdso_pages=values["vdso_pages"],
+        vsyscall=values["vsyscall"],
         warm_page_cache=not values["cold"],
     )
 

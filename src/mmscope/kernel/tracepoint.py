@@ -39,6 +39,7 @@ class Tracepoints:
         self.sys_exit: Callable[..., Any] | None = None
         self.signal_deliver: Callable[..., Any] | None = None
         self.tlb_flush: Callable[..., Any] | None = None
+        self.emulate_vsyscall: Callable[..., Any] | None = None
 
     def attach(self, event: str, probe: Callable[..., Any]) -> None:
         """Call `probe` at every `event`, after the probes that already are there. AttributeError: no such event."""
@@ -176,3 +177,9 @@ def trace_tlb_flush(k: Kernel, start: int, end: int) -> None:
     """The TLB forgot [start, end); (0, -1) = all of it."""
     if k.tp.tlb_flush is not None:
         k.tp.tlb_flush(start, end)
+
+
+def trace_emulate_vsyscall(k: Kernel, nr: int) -> None:
+    """A jump into the vsyscall page: call 0 to 2, or negative."""
+    if k.tp.emulate_vsyscall is not None:
+        k.tp.emulate_vsyscall(nr)

@@ -98,6 +98,8 @@ class ThreadStruct:
         self.cr2 = 0
         self.error_code = 0
         self.trap_nr = 0
+        #: A bad access by the kernel is a signal too, not only EFAULT: while a vsyscall is emulated.
+        self.sig_on_uaccess_err = False
 
 
 class TaskStruct:
