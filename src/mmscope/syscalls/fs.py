@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask, signal_pending
-from mmscope.kernel.core.sys import capable
 from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
@@ -18,6 +18,7 @@ from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, path_lookup, user_path_at_empty
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
 from mmscope.kernel.fs.streams import stream_of
+from mmscope.kernel.include.capability import CAP_DAC_READ_SEARCH
 from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENOENT, ERESTARTNOHAND, KernelError
 from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
@@ -371,7 +372,7 @@ def linkat(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     lookup_flags = LOOKUP_FOLLOW if flags & AT_SYMLINK_FOLLOW else 0
     if flags & AT_EMPTY_PATH:
-        if not capable(k):
+        if not capable(k, CAP_DAC_READ_SEARCH):
             raise KernelError(ENOENT)
         lookup_flags |= LOOKUP_EMPTY
     user_path_at_empty(k, s32(regs.di), regs.si, lookup_flags)

@@ -8,7 +8,9 @@ else. get_signal() takes the next signal at the way back to user mode; arch/x86/
 from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.sched import deadlock, schedule_hrtimeout
+from mmscope.kernel.include.capability import CAP_KILL
 from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH, KernelError
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
@@ -281,7 +283,7 @@ def check_kill_permission(k: Kernel, sig: int, t: TaskStruct) -> None:
     if t is k.current:
         return
     cred = k.current.cred
-    if cred.euid in (0, t.cred.suid, t.cred.uid) or cred.uid in (t.cred.suid, t.cred.uid):
+    if cred.euid in (t.cred.suid, t.cred.uid) or cred.uid in (t.cred.suid, t.cred.uid) or capable(k, CAP_KILL):
         return
     if sig == SIGCONT and t.signal.session == k.current.signal.session:
         return

@@ -12,6 +12,7 @@ from mmscope.kernel.arch.x86.mmap import arch_align_stack, arch_pick_mmap_layout
 from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
+from mmscope.kernel.core.capability import cap_bprm_creds_from_file
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import do_close_on_exec, fput, get_file
 from mmscope.kernel.fs.namei import do_open_execat, getname_flags
@@ -347,6 +348,8 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     name = bprm.filename.rpartition(b"/")[2][:15]
     task.comm = name.decode("utf-8", "surrogateescape")
     flush_signal_handlers(task)
+    cap_bprm_creds_from_file(task.cred)
+    task.keepcaps = 0
 
 
 def flush_thread(k: Kernel) -> None:

@@ -91,6 +91,7 @@ def do_faccessat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, fl
     if not flags & AT_EACCESS:
         override = Cred(old_cred.uid, old_cred.gid)
         override.groups = old_cred.groups
+        override.cap_effective = old_cred.cap_permitted if old_cred.uid == 0 else 0
         task.cred = override
     try:
         dentry = user_path_at_empty(k, dfd, filename, lookup_flags)
