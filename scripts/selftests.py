@@ -174,7 +174,10 @@ class Outcome:
         return {description.strip(): verdict == "ok" for verdict, description in found}
 
     def last_words(self) -> str:
-        """The last line that the program itself has said."""
+        """Why the model stopped the program, or the last line that it has said itself."""
+        stopped = re.findall(r"^mmscope: (?!warning)(.*)$", self.text, re.MULTILINE)
+        if stopped:
+            return stopped[0]
         lines = [
             line.strip() for line in self.text.splitlines() if line.strip() and not line.startswith(("mmscope:", "# Totals"))
         ]

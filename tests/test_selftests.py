@@ -33,6 +33,12 @@ def test_fails_on_the_model_only(selftests: ModuleType) -> None:
     assert selftests.judge(selftests.Selftest("vm/x"), good, bad) == ("fail", "gone wrong", True)
 
 
+def test_why_the_model_stopped_it(selftests: ModuleType) -> None:
+    bug = selftests.Outcome(70, "half way\nmmscope: the model has a bug: no page\n")
+    result = selftests.judge(selftests.Selftest("vm/x"), selftests.Outcome(0, ""), bug)
+    assert result == ("status 70", "the model has a bug: no page", True)
+
+
 def test_a_missing_system_call_is_named(selftests: ModuleType) -> None:
     bad = selftests.Outcome(1, "fork: no\nmmscope: warning: system call clone (56) is not implemented: ENOSYS\n")
     result = selftests.judge(selftests.Selftest("vm/x"), selftests.Outcome(0, ""), bad)
