@@ -139,8 +139,8 @@ def build(cache: Path, test: Selftest) -> Path:
     if not program.exists() or program.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         program.parent.mkdir(exist_ok=True)
         flags = ["-O2", "-w", "-static", "-pthread", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64"]
-        include = ["-I", cache / TREE, "-I", cache / "usr/include"]
-        libraries = [*cache.glob("usr/lib/*/libcap.a"), "-lrt"]
+        include: list[str | Path] = ["-I", cache / TREE, "-I", cache / "usr/include"]
+        libraries: list[str | Path] = [*cache.glob("usr/lib/*/libcap.a"), "-lrt"]
         run([os.environ.get("CC", "cc"), *flags, *include, "-o", program, *sources, *libraries])
     return program
 
@@ -175,9 +175,9 @@ class Outcome:
 
     def last_words(self) -> str:
         """Why the model stopped the program, or the last line that it has said itself."""
-        stopped = re.findall(r"^mmscope: (?!warning)(.*)$", self.text, re.MULTILINE)
-        if stopped:
-            return stopped[0]
+        stopped = re.search(r"^mmscope: (?!warning)(.*)$", self.text, re.MULTILINE)
+        if stopped is not None:
+            return stopped[1]
         lines = [
             line.strip() for line in self.text.splitlines() if line.strip() and not line.startswith(("mmscope:", "# Totals"))
         ]
@@ -238,7 +238,7 @@ def compare(cache: Path, test: Selftest) -> tuple[str, str, str, bool]:
     if native.status == 4:
         return native.word, "-", f"natively: {native.last_words()}", False
     user = ["--uid", str(pwd.getpwnam("nobody").pw_uid)] if test.nobody else []
-    command = [sys.executable, "-m", "mmscope", "run", "-q", "--ram", "8G", *user, "--", program]
+    command: list[str | Path] = [sys.executable, "-m", "mmscope", "run", "-q", "--ram", "8G", *user, "--", program]
     return (native.word, *judge(test, native, execute(command, False, MODEL_LIMIT)))
 
 
