@@ -22,6 +22,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("MADV_REMOVE, MADV_HWPOISON, MADV_SOFT_OFFLINE", "EOPNOTSUPP, or EPERM and EINVAL; MADV_PAGEOUT only ages pages"),
     ("/proc/PID/smaps, pagemap, mem; writing to /proc", "ENOENT; EACCES"),
     ("32-bit programs, int 0x80, sysenter", "ENOEXEC; SIGSEGV, as without IA32 emulation"),
+    ("file capabilities, ambient and bounding sets, securebits", "none; none; full; off but for PR_SET_KEEPCAPS"),
     ("core dumps, ptrace, job control", "no core file; ENOSYS; a process that stops itself is a deadlock, and killed"),
     ("the kernel's half of the page tables", "empty: the kernel itself is Python"),
     ("exec's charge of the argument pages to the old mm (acct_arg_size)", "not counted"),
