@@ -197,7 +197,8 @@ def ksys_fallocate(k: Kernel, fd: int, mode: int, offset: int, length: int) -> i
     file = fget(k, fd)
     if offset < 0 or length <= 0:
         raise KernelError(EINVAL)
-    if mode & ~0x7F:
+    # FALLOC_FL_SUPPORTED_MASK; a hole (2) never changes the size, and the caller has to say so (FALLOC_FL_KEEP_SIZE, 1).
+    if mode & ~0x7F or mode & 3 == 2:
         raise KernelError(EOPNOTSUPP)
     if not file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)
