@@ -152,7 +152,11 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert main(["check", "--help"]) == 0
     assert "mmscope check --live --ops 5000 --only vma,fork" in capsys.readouterr().out
     assert main(["check", "--coverage"]) == 0
-    assert "S29" in capsys.readouterr().out
+    coverage = capsys.readouterr().out
+    assert "S29" in coverage
+    assert re.search(
+        r"^[1-9]\d+ scenarios use files, and run on tmpfs and on ext4; [1-9]\d* on one of them$", coverage, re.MULTILINE
+    )
     assert main(["check", "--differences"]) == 0
     assert "thp-alignment: since 6.7" in capsys.readouterr().out
     assert main(["check"]) == 2

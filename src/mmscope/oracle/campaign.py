@@ -284,4 +284,7 @@ def coverage(scenarios: Sequence[Scenario]) -> str:
     failing = sum(bool(scenario.fails) for scenario in scenarios)
     lines.append(f"{'all':<5}{len(scenarios):>10}{len(scenarios) - failing:>6}{failing:>18}")
     lines.append("a scenario counts in each row that it names")
+    with_files = [scenario for scenario in scenarios if uses_files(scenario)]
+    both = sum("fs" not in scenario.headers for scenario in with_files)
+    lines.append(f"{both} scenarios use files, and run on tmpfs and on ext4; {len(with_files) - both} on one of them")
     return "\n".join(lines) + "\n"
