@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -171,3 +172,20 @@ def test_an_unexpected_pass_fails(capsys: pytest.CaptureFixture[str], tmp_path: 
     file.write_text("# title: t\n# fails: issue E: fork\nmaps\n")
     assert main(["check", "--live", str(file)]) == 1
     assert "passes, and its header says" in capsys.readouterr().out
+
+
+def test_progress_is_shown_on_a_terminal_only() -> None:
+    command = [sys.executable, "-m", "mmscope", "check", "--live", "--ops", "3000", "--only", "vma"]
+    env = {**os.environ, "PYTHONPATH": str(SRC)}
+    terminal, other_end = pty.openpty()
+    try:
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=other_end, text=True)
+        shown = os.read(terminal, 65536).decode()
+    finally:
+        os.close(terminal)
+        os.close(other_end)
+    assert re.match(r"\r\[#* *\] \d+/3000 operations, 0 divergences", shown)
+    # Nothing of it stays, and the counts are the last line.
+    assert re.search(r"\r +\r$", shown)
+    assert re.fullmatch(r"3000 operations, \d+ compared, 0 divergences", done.stdout.splitlines()[-1])
+    assert subprocess.run(command, env=env, capture_output=True).stderr == b""
