@@ -124,7 +124,7 @@ def test_a_model_that_breaks_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> No
         assert model.run([parse("msync 0 1p sync\n")]) == [["died: ZeroDivisionError: planted"]]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_check_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
     before = left_behind(os.getpid())[2]
     command = [sys.executable, "-m", "mmscope", "check", "--live", "--minutes", "5", "--only", "fork,shm,file,vma"]

@@ -138,7 +138,7 @@ class Check(Command):
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: folders, processes and shared memory go first."""
+    """SIGTERM, or a terminal that goes, ends the run as Ctrl-C does: folders, processes and shared memory go first."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -146,11 +146,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Progress:
