@@ -142,14 +142,9 @@ def report(campaign: Campaign, save: Callable[[str, str], str]) -> str:
     if campaign.expected:
         lines.append(f"expected to fail, and failed: {len(campaign.expected)} scenarios")
     lines += _counted("skipped", total.skipped)
-    lines += _counted("masked", total.masked)
     release = running_release()
     rows = in_force(release)
-    for treatment, word in (
-        ("avoid", "avoided by random sequences"),
-        ("arrange", "made alike"),
-        ("mask", "masked where it shows"),
-    ):
+    for treatment, word in (("avoid", "avoided by random sequences"), ("arrange", "made alike")):
         names = ", ".join(row.id for row in rows if row.treatment == treatment)
         if names:
             lines.append(f"known differences of Linux {release[0]}.{release[1]}, {word}: {names}")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mmscope.oracle.differences import Difference, in_force, masked, running_release, silent
 from mmscope.oracle.scenario import Op, Scenario, render
 
 #: The agent's word for an operation in a child that there is not.
@@ -44,8 +43,6 @@ class Comparison:
     compared: int = 0
     #: Operations that the model does not have, by name: never counted as equal.
     skipped: Counter[str] = field(default_factory=Counter)
-    #: Answers that differ for a known reason, by row of differences.py.
-    masked: Counter[str] = field(default_factory=Counter)
     divergences: list[Divergence] = field(default_factory=list)
 
     def add(self, other: Comparison) -> None:
@@ -53,7 +50,6 @@ class Comparison:
         self.operations += other.operations
         self.compared += other.compared
         self.skipped += other.skipped
-        self.masked += other.masked
         self.divergences += other.divergences
 
 
@@ -70,15 +66,8 @@ def missing(op: Op, live: str, model: str) -> str:
     return ""
 
 
-def compare(
-    scenario: Scenario, live: Sequence[str], model: Sequence[str], rows: Sequence[Difference] | None = None
-) -> Comparison:
-    """Raw answers of both. What follows an operation that the model lacks is skipped too, unless it was a mere probe.
-
-    `rows`: the known differences, by default those of the running kernel's release.
-    """
-    if rows is None:
-        rows = in_force(running_release())
+def compare(scenario: Scenario, live: Sequence[str], model: Sequence[str]) -> Comparison:
+    """Raw answers of both. What follows an operation that the model lacks is skipped too, unless it was a mere probe."""
     result = Comparison(operations=len(scenario.ops))
     for at, op in enumerate(scenario.ops):
         left = live[at] if at < len(live) else "(no answer)"
@@ -95,19 +84,7 @@ def compare(
         left, right = render(op, left), render(op, right)
         if left == right:
             result.compared += 1
-            row = silent(rows, scenario.ops[:at], op, left, right)
-            if row is None:
-                continue
-            result.skipped[f"after {row.id}"] += len(scenario.ops) - at - 1
-            return result
-        row = masked(rows, scenario.ops[:at], op, left, right)
-        if row is not None:
-            result.masked[row.id] += 1
-            if not row.stops:
-                continue
-            if len(scenario.ops) > at + 1:
-                result.skipped[f"after {row.id}"] += len(scenario.ops) - at - 1
-            return result
+            continue
         result.compared += 1
         result.divergences.append(Divergence(scenario, at, left, right))
         # What follows starts from states that differ.

@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a later release does otherwise than v5.11 and a program can see, and how `mmscope check` deals with each.
 
-Most rows are a switch of KernelConfig.version: the model runs as the live kernel's release. Until a row has one, the check either
-masks the answers that it touches (they count as masked, not as compared) or the random sequences avoid it. Nothing is hidden:
-`check --live` prints which of those rows were in force, and how often.
+Most rows are a switch of KernelConfig.version: the model runs as the live kernel's release, and every answer is compared. What
+has no switch is kept out of random sequences; `check --live` prints those rows.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from mmscope.oracle.scenario import Op
-
-#: (operations before, the operation, live answer, model's answer) -> these may differ
-Mask = Callable[[Sequence[Op], Op, str, str], bool]
 
 
 @dataclass(frozen=True)
@@ -29,73 +22,14 @@ class Difference:
     #: First release that does it, and the commit that brought it.
     since: str
     commit: str
-    #: "switch": KernelConfig.version. "mask": answers are not compared where `mask` says so.
+    #: "switch": KernelConfig.version.
     #: "avoid": random sequences keep off it.
     #: "arrange": agent or runner make both kernels alike.
     treatment: str
     #: How, in words; for "avoid" what strategies.py does.
     how: str
-    #: Only asked about answers that differ.
-    mask: Mask | None = None
     #: A scenario of the library that shows it.
     scenario: str = ""
-    #: The states differ afterwards: the rest of a scenario is not compared.
-    stops: bool = False
-    #: Asked when the answers agree: do the states differ all the same?
-    silent: Mask | None = None
-
-
-def _flag(op: Op, at: int, name: str) -> bool:
-    return len(op.args) > at and name in op.args[at].split("|")
-
-
-def _huge_shrink(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "mremap" and _flag(op, 3, "fixed") and live == "-ENOMEM" and model.startswith("0x")
-
-
-def _but_for_page_tables(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "pagetables" and any(earlier.name == "mremap" for earlier in before)
-
-
-def _live_merged_more(op: Op, live: str, model: str) -> bool:
-    return op.name == "maps" and live.count("|") < model.count("|") and merge_lines(live) == merge_lines(model)
-
-
-def _grown_together(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return any(earlier.name == "mremap" for earlier in before) and _live_merged_more(op, live, model)
-
-
-#: What gives a mapping an anon_vma, and what makes a mapping of two that touch.
-_TOUCHES: Final = ("store", "touch", "fill", "read", "pread", "mlock", "mlock2", "mlockall", "mmap")
-_JOINS: Final = ("mprotect", "madvise", "mlock", "munlock", "mlock2", "mlockall", "munlockall", "mremap", "brk")
-
-
-def _anon_vma_joined(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    if not any(earlier.name in _TOUCHES for earlier in before) or not any(earlier.name in _JOINS for earlier in before):
-        return False
-    return _live_merged_more(op, live, model)
-
-
-def merge_lines(maps: str) -> list[str]:
-    """The lines of `maps`, neighbours that look alike put together: equal rights, offsets (of files) that go on."""
-    lines: list[tuple[int, int, str, int, str]] = []
-    for line in maps.split(" | "):
-        words = line.split(" ", 3)
-        if len(words) < 3:
-            return [maps]
-        start, end = (int(word, 16) for word in words[0].split("-"))
-        offset, name = int(words[2], 16), words[3] if len(words) > 3 else ""
-        if lines:
-            first, last, rights, at, same = lines[-1]
-            if (last, rights, same) == (start, words[1], name) and (not name or offset == at + start - first):
-                lines[-1] = (first, end, rights, at, name)
-                continue
-        lines.append((start, end, words[1], offset, name))
-    return [f"{start:x}-{end:x} {rights} {offset:x} {name}".rstrip() for start, end, rights, offset, name in lines]
-
-
-def _mremap_errno(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "mremap" and live.startswith("-E") and model.startswith("-E")
 
 
 _SWITCH: Final = "the model does what KernelConfig.version says; `check --live` runs it as the running release"
@@ -135,15 +69,13 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-fixed-huge-shrink",
-        "MREMAP_FIXED from an old length of terabytes to few pages fails with ENOMEM, after unmapping; before, it moves",
-        "6.17", "unknown", "mask", "ENOMEM against success is let pass; the rest of the scenario is not compared", _huge_shrink,
-        "mremap_fixed_huge_shrink", stops=True,
+        "MREMAP_FIXED to a smaller size charges what it cuts off, and never gives it back: from terabytes to few pages it fails "
+        "with ENOMEM, after unmapping; before, it moves",
+        "6.15", "d5c8aec0542e", "switch", _SWITCH, scenario="mremap_fixed_huge_shrink",
     ),
     Difference(
-        "mremap-grow-merges",
-        "a mapping that mremap() grows in place merges with the next one; before, it does not",
-        "6.0", "ca3d76b0aa80", "mask", "`maps` after an mremap: neighbours that look alike are compared as one, where the live "
-        "kernel has merged more", _grown_together, "mremap_grow_up_to_the_next",
+        "mremap-grow-merges", "a mapping that mremap() grows in place merges with the next one; before, it does not",
+        "6.0", "ca3d76b0aa80", "switch", _SWITCH, scenario="mremap_grow_up_to_the_next",
     ),
     Difference(
         "mremap-dontunmap-any",
@@ -164,21 +96,21 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "merge-one-anon-vma",
-        "mprotect(), mlock() and madvise() merge with a left neighbour that has no anon_vma although the VMA itself has one; "
+        "a VMA that has an anon_vma merges with a neighbour that has none, in mprotect(), mlock(), madvise() and mremap(); "
         "before, only the other way round",
-        "6.16", "879bca0a2c4f", "mask",
-        "`maps`: anonymous neighbours that look alike are compared as one, where the live kernel has merged more",
-        _anon_vma_joined, "merge_mlock_splits",
+        "6.16", "879bca0a2c4f", "switch", _SWITCH, scenario="merge_faulted_with_unfaulted",
     ),
     Difference(
-        "mremap-check-order", "the checks of mremap() come in another order: another errno where several apply",
-        "6.17", "unknown (the refactoring of mremap.c)", "mask", "two different errors of mremap() are let pass", _mremap_errno,
+        "mremap-check-order",
+        "mremap() checks all its arguments, and then all of the mapping, before it changes anything: another errno where "
+        "several apply, and less is unmapped by a call that fails (6.15 has a part of it)",
+        "6.17", "unknown (the refactoring of mremap.c)", "switch", _SWITCH, scenario="mremap_two_errors_at_once",
     ),
     Difference(
         "thp-alignment",
-        "mmap(NULL) of anonymous memory whose length is a multiple of 2 MiB is placed on a 2 MiB boundary",
-        "6.7", "efa7df3e3bb5",
-        "avoid", "mappings without an address are shorter than 2 MiB", None, "",
+        "private anonymous memory of at least 2 MiB is placed on a 2 MiB boundary; since 6.12 (d4148aeab412) only multiples of "
+        "2 MiB, since 6.13 (249608ee4713) only without a hint",
+        "6.7", "efa7df3e3bb5", "switch", _SWITCH, scenario="thp_alignment",
     ),
     Difference(
         "mlock-limit",
@@ -203,12 +135,12 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-dontunmap-locked", "MREMAP_DONTUNMAP of locked memory adds to VmLck, and never takes it back",
-        "6.17", "unknown", "avoid", "no MREMAP_DONTUNMAP in a scenario that locks memory", None, "",
+        "6.15", "b714ccb02a76", "switch", _SWITCH, scenario="mremap_dontunmap_locked",
     ),
     Difference(
         "mremap-pud", "mremap() of pages that were never touched allocates a page of page tables at the new place",
-        "5.14", "unknown (5.14 or later)", "mask", "VmPTE is not compared after an mremap", _but_for_page_tables,
-        "mremap_allocates_page_tables",
+        "5.14", "unknown (mm/mremap: convert huge PUD move to separate helper)", "switch", _SWITCH,
+        scenario="mremap_allocates_page_tables",
     ),
     Difference(
         "guard-gap-skips-holes",
@@ -241,22 +173,6 @@ def in_force(release: tuple[int, int]) -> tuple[Difference, ...]:
 def _version(text: str) -> tuple[int, int]:
     major, _, minor = text.partition(".")
     return int(major), int(minor)
-
-
-def masked(rows: Sequence[Difference], before: Sequence[Op], op: Op, live: str, model: str) -> Difference | None:
-    """The row that explains why the two answers differ; None if none does."""
-    for row in rows:
-        if row.mask is not None and row.mask(before, op, live, model):
-            return row
-    return None
-
-
-def silent(rows: Sequence[Difference], before: Sequence[Op], op: Op, live: str, model: str) -> Difference | None:
-    """The row after which the states differ although the answers agree; None if there is none."""
-    for row in rows:
-        if row.silent is not None and row.silent(before, op, live, model):
-            return row
-    return None
 
 
 def table() -> str:

@@ -208,6 +208,9 @@ class _Generator:
             label = self.label()
         tame = not addr.startswith(("0x2", "0")) or "populate" in flags or "locked" in flags
         length = self.length(0 if tame else 3)
+        if addr == "0" and not tame and self.chance(15):
+            # Placed for huge pages, or just not.
+            length = self.choose.pick(("2M", "2M", "4M", "0x201000", "0x1ff000", "6M"))
         args = [addr, length, prot, "|".join(flags)]
         if fd != "0-1" or offset != "0":
             args += [fd, offset]
@@ -236,6 +239,8 @@ class _Generator:
         how = self.choose.number(1, 100)
         addr, old = self.run()
         args = [addr, old, self.choose.pick((old, self.length(5), self.length(2)))]
+        if self.chance(3):
+            args[2] = self.choose.pick(("2M", "4M", "0x201000"))
         if how <= 45:
             args += ["maymove"]
         elif how <= 60:
@@ -244,7 +249,7 @@ class _Generator:
             args += ["maymove|fixed", self.addr()]
             self.note(args[0], args[1], False)
             self.note(args[4], args[2], True)
-        elif how <= 96 and not self.locks:
+        elif how <= 96:
             args += ["maymove|dontunmap", self.addr()]
         else:
             args += [self.choose.pick(("fixed", "dontunmap", "8", "maymove|fixed|8")), self.addr()]

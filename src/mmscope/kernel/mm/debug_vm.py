@@ -137,7 +137,8 @@ def _check_committed(k: Kernel, found: _Found) -> None:
 
 def _check_vm_stat(mm: MmStruct) -> None:
     """total_vm and its parts, which vm_stat_account() keeps, and locked_vm."""
-    total = data = exec_ = stack = locked = 0
+    total = data = exec_ = stack = 0
+    locked = mm.locked_vm_lost
     vma = mm.mmap
     while vma is not None:
         pages = (vma.vm_end - vma.vm_start) >> PAGE_SHIFT

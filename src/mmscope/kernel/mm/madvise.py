@@ -167,7 +167,7 @@ def madvise_behavior(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, e
     if new_flags == vma.vm_flags:
         return vma
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> PAGE_SHIFT)
-    merged = mm_mmap.vma_merge(mm, prev, start, end, new_flags, vma.anon_vma, vma.vm_file, pgoff)
+    merged = mm_mmap.vma_merge(mm, prev, start, end, new_flags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if merged is not None:
         vma = merged
     else:

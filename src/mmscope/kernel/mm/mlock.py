@@ -125,7 +125,7 @@ def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
     if newflags == old_flags or old_flags & VM_SPECIAL:
         return vma
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> 12)
-    merged = mm_mmap.vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff)
+    merged = mm_mmap.vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if merged is not None:
         vma = merged
     else:

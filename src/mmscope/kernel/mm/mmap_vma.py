@@ -386,23 +386,35 @@ def is_mergeable_vma(vma: VmAreaStruct, file: File | None, vm_flags: int) -> boo
     return ops is None or ops.close is None
 
 
-def is_mergeable_anon_vma(anon_vma1: AnonVma | None, anon_vma2: AnonVma | None, vma: VmAreaStruct | None) -> bool:
-    """The anon_vmas agree; one of them may be missing, unless the other VMA shares its pages with relatives (fork)."""
+def is_mergeable_anon_vma(
+    anon_vma1: AnonVma | None, anon_vma2: AnonVma | None, vma: VmAreaStruct | None, src: VmAreaStruct | None = None
+) -> bool:
+    """The anon_vmas agree; one of them may be missing, unless the other VMA shares its pages with relatives (fork).
+
+    anon_vma1 is that of the range, which `src` holds now (None: nobody); anon_vma2 that of the neighbour `vma`. Until v6.16
+    (879bca0a2c4f) only the range's could be missing: the test looked at the chain of `vma`, which without an anon_vma is empty.
+    """
+    if anon_vma2 is None and anon_vma1 is not None and vma is not None and vma.vm_mm.kernel.config.at_least(6, 16):
+        return src is None or len(src.anon_vma_chain) <= 1
     if (anon_vma1 is None or anon_vma2 is None) and (vma is None or len(vma.anon_vma_chain) == 1):
         return True
     return anon_vma1 is anon_vma2
 
 
-def can_vma_merge_before(vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int) -> bool:
+def can_vma_merge_before(
+    vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int, src: VmAreaStruct | None = None
+) -> bool:
     """A range with these attributes that ends at offset `vm_pgoff`, where `vma` starts, may become part of `vma`."""
-    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma):
+    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma, src):
         return vma.vm_pgoff == vm_pgoff
     return False
 
 
-def can_vma_merge_after(vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int) -> bool:
+def can_vma_merge_after(
+    vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int, src: VmAreaStruct | None = None
+) -> bool:
     """A range with these attributes that starts at offset `vm_pgoff`, where `vma` ends, may become part of `vma`."""
-    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma):
+    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma, src):
         return vma.vm_pgoff + vma_pages(vma) == vm_pgoff
     return False
 
@@ -416,11 +428,12 @@ def vma_merge(
     anon_vma: AnonVma | None,
     file: File | None,
     pgoff: int,
+    src: VmAreaStruct | None = None,
 ) -> VmAreaStruct | None:
     """Let [addr, end) with the given attributes become part of its neighbours; the VMA that then holds it, or None.
 
-    `prev` ends at or below addr, or (mprotect) contains addr. A = the new range, P = prev, N = next, X = what stands
-    there now with other attributes:
+    `src` is the VMA that holds the range's pages now, if there is one. `prev` ends at or below addr, or (mprotect) contains
+    addr. A = the new range, P = prev, N = next, X = what stands there now with other attributes:
 
             AAAA             AAAA                  AAAA               AAAA
         PPPPPPNNNNNN     PPPPPPNNNNNN       PPPP       NNNN     PPPP      NNNN  XXXX
@@ -437,12 +450,12 @@ def vma_merge(
     if area is not None and area.vm_end == end:
         next = area.vm_next
 
-    if prev is not None and prev.vm_end == addr and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff):
+    if prev is not None and prev.vm_end == addr and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff, src):
         upto = end
         if (
             next is not None
             and end == next.vm_start
-            and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen)
+            and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen, src)
             and is_mergeable_anon_vma(prev.anon_vma, next.anon_vma, None)
         ):
             # Cases 1 and 6: the successor as well; otherwise 2, 5, 7.
@@ -453,7 +466,7 @@ def vma_merge(
             return None
         return prev
 
-    if next is not None and end == next.vm_start and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen):
+    if next is not None and end == next.vm_start and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen, src):
         try:
             if prev is not None and addr < prev.vm_end:
                 # Case 4.
@@ -466,6 +479,18 @@ def vma_merge(
             return None
         return next
     return None
+
+
+def vma_merge_extend(vma: VmAreaStruct, delta: int) -> None:
+    """Let `vma` grow by `delta` free bytes; since v6.0 (ca3d76b0aa80) it merges with the next VMA if the two then touch."""
+    mm = vma.vm_mm
+    pgoff = vma.vm_pgoff + vma_pages(vma)
+    if mm.kernel.config.at_least(6, 0):
+        end = vma.vm_end + delta
+        if vma_merge(mm, vma, vma.vm_end, end, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff) is not None:
+            return
+        # What has a close() merges with nobody; it grows all the same (d014cd7c1c35).
+    vma_adjust(vma, vma.vm_start, vma.vm_end + delta, vma.vm_pgoff, None)
 
 
 # ---- splitting and copying
@@ -519,8 +544,9 @@ def copy_vma(vma: VmAreaStruct, addr: int, len: int, pgoff: int) -> tuple[VmArea
     if links is None:
         return None, vma, False
     prev, rb_link, rb_parent = links
-    new_vma = vma_merge(mm, prev, addr, addr + len, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff)
+    new_vma = vma_merge(mm, prev, addr, addr + len, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if new_vma is not None:
+        _vma_adjust_import_anon_vma(new_vma, vma)  # since v6.16 a neighbour without one may take the pages
         if new_vma.vm_start <= vma_start < new_vma.vm_end:
             if faulted_in_anon_vma:
                 raise KernelBug(f"copy_vma: {vma} has pages, yet it merged with its own copy {new_vma}")
