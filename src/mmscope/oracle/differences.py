@@ -122,11 +122,29 @@ DIFFERENCES: Final = (
         "arrange", "the agent fills the space below vvar, so that placement starts at one address",
     ),
     Difference(
-        "later-advice", "MADV_POPULATE_READ/WRITE (5.14), DONTNEED_LOCKED (5.18), COLLAPSE (6.1), GUARD_INSTALL/REMOVE (6.13)",
-        "5.14", "4ca9b3859dac", "avoid", "random advice is 0 to 21, or beyond 200",
+        "madvise-populate", "MADV_POPULATE_READ and MADV_POPULATE_WRITE; before, EINVAL",
+        "5.14", "4ca9b3859dac", "switch", _SWITCH, scenario="madvise_populate",
     ),
     Difference(
-        "map-droppable", "map type 8 is MAP_DROPPABLE; before, EINVAL", "6.11", "9651fcedf7b9", "avoid", "no map type 8",
+        "madvise-dontneed-locked", "MADV_DONTNEED_LOCKED; before, EINVAL", "5.18", "9457056ac426", "switch", _SWITCH,
+        scenario="madvise_dontneed_even_locked",
+    ),
+    Difference(
+        "madvise-collapse", "MADV_COLLAPSE; before, EINVAL, which it still is without huge pages, but for holes (ENOMEM)",
+        "6.1", "7d8faaf15545", "switch", _SWITCH, scenario="madvise_collapse",
+    ),
+    Difference(
+        "madvise-guard", "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE: guards without a mapping of their own; before, EINVAL",
+        "6.13", "662df3e5c376", "switch", _SWITCH, scenario="madvise_guard",
+    ),
+    Difference(
+        "madvise-guard-any", "guards in shared, file and read-only mappings too; before, EINVAL",
+        "6.15", "unknown (mm: allow guard regions in file-backed and read-only mappings)", "switch", _SWITCH,
+        scenario="madvise_guard_of_a_file",
+    ),
+    Difference(
+        "map-droppable", "map type 8 is MAP_DROPPABLE, which is never locked, never inherited, never charged; before, EINVAL",
+        "6.11", "9651fcedf7b9", "switch", _SWITCH, scenario="map_droppable",
     ),
     Difference(
         "map-stack-nohugepage",

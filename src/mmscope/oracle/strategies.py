@@ -27,6 +27,8 @@ _FILES: Final = ("f16", "f64", "odd", "small", "empty", "f16")
 _ADVICE: Final = (
     "normal", "random", "sequential", "willneed", "dontneed", "dontneed", "dontneed", "dontfork", "dofork", "dontdump",
     "dodump", "wipeonfork", "keeponfork", "250", "6",
+    "populate_read", "populate_write", "populate_write", "dontneed_locked", "collapse", "guard_install", "guard_install",
+    "guard_remove",
 )  # fmt: skip
 
 
@@ -181,7 +183,7 @@ class _Generator:
                 prot = self.choose.pick(("r", "r", "none", "rx"))
         else:
             flags += [
-                self.choose.pick(("private", "shared", "shared_validate", "4", "private")),
+                self.choose.pick(("private", "shared", "shared_validate", "4", "droppable", "droppable|growsdown")),
                 self.choose.pick(("anon", "anon", "0")),
             ]
             prot = self.choose.pick((*_PROTS, "w", "rw|growsdown", "r|sem", "0x40"))

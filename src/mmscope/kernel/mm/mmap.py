@@ -32,6 +32,8 @@ from mmscope.kernel.include.mm import (
     VM_DATA_FLAGS_EXEC,
     VM_DATA_FLAGS_NON_EXEC,
     VM_DENYWRITE,
+    VM_DONTDUMP,
+    VM_DROPPABLE,
     VM_EXEC,
     VM_GROWSDOWN,
     VM_LOCKED,
@@ -46,12 +48,14 @@ from mmscope.kernel.include.mm import (
     VM_SOFTDIRTY,
     VM_SPECIAL,
     VM_SYNC,
+    VM_WIPEONFORK,
 )
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.include.mman import (
     LEGACY_MAP_MASK,
     MAP_ANONYMOUS,
     MAP_DENYWRITE,
+    MAP_DROPPABLE,
     MAP_EXECUTABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -285,6 +289,11 @@ def do_mmap(
         vm_flags |= VM_SHARED | VM_MAYSHARE
     elif type == MAP_PRIVATE:
         pgoff = addr >> 12
+    elif type == MAP_DROPPABLE and k.config.at_least(6, 11):  # 9651fcedf7b9
+        if flags & MAP_LOCKED or vm_flags & VM_GROWSDOWN:
+            raise KernelError(EINVAL)
+        vm_flags |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
+        pgoff = addr >> 12
     else:
         raise KernelError(EINVAL)
 
@@ -395,7 +404,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
 
     vm_stat_account(mm, vm_flags, npages)
     if vm_flags & VM_LOCKED:
-        if vm_flags & VM_SPECIAL:
+        if vm_flags & (VM_SPECIAL | VM_DROPPABLE):
             vma.vm_flags &= VM_LOCKED_CLEAR_MASK
         else:
             mm.locked_vm += npages
