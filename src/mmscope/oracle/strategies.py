@@ -241,8 +241,6 @@ class _Generator:
         how = self.choose.number(1, 100)
         addr, old = self.run()
         args = [addr, old, self.choose.pick((old, self.length(5), self.length(2)))]
-        if self.chance(3):
-            args[2] = self.choose.pick(("2M", "4M", "0x201000"))
         if how <= 45:
             args += ["maymove"]
         elif how <= 60:
@@ -255,6 +253,8 @@ class _Generator:
             args += ["maymove|dontunmap", self.addr()]
         else:
             args += [self.choose.pick(("fixed", "dontunmap", "8", "maymove|fixed|8")), self.addr()]
+        if self.chance(3) and (len(args) == 4 or arena_page(args[4]) >= 0):
+            args[2] = self.choose.pick(("2M", "4M", "0x201000"))
         self.look(args[0], 30)
         self.add("mremap", *args)
         self.look(args[4] if len(args) > 4 else args[0], 40)

@@ -383,12 +383,12 @@ def madvise_populate(mm: MmStruct, start: int, end: int, behavior: int) -> None:
 
 
 def is_valid_guard_vma(vma: VmAreaStruct, allow_locked: bool) -> bool:
-    """The mapping may have guards. Until v6.15 only writable private anonymous memory."""
+    """The mapping may have guards. Until v6.15 only private anonymous memory."""
     if vma.vm_flags & (VM_SPECIAL | VM_HUGETLB) or (vma.vm_flags & VM_LOCKED and not allow_locked):
         return False
     if vma.vm_mm.kernel.config.at_least(6, 15):
         return True
-    return vma_is_anonymous(vma) and vma.vm_flags & (VM_WRITE | VM_MAYWRITE) == VM_WRITE | VM_MAYWRITE
+    return vma_is_anonymous(vma) and vma.vm_flags & VM_MAYWRITE != 0
 
 
 def madvise_guard_install(vma: VmAreaStruct, start: int, end: int) -> None:
