@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a later release does otherwise than v5.11 and a program can see, and how `mmscope check` deals with each.
 
-Most rows are a switch of KernelConfig.version: the model runs as the live kernel's release, and every answer is compared. What
-has no switch is kept out of random sequences; `check --live` prints those rows.
+A row is a switch of KernelConfig.version: the model runs as the live kernel's release, and every answer is compared. What no
+model could know (the size of vvar) the agent makes alike.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ class Difference:
     since: str
     commit: str
     #: "switch": KernelConfig.version.
-    #: "avoid": random sequences keep off it.
     #: "arrange": agent or runner make both kernels alike.
     treatment: str
-    #: How, in words; for "avoid" what strategies.py does.
+    #: How, in words.
     how: str
     #: A scenario of the library that shows it.
     scenario: str = ""

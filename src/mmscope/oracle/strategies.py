@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Random scenarios that know what is interesting: mappings that touch, holes, MAP_FIXED over parts, odd lengths, wrong flags.
 
+What they keep off, and why: MADV_REMOVE and fork, which the model lacks; MADV_HWPOISON and MADV_SOFT_OFFLINE, which take memory
+from the host; mlockall(); huge lengths at addresses near the vDSO, whose size differs.
+
 One generator, two sources of choice: `random_scenario(Choices(seed))` for `mmscope check`, and `scenarios()`, a Hypothesis
 strategy, for tests (the extra `oracle` brings Hypothesis).
 """
@@ -28,7 +31,7 @@ _ADVICE: Final = (
     "normal", "random", "sequential", "willneed", "dontneed", "dontneed", "dontneed", "dontfork", "dofork", "dontdump",
     "dodump", "wipeonfork", "keeponfork", "250", "6",
     "populate_read", "populate_write", "populate_write", "dontneed_locked", "collapse", "guard_install", "guard_install",
-    "guard_remove",
+    "guard_remove", "free", "cold", "pageout", "hugepage", "nohugepage", "mergeable", "unmergeable",
 )  # fmt: skip
 
 
