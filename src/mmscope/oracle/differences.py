@@ -125,6 +125,10 @@ DIFFERENCES: Final = (
         "5.14", "4ca9b3859dac", "switch", _SWITCH, scenario="madvise_populate",
     ),
     Difference(
+        "madvise-populate-hole", "MADV_POPULATE_READ and MADV_POPULATE_WRITE stop at a hole; before, they skip it",
+        "6.9", "631426ba1d45", "switch", _SWITCH, scenario="madvise_populate_over_a_hole",
+    ),
+    Difference(
         "madvise-dontneed-locked", "MADV_DONTNEED_LOCKED; before, EINVAL", "5.18", "9457056ac426", "switch", _SWITCH,
         scenario="madvise_dontneed_even_locked",
     ),

@@ -448,6 +448,18 @@ def test_madv_populate(process_of: Callable[[tuple[int, int]], Process], version
         assert p.translate(AT + 2 * PAGE) is not None
 
 
+@pytest.mark.parametrize(("version", "skipped"), [((5, 14), True), ((6, 8), True), ((6, 9), False), ((6, 18), False)])
+def test_madv_populate_at_a_hole(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], skipped: bool
+) -> None:
+    p = process_of(version)
+    p.mmap(AT + PAGE, PAGE, 3, ANON | FIXED)
+    assert advise(p, AT, 2 * PAGE, MADV_POPULATE_WRITE) == ENOMEM
+    assert faults_of(p, AT + PAGE) == ((0, 0) if skipped else (1, 0))
+    p.mmap(AT + PAGE, PAGE, 1, ANON | FIXED)
+    assert advise(p, AT, 2 * PAGE, MADV_POPULATE_WRITE) == (EINVAL if skipped else ENOMEM)
+
+
 @pytest.mark.parametrize(("version", "error"), [((5, 11), EINVAL), ((5, 17), EINVAL), ((5, 18), 0), ((6, 18), 0)])
 def test_madv_dontneed_locked(process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], error: int) -> None:
     p = process_of(version)

@@ -369,7 +369,10 @@ def madvise_remove(vma: VmAreaStruct) -> None:
 
 
 def madvise_populate(mm: MmStruct, start: int, end: int, behavior: int) -> None:
-    """Fault a range in, by the rights of its mappings. Raises ENOMEM at a hole, EINVAL without the right, EFAULT for a signal."""
+    """Fault a range in, by the rights of its mappings. Raises ENOMEM at a hole, EINVAL without the right, EFAULT for a signal.
+
+    Until v6.9 (631426ba1d45) it was called for each mapping, and holes were skipped as by other advice.
+    """
     gup_flags = FOLL_TOUCH | FOLL_WRITE if behavior == MADV_POPULATE_WRITE else FOLL_TOUCH
     while start < end:
         vma = mm_mmap.find_vma(mm, start)
@@ -435,6 +438,9 @@ def madvise_vma(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
     if behavior in (MADV_COLD, MADV_PAGEOUT):
         madvise_cold(vma, start, end, behavior)
         return vma
+    if behavior in (MADV_POPULATE_READ, MADV_POPULATE_WRITE):
+        madvise_populate(vma.vm_mm, start, end, behavior)
+        return vma
     if behavior == MADV_COLLAPSE:
         raise KernelError(EINVAL)  # as under PR_SET_THP_DISABLE: there are no huge pages
     if behavior == MADV_GUARD_INSTALL:
@@ -475,7 +481,7 @@ def do_madvise(k: Kernel, start: int, len_in: int, behavior: int) -> None:
         madvise_inject_error(k, behavior)
     mm = k.current.mm
     assert mm is not None
-    if behavior in (MADV_POPULATE_READ, MADV_POPULATE_WRITE):
+    if behavior in (MADV_POPULATE_READ, MADV_POPULATE_WRITE) and k.config.at_least(6, 9):
         madvise_populate(mm, start, end, behavior)
         return
     unmapped = False
