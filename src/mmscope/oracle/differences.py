@@ -100,6 +100,12 @@ DIFFERENCES: Final = (
         "6.16", "879bca0a2c4f", "switch", _SWITCH, scenario="merge_faulted_with_unfaulted",
     ),
     Difference(
+        "mmap-fills-hole",
+        "mmap() between two mappings of different anon_vmas merges with the upper one, until 6.12 (cacded5e42b9); before and "
+        "after, with the lower one",
+        "6.1", "4dd1b84140c1", "switch", _SWITCH, scenario="merge_fills_hole_between_two_anon_vmas",
+    ),
+    Difference(
         "mremap-check-order",
         "mremap() checks all its arguments, and then all of the mapping, before it changes anything: another errno where "
         "several apply, and less is unmapped by a call that fails (6.15 has a part of it)",
@@ -167,7 +173,7 @@ DIFFERENCES: Final = (
         "guard-gap-skips-holes",
         "where a mapping stands in the guard gap of another, the search for a place goes on below the gap; "
         "before, the room beside that mapping is used",
-        "6.4", "58c5d0d6d522", "switch", _SWITCH, scenario="guard_gap_with_a_mapping_in_it",
+        "6.1", "58c5d0d6d522 (6.4 and 6.1 stable)", "switch", _SWITCH, scenario="guard_gap_with_a_mapping_in_it",
     ),
     Difference(
         "mmap-fixed-failed",

@@ -207,7 +207,7 @@ def test_a_fixed_mapping_that_is_refused_for_its_size(
     assert committed - p.mm.kernel.vm_committed_as == (0 if left else 1)
 
 
-@pytest.mark.parametrize(("version", "beside"), [((5, 11), True), ((6, 3), True), ((6, 4), False), ((6, 18), False)])
+@pytest.mark.parametrize(("version", "beside"), [((5, 11), True), ((6, 0), True), ((6, 1), False), ((6, 18), False)])
 def test_room_beside_a_mapping_in_a_guard_gap(
     process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], beside: bool
 ) -> None:
@@ -304,6 +304,23 @@ def test_moved_memory_merges_with_an_unwritten_neighbour(
     assert lines(p, AT, AT + 16 * PAGE) == ([(0, 2)] if merged else [(0, 1), (1, 2)])
     assert p.load(AT + PAGE) == b"x"
     p.store(AT, b"y")
+
+
+@pytest.mark.parametrize(
+    ("version", "lower"), [((5, 11), True), ((6, 0), True), ((6, 1), False), ((6, 11), False), ((6, 12), True)]
+)
+def test_which_side_a_filled_hole_goes_to(
+    process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], lower: bool
+) -> None:
+    """Both neighbours have an anon_vma of their own."""
+    p = process_of(version)
+    p.mmap(AT, PAGE, 3, ANON | FIXED)
+    p.mmap(AT + 2 * PAGE, PAGE, 3, ANON | FIXED)
+    p.store(AT, b"x")
+    p.store(AT + 2 * PAGE, b"y")
+    p.mmap(AT + PAGE, PAGE, 3, ANON | FIXED)
+    assert lines(p, AT, AT + 16 * PAGE) == ([(0, 2), (2, 3)] if lower else [(0, 1), (1, 3)])
+    p.store(AT + PAGE, b"z")
 
 
 @pytest.mark.parametrize(("version", "merged"), [((5, 11), False), ((5, 19), False), ((6, 0), True), ((6, 18), True)])

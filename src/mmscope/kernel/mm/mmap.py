@@ -146,6 +146,7 @@ from mmscope.kernel.mm.mmap_vma import (
     vma_link,
     vma_merge,
     vma_merge_extend,
+    vma_merge_new,
     vma_rb_erase,
 )
 from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
@@ -173,7 +174,7 @@ __all__ = [
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
     "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
-    "vma_merge_extend", "vma_wants_writenotify",
+    "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
@@ -381,7 +382,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     if charged:
         vm_flags |= VM_ACCOUNT
 
-    vma = vma_merge(mm, prev, addr, addr + len, vm_flags, None, file, pgoff)
+    vma = vma_merge_new(mm, prev, addr, addr + len, vm_flags, file, pgoff)
     if vma is None:
         vma = vm_area_alloc(mm)
         vma.vm_start = addr

@@ -320,7 +320,7 @@ def unmapped_area_topdown_walk(mm: MmStruct, length: int, low_limit: int, high_l
 
 def vm_unmapped_area(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
     """Search free space as `info` says; the address, or -ENOMEM as a number (callers try again elsewhere)."""
-    if mm.kernel.config.at_least(6, 4):
+    if mm.kernel.config.at_least(6, 1):
         search = maple_area.unmapped_area_topdown if info.flags & VM_UNMAPPED_AREA_TOPDOWN else maple_area.unmapped_area
         addr = search(mm, info.length, info.low_limit, info.high_limit, info.align_mask, info.align_offset)
     elif info.flags & VM_UNMAPPED_AREA_TOPDOWN:

@@ -481,6 +481,28 @@ def vma_merge(
     return None
 
 
+def vma_merge_new(
+    mm: MmStruct, prev: VmAreaStruct | None, addr: int, end: int, vm_flags: int, file: File | None, pgoff: int
+) -> VmAreaStruct | None:
+    """vma_merge() of a new mapping in a free range, as mmap() does it.
+
+    From v6.1 (4dd1b84140c1) until v6.12 (cacded5e42b9) between two that it fits, but that do not fit each other, it goes to the
+    upper one.
+    """
+    config = mm.kernel.config
+    if config.at_least(6, 1) and not config.at_least(6, 12) and prev is not None and not vm_flags & VM_SPECIAL:
+        next = prev.vm_next
+        if (
+            next is not None
+            and next.vm_start == end
+            and can_vma_merge_before(next, vm_flags, None, file, pgoff + ((end - addr) >> 12))
+            and not is_mergeable_anon_vma(prev.anon_vma, next.anon_vma, None)
+        ):
+            __vma_adjust(next, addr, next.vm_end, pgoff, None, next)
+            return next
+    return vma_merge(mm, prev, addr, end, vm_flags, None, file, pgoff)
+
+
 def vma_merge_extend(vma: VmAreaStruct, delta: int) -> None:
     """Let `vma` grow by `delta` free bytes; since v6.0 (ca3d76b0aa80) it merges with the next VMA if the two then touch."""
     mm = vma.vm_mm
