@@ -74,7 +74,7 @@ def test_a_thousand_operations_a_second() -> None:
 #: (what, file of kernel/, line as it is, line as it is with the bug)
 BUGS = (
     (
-        "a merge across different vm_flags", "mm/mmap_vma.py",
+        "a merge across different vm_flags", "mm/mmap_merge.py",
         "if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:", "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | 4):",
     ),
     (

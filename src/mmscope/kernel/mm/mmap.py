@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mmap, munmap and brk (mm/mmap.c).
 
-Linux's file has 3,800 lines; here it is five: mmap_area.py finds VMAs and free space, mmap_vma.py links, merges and
-splits VMAs, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the operations.
+Linux's file has 3,800 lines; here it is six: mmap_area.py finds VMAs and free space, mmap_vma.py links and splits VMAs,
+mmap_merge.py merges them, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the
+operations.
 All names are importable from here, and only from here.
 """
 
@@ -118,35 +119,37 @@ from mmscope.kernel.mm.mmap_limits import (
     vma_set_page_prot,
     vma_wants_writenotify,
 )
+from mmscope.kernel.mm.mmap_merge import (
+    anon_vma_compatible,
+    can_vma_merge_after,
+    can_vma_merge_before,
+    copy_vma,
+    find_mergeable_anon_vma,
+    is_mergeable_anon_vma,
+    is_mergeable_vma,
+    reusable_anon_vma,
+    vma_merge,
+    vma_merge_extend,
+    vma_merge_new,
+)
 from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops, vma_is_special_mapping
 from mmscope.kernel.mm.mmap_vma import (
     __split_vma,
     __vma_adjust,
     __vma_link,
     allow_write_access,
-    anon_vma_compatible,
     anon_vma_interval_tree_post_update_vma,
     anon_vma_interval_tree_pre_update_vma,
-    can_vma_merge_after,
-    can_vma_merge_before,
-    copy_vma,
     deny_write_access,
-    find_mergeable_anon_vma,
     insert_vm_struct,
-    is_mergeable_anon_vma,
-    is_mergeable_vma,
     mapping_map_writable,
     mapping_unmap_writable,
-    reusable_anon_vma,
     split_vma,
     unlink_file_vma,
     vm_area_alloc,
     vm_area_dup,
     vma_adjust,
     vma_link,
-    vma_merge,
-    vma_merge_extend,
-    vma_merge_new,
     vma_rb_erase,
 )
 from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
