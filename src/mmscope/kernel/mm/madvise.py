@@ -142,7 +142,9 @@ def can_madv_lru_vma(vma: VmAreaStruct) -> bool:
 def ksm_madvise(vma: VmAreaStruct, advice: int, vm_flags: int) -> int:
     """New vm_flags for MADV_MERGEABLE or MADV_UNMERGEABLE (mm/ksm.c). ksmd itself never runs here."""
     if advice == MADV_MERGEABLE:
-        unfit = VM_MERGEABLE | VM_SHARED | VM_MAYSHARE | VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_HUGETLB | VM_MIXEDMAP
+        unfit = (
+            VM_MERGEABLE | VM_SHARED | VM_MAYSHARE | VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_HUGETLB | VM_MIXEDMAP | VM_DROPPABLE
+        )
         if vm_flags & unfit:
             return vm_flags
         return vm_flags | VM_MERGEABLE
