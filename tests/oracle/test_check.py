@@ -97,7 +97,7 @@ def test_a_thousand_operations_a_second() -> None:
 #: (what, file of kernel/, line as it is, line as it is with the bug)
 BUGS = (
     (
-        "a merge across different vm_flags", "mm/mmap_vma.py",
+        "a merge across different vm_flags", "mm/mmap_merge.py",
         "if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:", "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | 4):",
     ),
     (
@@ -119,7 +119,7 @@ def test_a_planted_bug_is_found_and_shrunk(what: str, file: str, right: str, wro
     assert text.count(right) == 1, f"{file} has changed: plant {what} elsewhere"
     planted.write_text(text.replace(right, wrong))
     done = subprocess.run(
-        [sys.executable, "-m", "mmscope", "check", "--live", "--ops", "3000", "--seed", "1"],
+        [sys.executable, "-m", "mmscope", "check", "--live", "--ops", "6000", "--seed", "1", "--only", "vma"],
         env={**os.environ, "PYTHONPATH": str(tmp_path), "MMSCOPE_PURE": "1", "TMPDIR": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,

@@ -32,12 +32,14 @@ MAP: Final = {
     "shared": 0x01, "private": 0x02, "shared_validate": 0x03, "fixed": 0x10, "anon": 0x20, "32bit": 0x40, "growsdown": 0x100,
     "denywrite": 0x800, "executable": 0x1000, "locked": 0x2000, "noreserve": 0x4000, "populate": 0x8000, "nonblock": 0x10000,
     "stack": 0x20000, "hugetlb": 0x40000, "sync": 0x80000, "fixed_noreplace": 0x100000,
+    "droppable": 0x08,
 }  # fmt: skip
 MREMAP: Final = {"maymove": 1, "fixed": 2, "dontunmap": 4}
 MADV: Final = {
     "normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4, "free": 8, "remove": 9, "dontfork": 10, "dofork": 11,
     "mergeable": 12, "unmergeable": 13, "hugepage": 14, "nohugepage": 15, "dontdump": 16, "dodump": 17, "wipeonfork": 18,
-    "keeponfork": 19, "cold": 20, "pageout": 21,
+    "keeponfork": 19, "cold": 20, "pageout": 21, "populate_read": 22, "populate_write": 23, "dontneed_locked": 24,
+    "collapse": 25, "guard_install": 102, "guard_remove": 103,
 }  # fmt: skip
 OPEN: Final = {
     "rdonly": 0, "wronly": 1, "rdwr": 2, "creat": 0o100, "excl": 0o200, "trunc": 0o1000, "append": 0o2000, "direct": 0o40000,

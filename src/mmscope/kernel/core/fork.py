@@ -30,6 +30,7 @@ def mm_init(mm: MmStruct) -> None:
     mm.mm_count = 1
     mm.map_count = 0
     mm.locked_vm = 0
+    mm.locked_vm_lost = 0
     mm.pinned_vm = 0
     mm.rss_stat = [0] * NR_MM_COUNTERS
     mm.task_size = TASK_SIZE

@@ -43,7 +43,8 @@ class Kernel:
         self.zero_pfn = 0
         #: Pages committed by VM_ACCOUNT mappings (vm_committed_as).
         self.vm_committed_as = 0
-        #: Those of them that nothing will ever give back: growth of stacks without VM_ACCOUNT (live kernels leak them too).
+        #: Those of them that nothing will ever give back (live kernels leak them too): growth of stacks without VM_ACCOUNT,
+        #: and what mremap() cuts off before a move (since v6.15).
         self.vm_committed_lost = 0
         #: CPU 0, the only one.
         self.cpu: Cpu

@@ -26,6 +26,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, SharedRb, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PAGE_TABLE_MAPCOUNT_VALUE, PG_locked, PG_lru, PG_reserved
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.lib.rbtree import RbNode
 from mmscope.kernel.lib.xarray import xa_validate
 from mmscope.kernel.mm.debug import validate_mm_now
@@ -137,7 +138,8 @@ def _check_committed(k: Kernel, found: _Found) -> None:
 
 def _check_vm_stat(mm: MmStruct) -> None:
     """total_vm and its parts, which vm_stat_account() keeps, and locked_vm."""
-    total = data = exec_ = stack = locked = 0
+    total = data = exec_ = stack = 0
+    locked = mm.locked_vm_lost
     vma = mm.mmap
     while vma is not None:
         pages = (vma.vm_end - vma.vm_start) >> PAGE_SHIFT
@@ -255,6 +257,8 @@ def _bad_pte(addr: int, pte: int, vma: VmAreaStruct | None, text: str) -> Kernel
 
 
 def _check_pte(vma: VmAreaStruct, addr: int, pte: i64, rss: list[int], found: _Found) -> None:
+    if is_guard_pte_marker(pte):
+        return
     if not pte_present(pte):
         raise _bad_pte(addr, pte, vma, "neither empty nor present")
     if pte_protnone(pte) != (vma.vm_flags & VM_ACCESS_FLAGS == 0):

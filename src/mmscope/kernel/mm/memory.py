@@ -58,6 +58,7 @@ from mmscope.kernel.include.mm import (
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
+    VM_FAULT_SIGSEGV,
     VM_FAULT_WRITE,
     VM_LOCKED,
     VM_SHARED,
@@ -66,6 +67,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_locked, PG_mlocked, PG_uptodate
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_unmap import (
     TASK_RSS_EVENTS_THRESH,
     __pmd_alloc,
@@ -276,7 +278,9 @@ def handle_pte_fault(vmf: VmFault) -> int:
 
 
 def do_swap_page(vmf: VmFault) -> int:
-    """An entry that is neither empty nor present. Nothing makes one yet."""
+    """An entry that is neither empty nor present: a guard. Nothing makes another yet."""
+    if is_guard_pte_marker(vmf.orig_pte):
+        return VM_FAULT_SIGSEGV
     raise KernelBug(f"do_swap_page: entry {vmf.orig_pte:#x} at {vmf.address:#x} in {vmf.vma!r}: there is no swap yet")
 
 

@@ -7,7 +7,7 @@ import mmscope.kernel.mm.gup as mm_gup
 import mmscope.kernel.mm.mmap as mm_mmap
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, KernelError
-from mmscope.kernel.include.mm import FOLL_DUMP, VM_LOCKED, VM_LOCKED_CLEAR_MASK, VM_LOCKONFAULT, VM_SPECIAL
+from mmscope.kernel.include.mm import FOLL_DUMP, VM_DROPPABLE, VM_LOCKED, VM_LOCKED_CLEAR_MASK, VM_LOCKONFAULT, VM_SPECIAL
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.page_flags import PG_lru, PG_mlocked, PG_unevictable
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
@@ -122,10 +122,10 @@ def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
     """Give [start, end) of `vma` the locking of `newflags`, merging or splitting; the VMA that now holds it."""
     mm = vma.vm_mm
     old_flags = vma.vm_flags
-    if newflags == old_flags or old_flags & VM_SPECIAL:
+    if newflags == old_flags or old_flags & (VM_SPECIAL | VM_DROPPABLE):
         return vma
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> 12)
-    merged = mm_mmap.vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff)
+    merged = mm_mmap.vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if merged is not None:
         vma = merged
     else:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mmap, munmap and brk (mm/mmap.c).
 
-Linux's file has 3,800 lines; here it is five: mmap_area.py finds VMAs and free space, mmap_vma.py links, merges and
-splits VMAs, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the operations.
+Linux's file has 3,800 lines; here it is six: mmap_area.py finds VMAs and free space, mmap_vma.py links and splits VMAs,
+mmap_merge.py merges them, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the
+operations.
 All names are importable from here, and only from here.
 """
 
@@ -32,6 +33,8 @@ from mmscope.kernel.include.mm import (
     VM_DATA_FLAGS_EXEC,
     VM_DATA_FLAGS_NON_EXEC,
     VM_DENYWRITE,
+    VM_DONTDUMP,
+    VM_DROPPABLE,
     VM_EXEC,
     VM_GROWSDOWN,
     VM_LOCKED,
@@ -46,12 +49,14 @@ from mmscope.kernel.include.mm import (
     VM_SOFTDIRTY,
     VM_SPECIAL,
     VM_SYNC,
+    VM_WIPEONFORK,
 )
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.include.mman import (
     LEGACY_MAP_MASK,
     MAP_ANONYMOUS,
     MAP_DENYWRITE,
+    MAP_DROPPABLE,
     MAP_EXECUTABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -114,33 +119,37 @@ from mmscope.kernel.mm.mmap_limits import (
     vma_set_page_prot,
     vma_wants_writenotify,
 )
+from mmscope.kernel.mm.mmap_merge import (
+    anon_vma_compatible,
+    can_vma_merge_after,
+    can_vma_merge_before,
+    copy_vma,
+    find_mergeable_anon_vma,
+    is_mergeable_anon_vma,
+    is_mergeable_vma,
+    reusable_anon_vma,
+    vma_merge,
+    vma_merge_extend,
+    vma_merge_new,
+)
 from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops, vma_is_special_mapping
 from mmscope.kernel.mm.mmap_vma import (
     __split_vma,
     __vma_adjust,
     __vma_link,
     allow_write_access,
-    anon_vma_compatible,
     anon_vma_interval_tree_post_update_vma,
     anon_vma_interval_tree_pre_update_vma,
-    can_vma_merge_after,
-    can_vma_merge_before,
-    copy_vma,
     deny_write_access,
-    find_mergeable_anon_vma,
     insert_vm_struct,
-    is_mergeable_anon_vma,
-    is_mergeable_vma,
     mapping_map_writable,
     mapping_unmap_writable,
-    reusable_anon_vma,
     split_vma,
     unlink_file_vma,
     vm_area_alloc,
     vm_area_dup,
     vma_adjust,
     vma_link,
-    vma_merge,
     vma_rb_erase,
 )
 from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
@@ -168,7 +177,7 @@ __all__ = [
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
     "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
-    "vma_wants_writenotify",
+    "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
@@ -284,6 +293,11 @@ def do_mmap(
         vm_flags |= VM_SHARED | VM_MAYSHARE
     elif type == MAP_PRIVATE:
         pgoff = addr >> 12
+    elif type == MAP_DROPPABLE and k.config.at_least(6, 11):  # 9651fcedf7b9
+        if flags & MAP_LOCKED or vm_flags & VM_GROWSDOWN:
+            raise KernelError(EINVAL)
+        vm_flags |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
+        pgoff = addr >> 12
     else:
         raise KernelError(EINVAL)
 
@@ -371,7 +385,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     if charged:
         vm_flags |= VM_ACCOUNT
 
-    vma = vma_merge(mm, prev, addr, addr + len, vm_flags, None, file, pgoff)
+    vma = vma_merge_new(mm, prev, addr, addr + len, vm_flags, file, pgoff)
     if vma is None:
         vma = vm_area_alloc(mm)
         vma.vm_start = addr
@@ -394,7 +408,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
 
     vm_stat_account(mm, vm_flags, npages)
     if vm_flags & VM_LOCKED:
-        if vm_flags & VM_SPECIAL:
+        if vm_flags & (VM_SPECIAL | VM_DROPPABLE):
             vma.vm_flags &= VM_LOCKED_CLEAR_MASK
         else:
             mm.locked_vm += npages
