@@ -236,6 +236,8 @@ class MmStruct:
         #: Pages of locked_vm that nothing will ever give back: MREMAP_DONTUNMAP miscounts.
         self.locked_vm_lost = 0
         self.pinned_vm = 0
+        #: Some page was pinned (FOLL_PIN) through this mm, ever (since v5.14 MMF_HAS_PINNED).
+        self.has_pinned = False
         self.data_vm = 0
         self.exec_vm = 0
         self.stack_vm = 0
