@@ -346,10 +346,6 @@ def _render_shmstat(text: str) -> str:
     return f"mode {mode >> 32 & 0xFFFF:o} size {size} nattch {attached}"
 
 
-def _render_text(text: str) -> str:
-    return result_text(text.rstrip("|"))
-
-
 AGENT_START: Final = 0x7FFFF8000000
 AGENT_END: Final = 0x7FFFF8100000
 ARENA_TOP: Final = 0x7FFFF7E00000
@@ -365,12 +361,41 @@ def render_maps(text: str) -> str:
             return result_text(text)
         start = int(words[0].partition("-")[0], 16)
         name = words[5].rpartition("/")[2] if len(words) > 5 else ""
-        if start >> 63 or ARENA_TOP <= start < MMAP_BASE:
-            continue
-        if AGENT_START <= start < AGENT_END and (name.startswith("agent") or start == AGENT_START + PAGE):
+        if _is_agents(start, name):
             continue
         lines.append(" ".join(filter(None, (words[0], words[1], words[2], name))))
     return " | ".join(lines)
+
+
+def _is_agents(start: int, name: str) -> bool:
+    """The mapping is the agent's own, or the kernel's."""
+    if start >> 63 or ARENA_TOP <= start < MMAP_BASE:
+        return True
+    return AGENT_START <= start < AGENT_END and (name.startswith("agent") or start == AGENT_START + PAGE)
+
+
+def render_smaps(text: str) -> str:
+    """The scenario's mappings in /proc/self/smaps: what is not 0, the flags, and how many lines there were."""
+    out: list[str] = []
+    lines = text.rstrip("|").split("|")
+    at = 0
+    while at < len(lines):
+        words = lines[at].split(None, 5)
+        if len(words) < 5:
+            return result_text(text)
+        start = int(words[0].partition("-")[0], 16)
+        name = words[5].rpartition("/")[2] if len(words) > 5 else ""
+        begin = at = at + 1
+        fields = []
+        while at < len(lines) and re.match(r"[A-Z]\w*:", lines[at]):
+            field, _, value = lines[at].partition(":")
+            if value.split() != ["0", "kB"] and value.split() != ["0"]:
+                fields.append(f"{field}={value.strip().removesuffix(' kB')}")
+            at += 1
+        if not _is_agents(start, name):
+            head = " ".join(filter(None, (words[0], words[1], words[2], name)))
+            out.append(f"{head} ({at - begin} lines) {' '.join(fields)}")
+    return " | ".join(out)
 
 
 #: The lines of /proc/self/status that `vm` shows.
@@ -564,7 +589,7 @@ OPS: Final[dict[str, OpKind]] = {
     "mincore": _wire("c", "ADDR LEN"),
     "pagemap": _wire("P", "ADDR PAGES"),
     "maps": _probe("m", render_maps),
-    "smaps": _probe("M", _render_text),
+    "smaps": _probe("M", render_smaps),
     "vm": _probe("v", render_vm),
     "pagetables": _probe("v", render_page_tables),
     "faults": _probe("F", _render_result),

@@ -31,6 +31,7 @@ from mmscope.kernel.include.fs import (
     FMODE_PWRITE,
     FMODE_READ,
     FMODE_STREAM,
+    FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
     O_APPEND,
     S_IFDIR,
@@ -92,10 +93,14 @@ def vfs_write(file: File, data: bytes, pos: int) -> int:
     return file.f_op.write(file, data, pos)
 
 
-def rw_verify_area(pos: int, count: int) -> None:
+def rw_verify_area(file: File, pos: int, count: int) -> None:
     """EINVAL for a count or a position that is negative, EOVERFLOW for one beyond the largest file."""
     if count >> 63:
         raise KernelError(EINVAL)
+    if file.f_mode & FMODE_UNSIGNED_OFFSET and pos >> 63:
+        if count >= (1 << 64) - pos:
+            raise KernelError(EOVERFLOW)
+        return
     if pos < -1:
         raise KernelError(EINVAL)
     if pos >= 0 and pos + count > 0x7FFFFFFFFFFFFFFF:
@@ -115,12 +120,12 @@ def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
         raise KernelError(EINVAL)
     if not access_ok(buf, count):
         raise KernelError(EFAULT)
-    rw_verify_area(pos, count)
+    rw_verify_area(file, pos, count)
     data = file.f_op.read(file, min(count, MAX_RW_COUNT), pos)
     if not data:
         return 0
     copied = copy_to_user_partial(k, buf, data)
-    if copied == 0 or (copied < len(data) and file.f_op.poll is not None):
+    if copied == 0 or (copied < len(data) and (file.f_op.poll is not None or file.f_op.all_or_fault)):
         # A pipe's buffer is copied as a whole, or not.
         raise KernelError(EFAULT)
     return copied
@@ -134,7 +139,7 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
         raise KernelError(EINVAL)
     if not access_ok(buf, count):
         raise KernelError(EFAULT)
-    rw_verify_area(pos, count)
+    rw_verify_area(file, pos, count)
     count = min(count, MAX_RW_COUNT)
     if file.f_op.ops_name in ("null_fops", "zero_fops"):
         # write_null() never looks at the buffer.
@@ -144,12 +149,22 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     except KernelError:
         # Pages are copied one by one: those before the bad one are written.
         data = copy_from_user_partial(k, buf, count)
+        if file.f_op.all_or_fault:
+            _write_before_fault(k, file, data, pos)
+            raise
         if file.f_op.poll is not None:
             # A pipe takes whole pages only.
             data = data[: len(data) & -4096]
         if not data:
             raise
     return _write_file(k, file, data, pos)
+
+
+def _write_before_fault(k: Kernel, file: File, data: bytes, pos: int) -> None:
+    """/proc/PID/mem writes page after page of a buffer before it comes to the bad one; other such files write nothing."""
+    data = data[: len(data) & -4096]
+    if data and file.f_mode & FMODE_UNSIGNED_OFFSET:
+        _write_file(k, file, data, pos)
 
 
 def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
@@ -259,7 +274,7 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     total = sum(length for _, length in segs)
     if total == 0:
         return 0
-    rw_verify_area(pos, total)
+    rw_verify_area(file, pos, total)
     data = file.f_op.read(file, total, pos)
     done = 0
     for base, length in segs:
@@ -285,7 +300,7 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     total = sum(length for _, length in segs)
     if total == 0:
         return 0
-    rw_verify_area(pos, total)
+    rw_verify_area(file, pos, total)
     data = b""
     for base, length in segs:
         try:

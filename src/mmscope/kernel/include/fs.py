@@ -51,6 +51,8 @@ FMODE_LSEEK: Final = 0x4
 FMODE_PREAD: Final = 0x8
 FMODE_PWRITE: Final = 0x10
 FMODE_EXEC: Final = 0x20
+#: Positions of 2**63 and more are addresses, not negative (/proc/PID/mem).
+FMODE_UNSIGNED_OFFSET: Final = 0x2000
 #: Opened with O_PATH: names a file, cannot do I/O.
 FMODE_PATH: Final = 0x4000
 #: Has no position (pipes, ttys, the host's streams): read and write get pos -1.
@@ -206,6 +208,7 @@ class FileOperations:
         open: Callable[[Inode, File], None] | None = None,
         poll: Callable[[File], int] | None = None,
         mmap_supported_flags: int = 0,
+        all_or_fault: bool = False,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -229,6 +232,8 @@ class FileOperations:
         self.poll = poll
         #: MAP_* bits beyond LEGACY_MAP_MASK that MAP_SHARED_VALIDATE may ask for
         self.mmap_supported_flags = mmap_supported_flags
+        #: A user's buffer that is bad anywhere is EFAULT, whatever was moved before.
+        self.all_or_fault = all_or_fault
 
 
 class InodeOperations:

@@ -69,6 +69,8 @@ class Kernel:
         self.random_state = (config.seed * 0x9E3779B97F4A7C15 + 0x1234567) & 0xFFFFFFFFFFFFFFFF or 1
         #: Returns to user mode since the last validate_vm() (CONFIG_DEBUG_VM, mm/debug_vm.py).
         self.debug_vm_events = 0
+        #: vm.drop_caches was given a 4: it logs nothing any more.
+        self.drop_caches_quiet = False
         #: What printk said; (virtual ns, text). Shown by the tools as the kernel log.
         self.log: list[tuple[int, str]] = []
         #: Tells the user of the model, once each, what it cannot do (an unknown system call, a deadlock). The CLI

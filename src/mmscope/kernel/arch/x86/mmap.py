@@ -55,7 +55,7 @@ def stack_maxrandom_size(task: TaskStruct) -> int:
 
 def mmap_is_legacy(task: TaskStruct) -> bool:
     """The task wants its mappings bottom up, from a third of the address space."""
-    return task.personality & ADDR_COMPAT_LAYOUT != 0
+    return task.personality & ADDR_COMPAT_LAYOUT != 0 or task.kernel.config.sysctl_legacy_va_layout != 0
 
 
 def arch_rnd(task: TaskStruct, rndbits: int) -> int:
