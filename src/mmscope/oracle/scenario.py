@@ -287,8 +287,8 @@ def compile_scenario(scenario: Scenario) -> list[list[str]]:
 
 #: The agent's own file in the folder.
 AGENT_FILE: Final = "agent"
-#: Devices that may be opened for writing: it changes nothing.
-_DEVICES: Final = ("/dev/zero", "/dev/null", "/dev/full")
+#: What may be opened for writing besides: devices, which changes nothing, and what changes the agent's own memory.
+_DEVICES: Final = ("/dev/zero", "/dev/null", "/dev/full", "/proc/self/clear_refs", "/proc/self/mem")
 
 
 def changed_files(op: Op) -> tuple[str, ...]:
