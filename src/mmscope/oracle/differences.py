@@ -273,6 +273,40 @@ DIFFERENCES: Final = (
         "memfd-noexec", "memfd_create() knows flags 8 (MFD_NOEXEC_SEAL) and 16 (MFD_EXEC); before, EINVAL", "6.3", "unknown",
         "avoid", "flags are 0, 1, 2 or 64",
     ),
+    Difference(
+        "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843940e", "switch", _SWITCH, scenario="smaps_counts",
+    ),
+    Difference(
+        "smaps-ksm", "smaps has a line KSM", "6.7", "unknown", "switch", _SWITCH, scenario="smaps_counts",
+    ),
+    Difference(
+        "smaps-thpeligible", "the number of the line THPeligible of smaps stands in the column of the others",
+        "6.6", "unknown", "switch", _SWITCH, scenario="smaps_counts",
+    ),
+    Difference(
+        "smaps-lockonfault", "VmFlags shows VM_LOCKONFAULT as lf; before, as ??", "6.3", "8614d6c5eda0", "switch", _SWITCH,
+        scenario="smaps_flags",
+    ),
+    Difference(
+        "smaps-denywrite", "there is no VM_DENYWRITE: VmFlags of a program's file mappings has no dw", "5.15", "8d0920bde5eb",
+        "switch", _SWITCH,
+    ),
+    Difference(
+        "munlock-drains", "munlock() drains the pagevecs first, so that LazyFree of smaps counts what MADV_FREE has just freed",
+        "5.18", "unknown", "switch", _SWITCH, scenario="smaps_anon",
+    ),
+    Difference(
+        "status-lines", "/proc/PID/status has SpeculationIndirectBranch (5.17), untag_mask (6.4) and Kthread (6.8)",
+        "5.17", "unknown", "switch", _SWITCH,
+    ),
+    Difference(
+        "kpageflags-exclusive", "KPF_MAPPEDTODISK of an anonymous page says that it belongs to one process only",
+        "5.18", "unknown", "switch", _SWITCH,
+    ),
+    Difference(
+        "fdinfo-mode", "/proc/PID/fdinfo may be listed by everybody who may read the process; before, mode 0500",
+        "5.14", "unknown", "switch", _SWITCH,
+    ),
 )  # fmt: skip
 
 

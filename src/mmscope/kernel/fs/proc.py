@@ -243,7 +243,10 @@ def proc_make_inode(
 ) -> Inode:
     """A new inode for an entry; entries about a task belong to its user."""
     kind = S_IFDIR if entry.kind == DIR else S_IFLNK if entry.kind in (LINK, TEXT_LINK) else S_IFREG
-    inode = Inode(sb, ino, kind | entry.mode)
+    mode = entry.mode
+    if entry is _FDINFO_DIR and sb.kernel.config.at_least(5, 14):
+        mode = 0o555
+    inode = Inode(sb, ino, kind | mode)
     inode.i_private = ProcInode(entry, task, parent, fd, name)
     inode.i_blksize = 1024
     set_times(inode)
@@ -536,7 +539,7 @@ def proc_thread_self(k: Kernel, task: TaskStruct) -> bytes:
 _FD_LINK: Final = ProcEntry("", LINK, 0o700)
 _FDINFO_FILE: Final = ProcEntry("", FILE, 0o400)
 _FD_DIR: Final = ProcEntry("fd", DIR, 0o500)
-_FDINFO_DIR: Final = ProcEntry("fdinfo", DIR, 0o555)
+_FDINFO_DIR: Final = ProcEntry("fdinfo", DIR, 0o500)
 _MAP_FILES_DIR: Final = ProcEntry("map_files", DIR, 0o500)
 _MAP_FILES_LINK: Final = ProcEntry("", LINK, 0o700)
 #: tid_base_stuff[]: what processes and threads have in common, in readdir's order but for the directories.

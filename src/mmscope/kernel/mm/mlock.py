@@ -105,8 +105,11 @@ def __munlock_pagevec(page: Page) -> None:
 
 def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
     """Unlock [start, end) of `vma`: the flag first, then each page that is there."""
+    k = vma.vm_mm.kernel
     vma.vm_flags &= VM_LOCKED_CLEAR_MASK
-    lru_add_drain(vma.vm_mm.kernel)
+    if k.config.at_least(5, 18):  # mlock and munlock go through pagevecs of their own
+        lru_add_drain(k)
+    stranded = False
     while start < end:
         # FOLL_DUMP: no zero page.
         try:
@@ -114,8 +117,11 @@ def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
         except KernelError:
             page = None
         if page is not None:
+            stranded = stranded or not page.flags & PG_mlocked or not page.flags & PG_lru
             __munlock_pagevec(page)
         start += 4096
+    if stranded:
+        lru_add_drain(k)  # pagevec_release() of the pages that could not be isolated
 
 
 def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, newflags: int) -> VmAreaStruct:
