@@ -112,7 +112,8 @@ def test_machine_files(k: Kernel) -> None:
 VMSTAT_SOME = (
     "nr_free_pages", "nr_zone_write_pending", "nr_mlock", "nr_bounce", "nr_free_cma", "nr_inactive_anon",
     "workingset_nodereclaim", "nr_anon_pages", "nr_foll_pin_released", "nr_kernel_stack", "nr_page_table_pages",
-    "nr_dirty_threshold", "nr_dirty_background_threshold", "pgpgin", "pgfree", "pgreuse", "pgsteal_file", "drop_pagecache", "oom_kill",
+    "nr_dirty_threshold", "nr_dirty_background_threshold", "pgpgin", "pgfree", "pgreuse", "pgsteal_file", "drop_pagecache",
+    "oom_kill",
     "unevictable_pgs_stranded", "thp_fault_alloc", "swap_ra_hit", "nr_unstable",
 )  # fmt: skip
 
