@@ -16,6 +16,7 @@ from mmscope.kernel.include.mm import (
     MM_SHMEMPAGES,
     MM_SWAPENTS,
     VM_DENYWRITE,
+    VM_DROPPABLE,
     VM_EXEC,
     VM_LOCKED,
     VM_MAYSHARE,
@@ -230,6 +231,8 @@ def show_smap_vma_flags(k: Kernel, vma: VmAreaStruct) -> str:
         if flags >> bit & 1:
             # VM_LOCKONFAULT got its name in v6.3 (8614d6c5eda0).
             out += ("lf" if name == "??" and k.config.at_least(6, 3) else name) + " "
+    if flags & VM_DROPPABLE:
+        out += "dp "
     return out + "\n"
 
 
