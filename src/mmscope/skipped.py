@@ -21,6 +21,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("memory cgroups, KSM, DAX, protection keys", "absent; pkey_mprotect works as on a CPU without them"),
     ("MADV_REMOVE, MADV_HWPOISON, MADV_SOFT_OFFLINE", "EOPNOTSUPP, or EPERM and EINVAL; MADV_PAGEOUT only ages pages"),
     ("/proc/PID/io, numa_maps, wchan, sched, ns/, net/, coredump_filter", "ENOENT, as without those options"),
+    ("vm.dirty_expire_centisecs, dirty_writeback_centisecs", "kept, but nothing wakes up by them: dirty pages stay"),
     ("/proc/sys/vm of what the model has not: swappiness, nr_hugepages, compaction...", "ENOENT"),
     ("32-bit programs, int 0x80, sysenter", "ENOEXEC; SIGSEGV, as without IA32 emulation"),
     ("file capabilities, ambient and bounding sets, securebits", "none; none; full; off but for PR_SET_KEEPCAPS"),
