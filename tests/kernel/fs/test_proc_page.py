@@ -69,8 +69,15 @@ def test_flags_of_user_pages(k: Kernel) -> None:
     lru_add_drain(k)
     assert both(k, A + 0x20000)[0] & ~4 == 0x828
     assert both(k, A + 0x20000)[1] == 2
+
+
+def test_exclusive_pages_since_5_18(tmp_path: Path) -> None:
+    k = boot(tmp_path)
     k.config.version = (6, 1)
-    assert both(k, A)[0] >> 34 & 1, "PG_anon_exclusive"
+    ksys_mmap_pgoff(k, A, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0, 0)
+    copy_to_user(k, A, b"x")
+    lru_add_drain(k)
+    assert both(k, A) == (0x400005828, 1), "PG_anon_exclusive is PG_mappedtodisk"
 
 
 def test_every_frame_has_flags(k: Kernel) -> None:

@@ -11,7 +11,6 @@ from mmscope.kernel.include.page_flags import (
     PAGE_BUDDY_MAPCOUNT_VALUE,
     PAGE_TABLE_MAPCOUNT_VALUE,
     PageAnon,
-    PageAnonExclusive,
     PG_active,
     PG_arch_1,
     PG_dirty,
@@ -106,8 +105,6 @@ def stable_page_flags(k: Kernel, page: Page | None) -> int:
     for pg, kpf in _COPIED:
         if flags & pg:
             u |= 1 << kpf
-    if k.config.at_least(5, 18) and PageAnonExclusive(page):
-        u |= 1 << KPF_MAPPEDTODISK  # the same bit as PG_anon_exclusive
     return u
 
 

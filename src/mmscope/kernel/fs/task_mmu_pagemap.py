@@ -22,10 +22,10 @@ from mmscope.kernel.include.errno import EINVAL, KernelBug, KernelError
 from mmscope.kernel.include.mm import VM_PFNMAP, VM_SOFTDIRTY
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_referenced
-from mmscope.kernel.mm.memory_unmap import get_mm_rss, vm_normal_page
+from mmscope.kernel.mm.memory_unmap import get_mm_rss, is_cow_mapping, vm_normal_page
 from mmscope.kernel.mm.mmap_area import find_vma
 from mmscope.kernel.mm.mmap_limits import vma_set_page_prot
-from mmscope.kernel.mm.page_alloc import page_mapcount
+from mmscope.kernel.mm.page_alloc import page_mapcount, page_maybe_dma_pinned
 from mmscope.kernel.mm.pagewalk import MmWalk, MmWalkOps, walk_page_range
 
 TYPE_CHECKING = False
@@ -148,9 +148,18 @@ class ClearRefsPrivate:
         self.type = type
 
 
+def pte_is_pinned(vma: VmAreaStruct, addr: int, pte: i64) -> bool:
+    """Somebody may write the page behind our back: write protection would not tell."""
+    if not is_cow_mapping(vma.vm_flags) or not vma.vm_mm.has_pinned:
+        return False
+    page = vm_normal_page(vma, addr, pte)
+    return page is not None and page_maybe_dma_pinned(page)
+
+
 def clear_soft_dirty(vma: VmAreaStruct, addr: int, ptep: int) -> None:
     """Write-protect the entry: the next write faults and sets the bit again. The caller flushes the TLB."""
-    if not pte_present(vma.vm_mm.kernel.words[ptep]):
+    pte: i64 = vma.vm_mm.kernel.words[ptep]
+    if not pte_present(pte) or pte_is_pinned(vma, addr, pte):
         return
     old: i64 = ptep_modify_prot_start(vma, addr, ptep)
     ptep_modify_prot_commit(vma, addr, ptep, old, pte_clear_soft_dirty(pte_wrprotect(old)))

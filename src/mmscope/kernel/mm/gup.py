@@ -86,6 +86,7 @@ from mmscope.kernel.mm.memory import (
 from mmscope.kernel.mm.page_alloc import get_page, page_ref_add, pfn_to_page, put_page
 from mmscope.kernel.mm.page_writeback import set_page_dirty
 from mmscope.kernel.mm.swap import lru_add_drain, mark_page_accessed
+from mmscope.kernel.mm.vmstat import NR_FOLL_PIN_ACQUIRED, NR_FOLL_PIN_RELEASED, mod_page_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def try_grab_page(page: Page, flags: int) -> None:
     """Take the reference that the caller wants: FOLL_PIN counts as 1024, so that it can be told from others."""
     if flags & FOLL_PIN:
         page_ref_add(page, GUP_PIN_COUNTING_BIAS)
+        mod_page_state(page.kernel, NR_FOLL_PIN_ACQUIRED, 1)
     elif flags & FOLL_GET:
         get_page(page)
 
@@ -344,6 +346,7 @@ def pin_user_pages_remote(mm: MmStruct, start: int, nr_pages: int, gup_flags: in
 
 def unpin_user_page(page: Page) -> None:
     """Undo a pin."""
+    mod_page_state(page.kernel, NR_FOLL_PIN_RELEASED, 1)
     page_ref_add(page, 1 - GUP_PIN_COUNTING_BIAS)
     put_page(page)
 

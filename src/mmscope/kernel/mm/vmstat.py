@@ -29,7 +29,9 @@ NR_FILE_DIRTY: Final = 10
 NR_WRITEBACK: Final = 11
 NR_SHMEM: Final = 12
 NR_KERNEL_STACK_KB: Final = 13
-NR_VM_STAT_ITEMS: Final = 14
+NR_FOLL_PIN_ACQUIRED: Final = 14
+NR_FOLL_PIN_RELEASED: Final = 15
+NR_VM_STAT_ITEMS: Final = 16
 
 # enum vm_event_item
 PGPGIN: Final = 0
@@ -111,7 +113,8 @@ _NODE_TEXT: Final[tuple[tuple[str, int], ...]] = (
     ("nr_dirty", NR_FILE_DIRTY), ("nr_writeback", NR_WRITEBACK), ("nr_writeback_temp", -1), ("nr_shmem", NR_SHMEM),
     ("nr_shmem_hugepages", -1), ("nr_shmem_pmdmapped", -1), ("nr_file_hugepages", -1), ("nr_file_pmdmapped", -1),
     ("nr_anon_transparent_hugepages", -1), ("nr_vmscan_write", -1), ("nr_vmscan_immediate_reclaim", -1), ("nr_dirtied", -1),
-    ("nr_written", -1), ("nr_kernel_misc_reclaimable", -1), ("nr_foll_pin_acquired", -1), ("nr_foll_pin_released", -1),
+    ("nr_written", -1), ("nr_kernel_misc_reclaimable", -1), ("nr_foll_pin_acquired", NR_FOLL_PIN_ACQUIRED),
+    ("nr_foll_pin_released", NR_FOLL_PIN_RELEASED),
     ("nr_kernel_stack", NR_KERNEL_STACK_KB), ("nr_page_table_pages", NR_PAGETABLE),
 )  # fmt: skip
 _EVENT_TEXT: Final[tuple[tuple[str, int], ...]] = (
