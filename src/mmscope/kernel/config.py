@@ -43,6 +43,14 @@ class KernelConfig:
         self.sysctl_admin_reserve_kbytes = 8192
         self.sysctl_user_reserve_kbytes = 131072
         self.fault_around_bytes = 65536
+        #: Dirty page cache: percent of dirtyable memory above which the flusher works, and above which writers do.
+        self.sysctl_dirty_background_ratio = 10
+        self.sysctl_dirty_ratio = 20
+        #: How often the flusher looks, and how old what it writes has to be, 1/100 s of virtual time.
+        self.sysctl_dirty_writeback_centisecs = 500
+        self.sysctl_dirty_expire_centisecs = 3000
+        #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.
+        self.disk_size = 8 << 30
         #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.
         self.warm_page_cache = False
         self.mmap_rnd_bits = 28

@@ -35,10 +35,16 @@ from mmscope.kernel.include.page_flags import (
     PG_referenced,
     PG_swapbacked,
     PG_uptodate,
+    PG_writeback,
 )
-from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_load, xa_store
+from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
 from mmscope.kernel.mm.page_alloc import alloc_pages, put_page
-from mmscope.kernel.mm.page_writeback import set_page_dirty
+from mmscope.kernel.mm.page_writeback import (
+    PAGECACHE_TAG_DIRTY,
+    PAGECACHE_TAG_TOWRITE,
+    PAGECACHE_TAG_WRITEBACK,
+    set_page_dirty,
+)
 from mmscope.kernel.mm.swap import lru_cache_add, mark_page_accessed
 from mmscope.kernel.mm.vmstat import NR_FILE_PAGES, NR_SHMEM, PGMAJFAULT, count_vm_event, mod_page_state
 from mmscope.kernel.tracepoint import trace_mm_filemap_add_to_page_cache, trace_mm_filemap_delete_from_page_cache
@@ -141,6 +147,8 @@ def __delete_from_page_cache(page: Page) -> None:
     mod_page_state(page.kernel, NR_FILE_PAGES, -1)
     if page.flags & PG_swapbacked:
         mod_page_state(page.kernel, NR_SHMEM, -1)
+    if page.flags & PG_dirty and xa_get_mark(mapping.i_pages, page.index, PAGECACHE_TAG_DIRTY):
+        raise KernelBug(f"{page!r} leaves the cache of inode {mapping.host.i_ino} while it is dirty")
     old = xa_erase(mapping.i_pages, page.index)
     if old is not page:
         raise KernelBug(f"cache of inode {mapping.host.i_ino} holds {old!r} at index {page.index}, not {page!r}")
@@ -562,8 +570,9 @@ def generic_file_readonly_mmap(file: File, vma: VmAreaStruct) -> None:
 
 
 def validate_mapping(mapping: AddressSpace) -> None:
-    """CONFIG_DEBUG_VM: nrpages, and what each cached page says about itself. Raises KernelBug."""
+    """CONFIG_DEBUG_VM: nrpages, marks, and what each cached page says about itself. Raises KernelBug."""
     nr = 0
+    writes_back = mapping.host.i_sb.s_bdi_writeback
     found = xa_find(mapping.i_pages, 0, 0xFFFFFFFFFFFFFFFF)
     while found is not None:
         page = found[1]
@@ -572,6 +581,12 @@ def validate_mapping(mapping: AddressSpace) -> None:
             raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
         if page.flags & PG_dirty and not page.flags & PG_uptodate:
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
+        if writes_back and (page.flags & PG_dirty != 0) != xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY):
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino}: PG_dirty and the mark of {mapping.i_pages!r} differ")
+        if page.flags & PG_writeback or xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_WRITEBACK):
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is being written while nobody is in the kernel")
+        if xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE):
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is still marked to be written")
         nr += 1
         found = xa_find(mapping.i_pages, found[0] + 1, 0xFFFFFFFFFFFFFFFF)
     if nr != mapping.nrpages:

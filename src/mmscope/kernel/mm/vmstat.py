@@ -24,12 +24,14 @@ NR_FILE_DIRTY: Final = 10
 NR_WRITEBACK: Final = 11
 NR_SHMEM: Final = 12
 NR_KERNEL_STACK_KB: Final = 13
-NR_VM_STAT_ITEMS: Final = 14
+NR_DIRTIED: Final = 14
+NR_WRITTEN: Final = 15
+NR_VM_STAT_ITEMS: Final = 16
 
 STAT_NAMES: Final = (
     "nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable", "nr_mlock",
     "nr_page_table_pages", "nr_anon_pages", "nr_mapped", "nr_file_pages", "nr_dirty", "nr_writeback", "nr_shmem",
-    "nr_kernel_stack",
+    "nr_kernel_stack", "nr_dirtied", "nr_written",
 )  # fmt: skip
 
 # enum vm_event_item
