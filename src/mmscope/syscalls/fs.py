@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask, signal_pending
 from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
@@ -17,16 +16,12 @@ from mmscope.kernel.fs import stat as fs_stat
 from mmscope.kernel.fs import sync as fs_sync
 from mmscope.kernel.fs.hostwait import wait_for_host
 from mmscope.kernel.fs.ioctl import ksys_ioctl
-from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, path_lookup, user_path_at_empty
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
 from mmscope.kernel.fs.streams import stream_of
-from mmscope.kernel.include.capability import CAP_DAC_READ_SEARCH
-from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENOENT, ERESTARTNOHAND, KernelError
+from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ERESTARTNOHAND, KernelError
 from mmscope.kernel.include.fs import (
-    AT_EMPTY_PATH,
     AT_FDCWD,
     AT_REMOVEDIR,
-    AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
     O_CREAT,
     O_TRUNC,

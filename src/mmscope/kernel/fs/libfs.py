@@ -30,7 +30,7 @@ class SimpleDir:
     def __init__(self, parent: Inode | None) -> None:
         #: The directory that holds it; None for a root.
         self.parent = parent
-        #: name -> inode, None for a name that the host has and the guest removed. Names of the host that nobody changed are absent.
+        #: name -> inode, None for a name of the host's that was removed. The host's names that nobody changed are absent.
         self.entries: dict[str, Inode | None] = {}
 
 

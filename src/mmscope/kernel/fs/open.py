@@ -184,7 +184,7 @@ def ksys_umask(k: Kernel, mask: int) -> int:
 
 
 def vfs_truncate(k: Kernel, inode: Inode, length: int, file: File | None) -> None:
-    """Set a regular file's size (do_truncate). `file` None: by name, which needs write permission. Raises EISDIR, EINVAL, ETXTBSY..."""
+    """Set a regular file's size (do_truncate). `file` None: by name, which needs write permission."""
     if file is None:
         if inode.i_mode & S_IFMT == S_IFDIR:
             raise KernelError(EISDIR)

@@ -10,8 +10,8 @@ import os
 
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.hostfs as hostfs
-from mmscope.kernel.fs.ext4.inode import Ext4InodeInfo
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
+from mmscope.kernel.fs.ext4.inode import Ext4InodeInfo
 from mmscope.kernel.fs.hostwait import host_poll, wait_for_host
 from mmscope.kernel.include.errno import EACCES, EAGAIN, EEXIST, EIO, ENOTTY, EPIPE, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import (

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.include.errno import EBUSY, EINVAL, ENOMEM, KernelError
 from mmscope.kernel.fs.sync import vfs_fsync_range
+from mmscope.kernel.include.errno import EBUSY, EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.mm import VM_LOCKED, VM_SHARED
 from mmscope.kernel.mm.mmap import find_vma
 

@@ -57,7 +57,7 @@ def ext4_sync_fs(sb: SuperBlock) -> None:
 
 
 def ext4_power_cut(sb: SuperBlock, survivors: set[int]) -> None:
-    """What was not durable is gone, but for the blocks in the disk's cache that are `survivors`. Look at it with ext4_recover()."""
+    """What was not durable is gone, but for the `survivors` among the blocks in the disk's cache. Then see ext4_recover()."""
     sbi = EXT4_SB(sb)
     sbi.bdev.power_cut(survivors)
     sbi.t_inodes.clear()
