@@ -4,7 +4,7 @@
 What a guest never wrote is still in the host's files; reading that passes through here as well, to be counted, delayed
 and failed like any other request. Nothing is ever written to the host.
 
-    write --> cache --flush--> media          a power cut loses the cache, or any part of it
+    write --> cache --flush--> media          a power cut loses the cache, or any part of it (ext4_recover())
 """
 
 from __future__ import annotations
@@ -99,10 +99,3 @@ class BlockDevice:
         """The block's contents are needed no more (discard)."""
         self.media.pop(block, None)
         self.cache.pop(block, None)
-
-    def power_cut(self, survivors: set[int]) -> None:
-        """Of the blocks in the write cache only the `survivors` reached the media."""
-        for block, data in self.cache.items():
-            if block in survivors:
-                self.media[block] = data
-        self.cache.clear()

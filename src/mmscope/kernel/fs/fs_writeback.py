@@ -93,19 +93,15 @@ def write_inode_now(inode: Inode, sync: bool) -> None:
 
 def sync_inodes_sb(k: Kernel, sb: SuperBlock | None) -> None:
     """Write every dirty inode (of `sb`, or of all), then let the file systems make it durable. Errors stay with the files."""
-    supers: dict[SuperBlock, None] = {}
     for inode in list(k.wb.b_dirty):
         if sb is not None and inode.i_sb is not sb:
             continue
-        supers[inode.i_sb] = None
         try:
             write_inode_now(inode, True)
         except KernelError:
             continue
-    if sb is not None:
-        supers[sb] = None
-    for one in supers:
-        if one.s_op.sync_fs is not None:
+    for one in k.wb.super_blocks:
+        if sb in (None, one) and one.s_op.sync_fs is not None:
             one.s_op.sync_fs(one)
 
 
@@ -131,6 +127,10 @@ def wb_check(k: Kernel) -> None:
                     write_inode_now(inode, False)
                 except KernelError:
                     continue
+        # Every file system commits its journal as often (commit=5).
+        for sb in wb.super_blocks:
+            if sb.s_op.sync_fs is not None:
+                sb.s_op.sync_fs(sb)
         wb.next_ns = now + k.config.sysctl_dirty_writeback_centisecs * _CENTISECOND if wb.b_dirty else 0
     if mm_page_writeback.over_bground_thresh(k):
         # wb_check_background_flush()

@@ -265,6 +265,8 @@ class BdiWriteback:
 
     def __init__(self) -> None:
         self.b_dirty: dict[Inode, None] = {}
+        #: The file systems that sync(2) has to ask.
+        self.super_blocks: list[SuperBlock] = []
         #: When the flusher looks again, virtual ns; 0: nothing is dirty.
         self.next_ns = 0
 

@@ -579,7 +579,8 @@ def validate_mapping(mapping: AddressSpace) -> None:
         assert isinstance(page, Page)
         if page.mapping is not mapping or page.index != found[0] or page._refcount < 1 + max(page._mapcount + 1, 0):
             raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
-        if page.flags & PG_dirty and not page.flags & PG_uptodate:
+        # (A page that fallocate() gave a tmpfs file is so.)
+        if writes_back and page.flags & PG_dirty and not page.flags & PG_uptodate:
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
         if writes_back and (page.flags & PG_dirty != 0) != xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY):
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino}: PG_dirty and the mark of {mapping.i_pages!r} differ")

@@ -49,23 +49,20 @@ def jbd2_journal_commit_transaction(sb: SuperBlock) -> None:
 
 
 def ext4_sync_fs(sb: SuperBlock) -> None:
-    """s_op->sync_fs: commit. Errors stay with the journal."""
+    """s_op->sync_fs: commit, and flush the disk's cache. Errors stay with the journal."""
     try:
         jbd2_journal_commit_transaction(sb)
+        if EXT4_SB(sb).bdev.cache:
+            EXT4_SB(sb).bdev.flush()
     except KernelError:
         return
 
 
-def ext4_power_cut(sb: SuperBlock, survivors: set[int]) -> None:
-    """What was not durable is gone, but for the `survivors` among the blocks in the disk's cache. Then see ext4_recover()."""
-    sbi = EXT4_SB(sb)
-    sbi.bdev.power_cut(survivors)
-    sbi.t_inodes.clear()
-    sbi.t_freed.clear()
+def ext4_recover(inode: Inode, survivors: set[int]) -> bytes | None:
+    """The file as it would be found if the power failed now; None if it did not exist then. Changes nothing.
 
-
-def ext4_recover(inode: Inode) -> bytes | None:
-    """The file's contents as they were found after a power cut; None if it did not exist then."""
+    Of the blocks in the disk's write cache only the `survivors` reached the media.
+    """
     disk = EXT4_SB(inode.i_sb).committed.get(inode)
     if disk is None or disk.i_nlink == 0:
         return None
@@ -75,7 +72,7 @@ def ext4_recover(inode: Inode) -> bytes | None:
         pblk = disk.blocks.get(lblk, -1 - lblk if lblk << 12 < disk.host_size else HOLE)
         block = bytes(4096)
         if pblk > 0 and pblk not in disk.unwritten:
-            block = bdev.peek(pblk)
+            block = bdev.peek(pblk) if pblk in survivors else bdev.media.get(pblk, block)
         elif pblk < 0:
             offset = (-1 - pblk) << 12
             block = hostfs.host_pread(inode, max(min(4096, disk.host_size - offset), 0), offset).ljust(4096, b"\0")

@@ -53,6 +53,7 @@ def ext4_fill_super(k: Kernel, dev: int, bdev: BlockDevice) -> SuperBlock:
     sb.s_maxbytes = EXT4_MAXBYTES
     sb.s_fs_info = Ext4SbInfo(bdev)
     sb.s_op = ext4_sops
+    k.wb.super_blocks.append(sb)
     return sb
 
 
