@@ -3,8 +3,9 @@
 
     python -m mmscope.oracle.fsx --ops 1000000 --seed 1 [--fs ext4|tmpfs] [--debug-vm]
 
-Buffered, direct and mapped reads and writes, truncation, holes, preallocation, writeback, dropped caches, in random order. On ext4
-now and then the power fails: whatever fsync() and its like promised must be found, and any part of the disk's cache may be lost.
+Buffered, direct and mapped reads and writes, truncation, holes, preallocation, writeback, dropped caches, in random order.
+On ext4 the power fails now and then: whatever fsync() and its like promised must be found, and any part of the disk's cache
+may be lost.
 Operations that the file system has not are left out.
 """
 
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from mmscope.kernel.fs.drop_caches import drop_pagecache
 from mmscope.kernel.fs.ext4.ext4_jbd2 import ext4_recover
@@ -71,17 +72,18 @@ class Fsx:
         self.inode = task.files.fd[self.fd].f_inode
         self.buffer = self.p.mmap(0, MAX_LEN + PAGE, 3, 0x22)
         self.map = 0
-        self.remap()
+        self._remap()
         #: What was promised to survive, and the pages that changed since.
         self.promised = bytes(start if self.ext4 else b"")
         self.touched: set[int] = set()
         self.log: list[str] = []
+        on_ext4 = 1 if self.ext4 else 0
         self.steps = [
-            (self.write, 12), (self.read, 12), (self.map_write, 12), (self.map_read, 8), (self.truncate, 4), (self.punch, 3),
-            (self.allocate, 2), (self.zero, 2 if self.ext4 else 0), (self.collapse, 1 if self.ext4 else 0),
-            (self.insert, 1 if self.ext4 else 0), (self.direct_write, 6 if self.ext4 else 0), (self.direct_read, 6 if self.ext4 else 0),
-            (self.sync_write, 2), (self.fsync, 2), (self.msync, 2), (self.seek, 3), (self.copy, 3), (self.drop, 1),
-            (self.advise, 3), (self.wait, 1), (self.remap, 1), (self.power_cut, 3 if self.ext4 else 0), (self.unmap_pages, 2),
+            (self._write, 12), (self._read, 12), (self._map_write, 12), (self._map_read, 8), (self._truncate, 4), (self._punch, 3),
+            (self._allocate, 2), (self._sync_write, 2), (self._fsync, 2), (self._msync, 2), (self._seek, 3), (self._copy, 3),
+            (self._drop, 1), (self._advise, 3), (self._wait, 1), (self._remap, 1), (self._unmap_pages, 2),
+            (self._zero, 2 * on_ext4), (self._collapse, on_ext4), (self._insert, on_ext4), (self._direct_write, 6 * on_ext4),
+            (self._direct_read, 6 * on_ext4), (self._power_cut, 3 * on_ext4),
         ]  # fmt: skip
         self.weights = [weight for _, weight in self.steps]
 
@@ -108,13 +110,16 @@ class Fsx:
         if len(self.log) > 400:
             del self.log[:200]
 
+    def fail(self, text: str) -> NoReturn:
+        """The file is wrong."""
+        raise Mismatch(text + "; the last operations:\n" + "\n".join(self.log[-40:]))
+
     def check(self, offset: int, data: bytes) -> None:
         """`data` was read at `offset`."""
         expected = bytes(self.shadow[offset : offset + len(data)])
         if data != expected:
             at = next((i for i in range(len(data)) if i >= len(expected) or data[i] != expected[i]), len(data))
-            raise Mismatch(f"byte {offset + at:#x} is {data[at : at + 8].hex()}, not {expected[at : at + 8].hex()}; last operations:\n"
-                           + "\n".join(self.log[-40:]))  # fmt: skip
+            self.fail(f"byte {offset + at:#x} is {data[at : at + 8].hex()}, not {expected[at : at + 8].hex()}")
 
     def change(self, offset: int, end: int) -> None:
         """These bytes may differ from what was promised."""
@@ -155,16 +160,16 @@ class Fsx:
         self.p.store(self.buffer, data)
         return data
 
-    def write(self) -> None:
+    def _write(self) -> None:
         offset, length = self.span(MAX_SIZE)
         self.note(f"write {offset:#x} {length:#x}")
         data = self.data(length)
         if length and self.call("pwrite", self.fd, self.buffer, length, offset) != length:
-            raise Mismatch("short write")
+            self.fail("short write")
         if length:
             self.put(offset, data)
 
-    def sync_write(self) -> None:
+    def _sync_write(self) -> None:
         offset, length = self.span(MAX_SIZE)
         if not length:
             return
@@ -182,36 +187,36 @@ class Fsx:
             n = self.call("pread", fd, self.buffer, part, offset)
             out += self.p.load(self.buffer, n)
             if n != max(min(part, len(self.shadow) - offset), 0):
-                raise Mismatch(f"read of {part:#x} at {offset:#x} gave {n:#x} bytes, the size is {len(self.shadow):#x}")
+                self.fail(f"read of {part:#x} at {offset:#x} gave {n:#x} bytes, the size is {len(self.shadow):#x}")
             offset += n
             length -= part
             if n < part:
                 break
         return out
 
-    def read(self) -> None:
+    def _read(self) -> None:
         offset, length = self.span(MAX_SIZE)
         self.note(f"read {offset:#x} {length:#x}")
         self.check(offset, self.read_at(self.fd, offset, length))
 
-    def direct_write(self) -> None:
+    def _direct_write(self) -> None:
         offset, length = (x & -512 for x in self.span(MAX_SIZE))
         if not length:
             return
         self.note(f"direct write {offset:#x} {length:#x}")
         data = self.data(length)
         if self.call("pwrite", self.direct, self.buffer, length, offset) != length:
-            raise Mismatch("short direct write")
+            self.fail("short direct write")
         self.put(offset, data)
 
-    def direct_read(self) -> None:
+    def _direct_read(self) -> None:
         offset, length = (x & -512 for x in self.span(MAX_SIZE))
         if not length:
             return
         self.note(f"direct read {offset:#x} {length:#x}")
         self.check(offset, self.read_at(self.direct, offset, length))
 
-    def map_write(self) -> None:
+    def _map_write(self) -> None:
         offset, length = self.span(len(self.shadow))
         if not length:
             return
@@ -220,14 +225,14 @@ class Fsx:
         self.p.store(self.map + offset, data)
         self.put(offset, data)
 
-    def map_read(self) -> None:
+    def _map_read(self) -> None:
         offset, length = self.span(len(self.shadow))
         if not length:
             return
         self.note(f"load {offset:#x} {length:#x}")
         self.check(offset, self.p.load(self.map + offset, length))
 
-    def truncate(self) -> None:
+    def _truncate(self) -> None:
         size = self.random.randrange(MAX_SIZE)
         self.note(f"ftruncate {size:#x}")
         self.call("ftruncate", self.fd, size)
@@ -242,7 +247,7 @@ class Fsx:
         else:
             self.shadow.extend(bytes(size - old))
 
-    def punch(self) -> None:
+    def _punch(self) -> None:
         offset, length = self.span(MAX_SIZE)
         if not length:
             return
@@ -261,7 +266,7 @@ class Fsx:
             self.change(offset, end)
             self.shadow[offset:end] = bytes(end - offset)
 
-    def allocate(self) -> None:
+    def _allocate(self) -> None:
         offset, length = self.span(MAX_SIZE)
         if not length:
             return
@@ -271,7 +276,7 @@ class Fsx:
         if not keep and offset + length > len(self.shadow):
             self.set_size(offset + length)
 
-    def zero(self) -> None:
+    def _zero(self) -> None:
         offset, length = self.span(MAX_SIZE)
         if not length:
             return
@@ -282,7 +287,7 @@ class Fsx:
             self.set_size(offset + length)
         self.clear(offset, min(offset + length, len(self.shadow)))
 
-    def collapse(self) -> None:
+    def _collapse(self) -> None:
         offset, length = (x & -PAGE for x in self.span(len(self.shadow)))
         if not length or offset + length >= len(self.shadow):
             return
@@ -291,7 +296,7 @@ class Fsx:
         self.change(offset, MAX_SIZE)
         del self.shadow[offset : offset + length]
 
-    def insert(self) -> None:
+    def _insert(self) -> None:
         offset, length = (x & -PAGE for x in self.span(len(self.shadow)))
         if not length or len(self.shadow) + length > MAX_SIZE:
             return
@@ -300,7 +305,7 @@ class Fsx:
         self.change(offset, MAX_SIZE)
         self.shadow[offset:offset] = bytes(length)
 
-    def fsync(self) -> None:
+    def _fsync(self) -> None:
         which = self.random.choice(("fsync", "fdatasync", "sync"))
         self.note(which)
         if which == "sync":
@@ -309,7 +314,7 @@ class Fsx:
             self.call(which, self.fd)
         self.promise()
 
-    def msync(self) -> None:
+    def _msync(self) -> None:
         offset, length = self.span(len(self.shadow))
         if not length:
             return
@@ -320,7 +325,7 @@ class Fsx:
         if flags == 4:
             self.promise(offset, offset + length)
 
-    def seek(self) -> None:
+    def _seek(self) -> None:
         offset = self.random.randrange(MAX_SIZE)
         whence = self.random.choice((SEEK_DATA, SEEK_HOLE))
         self.note(f"lseek {offset:#x} {whence}")
@@ -335,11 +340,11 @@ class Fsx:
                 ) from None
             return
         if whence == SEEK_DATA and any(self.shadow[offset:found]):
-            raise Mismatch(f"lseek({offset:#x}, SEEK_DATA) = {found:#x} has gone over data\n" + "\n".join(self.log[-40:]))
+            self.fail(f"lseek({offset:#x}, SEEK_DATA) = {found:#x} has gone over data")
         if not offset <= found <= len(self.shadow):
-            raise Mismatch(f"lseek({offset:#x}, {whence}) = {found:#x}")
+            self.fail(f"lseek({offset:#x}, {whence}) = {found:#x}")
 
-    def copy(self) -> None:
+    def _copy(self) -> None:
         source, length = self.span(len(self.shadow))
         target = self.random.randrange(MAX_SIZE)
         length = min(length, MAX_SIZE - target)
@@ -355,11 +360,11 @@ class Fsx:
             return
         self.put(target, bytes(self.shadow[source : source + n]))
 
-    def drop(self) -> None:
+    def _drop(self) -> None:
         self.note("drop caches")
         drop_pagecache(self.machine.kernel)
 
-    def advise(self) -> None:
+    def _advise(self) -> None:
         offset, length = self.span(MAX_SIZE)
         kind = self.random.randrange(5)
         self.note(f"advise {kind} {offset:#x} {length:#x}")
@@ -374,25 +379,25 @@ class Fsx:
         else:
             self.call("fadvise", self.fd, offset, length, 4)
 
-    def unmap_pages(self) -> None:
+    def _unmap_pages(self) -> None:
         offset, length = self.span(MAX_SIZE)
         self.note(f"madvise DONTNEED {offset:#x} {length:#x}")
         self.call("madvise", self.map + (offset & -PAGE), length, 4)
 
-    def wait(self) -> None:
+    def _wait(self) -> None:
         """Time passes: the flusher writes what is old."""
         seconds = self.random.choice((1, 6, 40))
         self.note(f"sleep {seconds}")
         self.p.store(self.buffer, seconds.to_bytes(8, "little") + bytes(8))
         self.call("nanosleep", self.buffer, 0)
 
-    def remap(self) -> None:
+    def _remap(self) -> None:
         if self.map:
             self.note("munmap, mmap")
             self.call("munmap", self.map, MAX_SIZE + MAX_LEN)
         self.map = self.call("mmap", 0, MAX_SIZE + MAX_LEN, 3, 1, self.fd, 0)
 
-    def power_cut(self) -> None:
+    def _power_cut(self) -> None:
         """If the power failed now: all that was promised and not changed since must be there."""
         self.note("power cut")
         sb = self.inode.i_sb
@@ -401,14 +406,14 @@ class Fsx:
         survivors = set(cached) if kind == 1 else {block for block in cached if kind == 2 and self.random.random() < 0.5}
         found = ext4_recover(self.inode, survivors)
         if found is None:
-            raise Mismatch("the file is gone after a power cut")
+            self.fail("the file is gone after a power cut")
         # A hole that msync() covered may lie beyond the size that the disk knows: zeroes all the same.
         found = found.ljust(len(self.promised), b"\0")
         for page in range((len(self.promised) + PAGE - 1) // PAGE):
             if page not in self.touched:
                 expected = self.promised[page * PAGE : (page + 1) * PAGE]
                 if found[page * PAGE : page * PAGE + len(expected)] != expected:
-                    raise Mismatch(f"page {page:#x} is lost after a power cut; last operations:\n" + "\n".join(self.log[-40:]))
+                    self.fail(f"page {page:#x} is lost after a power cut")
         ext4_check_reservations(sb, [self.inode])
 
 

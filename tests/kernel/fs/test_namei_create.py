@@ -111,6 +111,26 @@ def model_tree(k: Kernel, where: str = "") -> list[tuple[str, int, int]]:
     return found
 
 
+def operation(
+    k: Kernel, kind: int, one: str, two: str, flags: int, mode: int, how: int, size: int
+) -> tuple[str, Callable[[], object], Callable[[], object]]:
+    """(what, on the host, on the model)."""
+    return (
+        (f"open {one} {flags:o}", lambda: host_open(one, flags, mode),
+         lambda: close_fd(k, do_sys_open(k, AT_FDCWD, one, flags, mode))),
+        (f"mkdir {one}", lambda: os.mkdir(one, mode), lambda: do_mkdirat(k, AT_FDCWD, one, mode)),
+        (f"rmdir {one}", lambda: os.rmdir(one), lambda: do_rmdir(k, AT_FDCWD, one)),
+        (f"unlink {one}", lambda: os.unlink(one), lambda: do_unlinkat(k, AT_FDCWD, one)),
+        (f"rename {one} {two} {how}", lambda: host_renameat2(one, two, how),
+         lambda: do_renameat2(k, AT_FDCWD, one, AT_FDCWD, two, how)),
+        (f"link {one} {two}", lambda: os.link(one, two, follow_symlinks=False),
+         lambda: do_linkat(k, AT_FDCWD, one, AT_FDCWD, two, 0)),
+        (f"symlink {one} {two}", lambda: os.symlink(one, two), lambda: do_symlinkat(k, one, AT_FDCWD, two)),
+        (f"truncate {one}", lambda: os.truncate(one, size), lambda: do_sys_truncate(k, one, size)),
+        (f"chmod {one}", lambda: os.chmod(one, mode), lambda: do_fchmodat(k, AT_FDCWD, one, mode)),
+    )[kind]  # fmt: skip
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_random_changes_against_the_host(tmp_path: Path, root: Path, seed: int) -> None:
     """Both begin with the same tree; after each operation the same errno, at the end the same tree."""
@@ -131,21 +151,7 @@ def test_random_changes_against_the_host(tmp_path: Path, root: Path, seed: int) 
             if kind == 6 and ".." in one:
                 # The host's tree has something above it, the model's has not.
                 one = "d"
-            pairs: tuple[tuple[str, Callable[[], object], Callable[[], object]], ...] = (
-                (f"open {one} {flags:o}", lambda: host_open(one, flags, mode),
-                 lambda: close_fd(k, do_sys_open(k, AT_FDCWD, one, flags, mode))),
-                (f"mkdir {one}", lambda: os.mkdir(one, mode), lambda: do_mkdirat(k, AT_FDCWD, one, mode)),
-                (f"rmdir {one}", lambda: os.rmdir(one), lambda: do_rmdir(k, AT_FDCWD, one)),
-                (f"unlink {one}", lambda: os.unlink(one), lambda: do_unlinkat(k, AT_FDCWD, one)),
-                (f"rename {one} {two} {how}", lambda: host_renameat2(one, two, how),
-                 lambda: do_renameat2(k, AT_FDCWD, one, AT_FDCWD, two, how)),
-                (f"link {one} {two}", lambda: os.link(one, two, follow_symlinks=False),
-                 lambda: do_linkat(k, AT_FDCWD, one, AT_FDCWD, two, 0)),
-                (f"symlink {one} {two}", lambda: os.symlink(one, two), lambda: do_symlinkat(k, one, AT_FDCWD, two)),
-                (f"truncate {one}", lambda: os.truncate(one, size), lambda: do_sys_truncate(k, one, size)),
-                (f"chmod {one}", lambda: os.chmod(one, mode), lambda: do_fchmodat(k, AT_FDCWD, one, mode)),
-            )  # fmt: skip
-            text, on_host, on_model = pairs[kind]
+            text, on_host, on_model = operation(k, kind, one, two, flags, mode, how, size)
             assert (step, text, outcome(on_model)) == (step, text, outcome(on_host))
         assert model_tree(k) == tree(mirror)
     finally:
