@@ -49,6 +49,8 @@ class KernelConfig:
         #: How often the flusher looks, and how old what it writes has to be, 1/100 s of virtual time.
         self.sysctl_dirty_writeback_centisecs = 500
         self.sysctl_dirty_expire_centisecs = 3000
+        #: What the root is: "ext4", "tmpfs", or "" for tmpfs where the host's directory is on one, ext4 elsewhere.
+        self.rootfstype = ""
         #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.
         self.disk_size = 8 << 30
         #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.

@@ -55,11 +55,13 @@ class Fsx:
 
     def __init__(self, fs: str, seed: int, debug_vm: bool = False) -> None:
         self.random = random.Random(seed)
-        self.folder = tempfile.TemporaryDirectory(prefix="mmscope-fsx-", dir="/var/tmp")
+        self.folder = tempfile.TemporaryDirectory(prefix="mmscope-fsx-")
         start = self.random.randbytes(self.random.randrange(MAX_SIZE // 2))
         Path(self.folder.name, "file").write_bytes(start)
         self.ext4 = fs == "ext4"
-        self.machine = Machine("64M", root=self.folder.name, debug_vm=debug_vm, streams=(-1, -1, -1), uid=0, gid=0)
+        self.machine = Machine(
+            "64M", root=self.folder.name, debug_vm=debug_vm, streams=(-1, -1, -1), uid=0, gid=0, rootfstype="ext4"
+        )
         self.p = self.machine.process()
         #: What the file should hold.
         self.shadow = bytearray(start if self.ext4 else b"")
@@ -79,9 +81,9 @@ class Fsx:
         self.log: list[str] = []
         on_ext4 = 1 if self.ext4 else 0
         self.steps = [
-            (self._write, 12), (self._read, 12), (self._map_write, 12), (self._map_read, 8), (self._truncate, 4), (self._punch, 3),
-            (self._allocate, 2), (self._sync_write, 2), (self._fsync, 2), (self._msync, 2), (self._seek, 3), (self._copy, 3),
-            (self._drop, 1), (self._advise, 3), (self._wait, 1), (self._remap, 1), (self._unmap_pages, 2),
+            (self._write, 12), (self._read, 12), (self._map_write, 12), (self._map_read, 8), (self._truncate, 4),
+            (self._punch, 3), (self._allocate, 2), (self._sync_write, 2), (self._fsync, 2), (self._msync, 2), (self._seek, 3),
+            (self._copy, 3), (self._drop, 1), (self._advise, 3), (self._wait, 1), (self._remap, 1), (self._unmap_pages, 2),
             (self._zero, 2 * on_ext4), (self._collapse, on_ext4), (self._insert, on_ext4), (self._direct_write, 6 * on_ext4),
             (self._direct_read, 6 * on_ext4), (self._power_cut, 3 * on_ext4),
         ]  # fmt: skip

@@ -214,10 +214,11 @@ def test_tmpfile_gets_a_name_later(k: Kernel) -> None:
 
 
 def test_mount_points_stay(k: Kernel) -> None:
-    for function in (
+    calls: tuple[Callable[[], int], ...] = (
         lambda: do_rmdir(k, AT_FDCWD, "/dev/shm"),
         lambda: do_renameat2(k, AT_FDCWD, "/dev/shm", AT_FDCWD, "/dev/x", 0),
-    ):
+    )
+    for function in calls:
         with pytest.raises(KernelError) as error:
             function()
         assert error.value.errno == EBUSY
@@ -237,12 +238,13 @@ def test_a_sticky_directory(root: Path) -> None:
 
 def test_owner_and_times_are_for_the_owner(root: Path) -> None:
     k = boot(root, uid=4242)
-    for function, errno in (
+    calls: tuple[tuple[Callable[[], int], int], ...] = (
         (lambda: do_fchmodat(k, AT_FDCWD, "/f", 0o777), EPERM),
         (lambda: do_fchownat(k, AT_FDCWD, "/f", 4242, 4242, 0), EPERM),
         (lambda: do_sys_open(k, AT_FDCWD, "/new", O_CREAT | O_WRONLY, 0o600), EACCES),
         (lambda: do_mknodat(k, AT_FDCWD, "/dev/shm/n", 0o20600, 0x103), EPERM),
-    ):
+    )
+    for function, errno in calls:
         with pytest.raises(KernelError) as error:
             function()
         assert error.value.errno == errno
@@ -260,7 +262,11 @@ def test_a_running_program_cannot_be_written(k: Kernel) -> None:
     inode = path_lookup(k, AT_FDCWD, "/f", True).d_inode
     assert inode is not None
     inode.i_writecount -= 1
-    for function in (lambda: do_sys_open(k, AT_FDCWD, "/f", O_RDWR), lambda: do_sys_truncate(k, "/f", 0)):
+    calls: tuple[Callable[[], int], ...] = (
+        lambda: do_sys_open(k, AT_FDCWD, "/f", O_RDWR),
+        lambda: do_sys_truncate(k, "/f", 0),
+    )
+    for function in calls:
         with pytest.raises(KernelError) as error:
             function()
         assert error.value.errno == ETXTBSY

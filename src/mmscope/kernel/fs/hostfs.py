@@ -104,7 +104,7 @@ class HostFs:
         import mmscope.kernel.mm.shmem as mm_shmem
 
         dev = os.major(st_dev) << 20 | os.minor(st_dev)
-        if host_fs_type(st_dev) in ("tmpfs", "ramfs", "devtmpfs"):
+        if (self.kernel.config.rootfstype or host_fs_type(st_dev)) in ("tmpfs", "ramfs", "devtmpfs"):
             return mm_shmem.shmem_fill_super(self.kernel, dev, 0)
         return ext4_super.ext4_fill_super(self.kernel, dev, self.bdev)
 

@@ -569,9 +569,9 @@ def generic_file_readonly_mmap(file: File, vma: VmAreaStruct) -> None:
     generic_file_mmap(file, vma)
 
 
-def validate_mapping(mapping: AddressSpace) -> None:
-    """CONFIG_DEBUG_VM: nrpages, marks, and what each cached page says about itself. Raises KernelBug."""
-    nr = 0
+def validate_mapping(mapping: AddressSpace) -> int:
+    """CONFIG_DEBUG_VM: nrpages, marks, what each cached page says about itself. The number of dirty ones. Raises KernelBug."""
+    nr = dirty = 0
     writes_back = mapping.host.i_sb.s_bdi_writeback
     found = xa_find(mapping.i_pages, 0, 0xFFFFFFFFFFFFFFFF)
     while found is not None:
@@ -589,6 +589,10 @@ def validate_mapping(mapping: AddressSpace) -> None:
         if xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE):
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is still marked to be written")
         nr += 1
+        dirty += xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY)
         found = xa_find(mapping.i_pages, found[0] + 1, 0xFFFFFFFFFFFFFFFF)
     if nr != mapping.nrpages:
         raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, {nr} pages in {mapping.i_pages!r}")
+    if dirty and writes_back and mapping.host not in mapping.host.i_sb.kernel.wb.b_dirty:
+        raise KernelBug(f"inode {mapping.host.i_ino} has {dirty} dirty pages and is not on the list of dirty inodes")
+    return dirty
