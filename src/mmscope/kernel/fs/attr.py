@@ -6,6 +6,8 @@ from __future__ import annotations
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 import mmscope.kernel.fs.inode as fs_inode
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.include.capability import CAP_CHOWN, CAP_FSETID
 from mmscope.kernel.include.errno import EFBIG, EPERM, ETXTBSY, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_ATIME,
@@ -58,19 +60,19 @@ def setattr_prepare(inode: Inode, attr: Iattr) -> None:
     k = inode.i_sb.kernel
     cred = k.current.cred
     valid = attr.ia_valid
-    privileged = cred.euid == 0
+    chown = capable(k, CAP_CHOWN)
     if valid & ATTR_SIZE:
         inode_newsize_ok(inode, attr.ia_size)
-    if valid & ATTR_UID and not privileged and (cred.fsuid != inode.i_uid or attr.ia_uid != inode.i_uid):
+    if valid & ATTR_UID and not chown and (cred.fsuid != inode.i_uid or attr.ia_uid != inode.i_uid):
         raise KernelError(EPERM)
-    if valid & ATTR_GID and not privileged:
+    if valid & ATTR_GID and not chown:
         if cred.fsuid != inode.i_uid or not (attr.ia_gid == inode.i_gid or _in_group(k, attr.ia_gid)):
             raise KernelError(EPERM)
     if valid & ATTR_MODE:
         if not fs_inode.inode_owner_or_capable(k, inode):
             raise KernelError(EPERM)
         gid = attr.ia_gid if valid & ATTR_GID else inode.i_gid
-        if not privileged and not _in_group(k, gid):
+        if not capable(k, CAP_FSETID) and not _in_group(k, gid):
             attr.ia_mode &= ~S_ISGID
     if valid & (ATTR_MTIME_SET | ATTR_ATIME_SET) and not fs_inode.inode_owner_or_capable(k, inode):
         raise KernelError(EPERM)
@@ -92,7 +94,7 @@ def setattr_copy(inode: Inode, attr: Iattr) -> None:
         inode.i_ctime = now
     if valid & ATTR_MODE:
         mode = attr.ia_mode
-        if inode.i_sb.kernel.current.cred.euid != 0 and not _in_group(inode.i_sb.kernel, inode.i_gid):
+        if not capable(inode.i_sb.kernel, CAP_FSETID) and not _in_group(inode.i_sb.kernel, inode.i_gid):
             mode &= ~S_ISGID
         inode.i_mode = inode.i_mode & S_IFMT | mode & S_IALLUGO
     fs_writeback.mark_inode_dirty(inode)
@@ -105,7 +107,7 @@ def notify_change(inode: Inode, attr: Iattr) -> None:
         raise KernelError(EPERM)
     mode = inode.i_mode
     if attr.ia_valid & (ATTR_UID | ATTR_GID | ATTR_SIZE) and mode & S_IFMT != S_IFDIR and not attr.ia_valid & ATTR_MODE:
-        privileged_truncate = attr.ia_valid & ATTR_SIZE and k.current.cred.euid == 0
+        privileged_truncate = attr.ia_valid & ATTR_SIZE and capable(k, CAP_FSETID)
         kill = mode & S_ISUID
         if mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP:
             kill |= S_ISGID

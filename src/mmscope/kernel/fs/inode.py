@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import mmscope.kernel.fs.fs_writeback as fs_writeback
+from mmscope.kernel.core.capability import cap_raised, capable
+from mmscope.kernel.include.capability import CAP_FOWNER, CAP_FSETID
 from mmscope.kernel.include.fs import I_FREEING, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
 
 TYPE_CHECKING = False
@@ -39,7 +41,7 @@ def evict(inode: Inode) -> None:
 def inode_owner_or_capable(k: Kernel, inode: Inode) -> bool:
     """The current task owns the file, or may do as if it did."""
     cred = k.current.cred
-    return cred.fsuid == inode.i_uid or cred.euid == 0
+    return cred.fsuid == inode.i_uid or cap_raised(cred, CAP_FOWNER)
 
 
 def file_update_time(file: File) -> None:
@@ -67,7 +69,7 @@ def file_remove_privs(file: File) -> None:
     """Who writes to a program without being privileged takes its set-id bits away."""
     inode = file.f_inode
     k = inode.i_sb.kernel
-    if inode.i_mode & S_IFMT != S_IFREG or k.current.cred.euid == 0:
+    if inode.i_mode & S_IFMT != S_IFREG or capable(k, CAP_FSETID):
         return
     kill = inode.i_mode & S_ISUID
     if inode.i_mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP:

@@ -8,6 +8,7 @@ symbolic link, `..` or mount of the host leads out of the root.
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
+from mmscope.kernel.core.capability import cap_raised
 from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
 from mmscope.kernel.fs.devtmpfs import devtmpfs_init
 from mmscope.kernel.fs.file import fget_raw, fput
@@ -15,6 +16,7 @@ from mmscope.kernel.fs.hostfs import HostFs
 from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.proc import proc_init
 from mmscope.kernel.fs.streams import HostStream, open_descriptors, open_streams, reopen_stream
+from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE, CAP_FOWNER
 from mmscope.kernel.include.errno import (
     EACCES,
     EEXIST,
@@ -218,8 +220,8 @@ def in_group_p(cred: Cred, gid: int) -> bool:
 
 
 def capable_dac(cred: Cred) -> bool:
-    """CAP_DAC_OVERRIDE and its like: the model gives all capabilities to the effective user 0, none to others."""
-    return cred.euid == 0 and cred.fsuid == 0
+    """CAP_DAC_OVERRIDE, to write and to execute; CAP_DAC_READ_SEARCH goes with it."""
+    return cap_raised(cred, CAP_DAC_OVERRIDE)
 
 
 def acl_permission_check(cred: Cred, inode: Inode, mask: int) -> bool:
@@ -505,7 +507,7 @@ def may_open(k: Kernel, path: Dentry, acc_mode: int, flag: int) -> None:
     if kind in (S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK) and acc_mode & MAY_EXEC:
         raise KernelError(EACCES)
     inode_permission(k, inode, acc_mode)
-    if flag & O_NOATIME and k.current.cred.fsuid != inode.i_uid and not capable_dac(k.current.cred):
+    if flag & O_NOATIME and k.current.cred.fsuid != inode.i_uid and not cap_raised(k.current.cred, CAP_FOWNER):
         raise KernelError(EPERM)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmscope.kernel.fs.inode as fs_inode
+from mmscope.kernel.core.capability import cap_raised, capable
 from mmscope.kernel.fs.namei import (
     LAST_DOT,
     LAST_DOTDOT,
@@ -12,7 +13,6 @@ from mmscope.kernel.fs.namei import (
     LOOKUP_EMPTY,
     LOOKUP_FOLLOW,
     Nameidata,
-    capable_dac,
     d_is_dir,
     d_lookup,
     getname_flags,
@@ -21,6 +21,7 @@ from mmscope.kernel.fs.namei import (
     path_init,
     user_path_at_empty,
 )
+from mmscope.kernel.include.capability import CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_MKNOD
 from mmscope.kernel.include.errno import (
     EBUSY,
     EEXIST,
@@ -150,7 +151,7 @@ def may_delete(k: Kernel, dir: Dentry, victim: Dentry, isdir: bool) -> None:
     parent = _inode_of(dir)
     inode_permission(k, parent, MAY_WRITE | MAY_EXEC)
     cred = k.current.cred
-    if parent.i_mode & S_ISVTX and cred.fsuid not in (inode.i_uid, parent.i_uid) and not capable_dac(cred):
+    if parent.i_mode & S_ISVTX and cred.fsuid not in (inode.i_uid, parent.i_uid) and not cap_raised(cred, CAP_FOWNER):
         raise KernelError(EPERM)
     if isdir:
         if not d_is_dir(victim):
@@ -230,7 +231,7 @@ def do_mknodat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, dev:
             raise KernelError(EPERM)
         inode.i_op.create(inode, dentry, mode)
         return 0
-    if kind in (S_IFCHR, S_IFBLK) and not (kind == S_IFCHR and dev == 0) and not capable_dac(k.current.cred):
+    if kind in (S_IFCHR, S_IFBLK) and not (kind == S_IFCHR and dev == 0) and not capable(k, CAP_MKNOD):
         raise KernelError(EPERM)
     if inode.i_op.mknod is None:
         raise KernelError(EPERM)
@@ -258,7 +259,7 @@ def do_linkat(k: Kernel, olddfd: int, oldname: int | bytes | str, newdfd: int, n
         raise KernelError(EINVAL)
     how = LOOKUP_FOLLOW if flags & AT_SYMLINK_FOLLOW else 0
     if flags & AT_EMPTY_PATH:
-        if k.current.cred.euid != 0:
+        if not capable(k, CAP_DAC_READ_SEARCH):
             raise KernelError(ENOENT)
         how |= LOOKUP_EMPTY
     old = user_path_at_empty(k, olddfd, oldname, how)
@@ -329,7 +330,7 @@ def do_renameat2(k: Kernel, olddfd: int, oldname: int | bytes | str, newdfd: int
         raise KernelError(EINVAL)
     if flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT):
         raise KernelError(EINVAL)
-    if flags & RENAME_WHITEOUT and not capable_dac(k.current.cred):
+    if flags & RENAME_WHITEOUT and not capable(k, CAP_MKNOD):
         raise KernelError(EPERM)
     old_nd = filename_parentat(k, olddfd, oldname)
     new_nd = filename_parentat(k, newdfd, newname)

@@ -8,7 +8,9 @@ A mapping with ->close never merges with another.
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import fput, get_file
+from mmscope.kernel.include.capability import CAP_IPC_OWNER, CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import EACCES, EEXIST, EIDRM, EINVAL, ENOENT, ENOSPC, EPERM, KernelBug, KernelError
 from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, O_RDONLY, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.mm import VM_NORESERVE
@@ -143,7 +145,7 @@ def ipcperms(k: Kernel, shp: ShmidKernel, flag: int) -> None:
         granted >>= 6
     elif cred.egid in (shp.cgid, shp.gid) or shp.cgid in cred.groups or shp.gid in cred.groups:
         granted >>= 3
-    if requested & ~granted & 7 and cred.euid != 0:
+    if requested & ~granted & 7 and not capable(k, CAP_IPC_OWNER):
         raise KernelError(EACCES)
 
 
@@ -443,7 +445,7 @@ def ksys_shmctl(k: Kernel, shmid: int, cmd: int, buf: int) -> int:
         copy_to_user(k, buf, shmid64_ds(shp))
         return 0
     cred = k.current.cred
-    if cred.euid not in (shp.cuid, shp.uid, 0):
+    if cred.euid not in (shp.cuid, shp.uid) and not capable(k, CAP_SYS_ADMIN):
         raise KernelError(EPERM)
     if cmd == IPC_SET:
         raw = copy_from_user(k, buf, 112)
