@@ -366,7 +366,9 @@ def madvise_remove(vma: VmAreaStruct, start: int, end: int) -> None:
     """Punch a hole in the file. Raises EINVAL, EACCES, and what fallocate(2) does."""
     if vma.vm_flags & VM_LOCKED or vma.vm_file is None:
         raise KernelError(EINVAL)
-    if vma.vm_flags & (VM_SHARED | VM_WRITE) != VM_SHARED | VM_WRITE:
+    # Since v6.7 it may have been made read-only.
+    writable = VM_MAYWRITE if vma.vm_mm.kernel.config.at_least(6, 7) else VM_WRITE
+    if vma.vm_flags & (VM_SHARED | writable) != VM_SHARED | writable:
         raise KernelError(EACCES)
     offset = start - vma.vm_start + (vma.vm_pgoff << PAGE_SHIFT)
     vfs_fallocate(vma.vm_file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - start)
