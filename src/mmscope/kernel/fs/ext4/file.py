@@ -180,11 +180,11 @@ def ext4_direct_IO(file: File, segs: list[tuple[int, int]], pos: int, write: boo
     if align & (LOGICAL_BLOCK_SIZE - 1):
         raise KernelError(EINVAL)
     done = ext4_dio_segs(inode, segs, pos, write)
-    if write and pos + done > inode.i_size:
-        # ext4_handle_inode_extension()
-        inode.i_size = pos + done
-        EXT4_I(inode).i_disksize = inode.i_size
-        ext4_mark_inode_dirty(inode)
+    if write:
+        # ext4_handle_inode_extension(): i_size may be ahead of what the disk knows.
+        info = EXT4_I(inode)
+        inode.i_size = max(inode.i_size, pos + done)
+        info.i_disksize = max(info.i_disksize, pos + done)
     return done
 
 
