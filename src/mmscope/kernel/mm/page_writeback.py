@@ -238,7 +238,12 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
         page = found[1]
         assert isinstance(page, Page)
         page._refcount += 1
-        mm_filemap.lock_page(page)
+        if wbc.sync_mode:
+            mm_filemap.lock_page(page)
+        elif not mm_filemap.trylock_page(page):
+            # The flusher of Linux waits; here it runs in reclaim, on behalf of who may have locked the page.
+            put_page(page)
+            continue
         if page.mapping is not mapping or not page.flags & PG_dirty:
             xa_clear_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE)
             mm_filemap.unlock_page(page)

@@ -335,3 +335,14 @@ def test_nothing_is_left_reserved(g: Guest) -> None:
     assert (sbi.s_reserved, g.disk.nr_used) == (0, 1)
     g.p.syscall(NR_FTRUNCATE, fd, 0)
     assert g.disk.nr_used == 0
+
+
+def test_a_file_larger_than_memory_can_be_written(root: Path) -> None:
+    """Reclaim writes what is dirty and drops it."""
+    g = Guest(root, sysctl_dirty_ratio=90, sysctl_dirty_background_ratio=90)
+    fd = g.p.open("/new", O_CREAT | O_RDWR, 0o600)
+    for i in range(0, 80 << 20, 65536):
+        g.write(fd, i.to_bytes(8, "little") * 8192, i)
+    assert g.file(fd).f_inode.i_mapping.nrpages < (64 << 20) >> 12
+    for i in (0, 40 << 20, (80 << 20) - 65536):
+        assert g.read(fd, 65536, i) == i.to_bytes(8, "little") * 8192

@@ -180,7 +180,7 @@ def ext4_direct_IO(file: File, segs: list[tuple[int, int]], pos: int, write: boo
     if align & (LOGICAL_BLOCK_SIZE - 1):
         raise KernelError(EINVAL)
     done = ext4_dio_segs(inode, segs, pos, write)
-    if write:
+    if write and done:
         # ext4_handle_inode_extension(): i_size may be ahead of what the disk knows.
         info = EXT4_I(inode)
         inode.i_size = max(inode.i_size, pos + done)
