@@ -38,6 +38,9 @@ class HostInode:
         self.st_dev = st.st_dev
         self.st_ino = st.st_ino
         self.st_blocks = st.st_blocks
+        self.st_mode = st.st_mode
+        self.st_size = st.st_size
+        self.st_mtime_ns = st.st_mtime_ns
         #: A symbolic link's target, once read.
         self.target: str | None = None
         #: A file outside the root that the caller gave as a stream: the descriptor to read it by.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Direct reclaim (mm/vmscan.c), the easy part: page cache that nobody maps, written first if it is dirty. No swap, no kswapd yet."""
+"""Direct reclaim (mm/vmscan.c), the easy part: page cache that nobody maps, written first if dirty. No swap, no kswapd yet."""
 
 from __future__ import annotations
 
