@@ -15,7 +15,6 @@ TOP_SYSCALLS = 6
 NOT_MODELLED = (
     ("fork, clone, threads", "ENOSYS"),
     ("pipes, sockets, epoll", "ENOSYS"),
-    ("writing to files", "EROFS"),
     ("swap, reclaim, huge pages", "absent"),
 )
 

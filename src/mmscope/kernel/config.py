@@ -55,6 +55,10 @@ class KernelConfig:
         #: vm.legacy_va_layout: mappings bottom up for every new program.
         self.sysctl_legacy_va_layout = 0
         self.fault_around_bytes = 65536
+        #: What the root is: "ext4", "tmpfs", or "" for tmpfs where the host's directory is on one, ext4 elsewhere.
+        self.rootfstype = ""
+        #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.
+        self.disk_size = 8 << 30
         #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.
         self.warm_page_cache = False
         self.mmap_rnd_bits = 28

@@ -74,14 +74,6 @@ def _failed_write(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     return from_memory and (model == "-EFAULT" or live != model)
 
 
-def _remove_read_only(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "madvise" and "remove" in op.args and (live, model) == ("0x0", "-EACCES")
-
-
-def _tmpfs_direct(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "open" and _flag(op, 1, "direct") and live.startswith("0x") and model == "-EINVAL"
-
-
 def _write_sealed(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     sealed = any(earlier.name == "add_seals" for earlier in before)
     return sealed and op.name == "mmap" and live.startswith("0x") and model == "-EPERM"
@@ -254,14 +246,12 @@ DIFFERENCES: Final = (
     Difference(
         "madvise-remove-read-only",
         "MADV_REMOVE wants a shared mapping that could be made writable; before, one that is writable, else EACCES",
-        "6.7", "unknown", "mask", "success against EACCES is let pass; the rest is not compared", _remove_read_only,
-        "madvise_remove_read_only", stops=True,
+        "6.7", "unknown", "switch", _SWITCH, scenario="madvise_remove_read_only",
     ),
     Difference(
         "tmpfs-direct-io",
         "open(O_DIRECT) of a tmpfs file succeeds, any alignment, through the page cache; before, EINVAL",
-        "6.6", "unknown", "mask", "success against EINVAL is let pass; the rest is not compared", _tmpfs_direct,
-        "direct_io_alignment", stops=True, fs="tmpfs",
+        "6.6", "unknown", "switch", _SWITCH, scenario="direct_io_alignment", fs="tmpfs",
     ),
     Difference(
         "write-sealed-map-read-only",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
+from mmscope.kernel.fs.file import fput
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.mm_types import MmStruct
@@ -86,7 +87,7 @@ def set_mm_exe_file(mm: MmStruct, new_exe_file: object) -> None:
         old = mm.exe_file
         mm.exe_file = None
         if old is not None:
-            old.f_count -= 1
+            fput(old)
 
 
 def exec_mm_release(task: TaskStruct, mm: MmStruct) -> None:

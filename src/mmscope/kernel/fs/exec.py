@@ -14,8 +14,8 @@ from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_bprm_creds_from_file
 from mmscope.kernel.fs.d_path import d_path
-from mmscope.kernel.fs.file import do_close_on_exec, fput, get_file
-from mmscope.kernel.fs.namei import do_open_execat, getname_flags
+from mmscope.kernel.fs.file import do_close_on_exec, get_file
+from mmscope.kernel.fs.namei import do_open_execat, exec_fput, getname_flags
 from mmscope.kernel.fs.read_write import kernel_read
 from mmscope.kernel.include.elf import EXSTACK_DISABLE_X, EXSTACK_ENABLE_X
 from mmscope.kernel.include.errno import E2BIG, EACCES, EFAULT, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
@@ -187,6 +187,7 @@ def open_exec(k: Kernel, name: bytes | str) -> File:
         raise KernelError(EACCES)
     file = do_open_execat(k, AT_FDCWD, name)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
+        exec_fput(file)
         raise KernelError(EACCES)
     return file
 
@@ -222,7 +223,7 @@ def exec_binprm(bprm: LinuxBinprm) -> None:
         assert script is not None
         bprm.file = bprm.interpreter
         bprm.interpreter = None
-        fput(script)
+        exec_fput(script)
         depth += 1
 
 
@@ -271,9 +272,9 @@ def free_bprm(bprm: LinuxBinprm) -> None:
         bprm.mm = None
         core_fork.mmput(mm)
     if bprm.file is not None:
-        fput(bprm.file)
+        exec_fput(bprm.file)
     if bprm.interpreter is not None:
-        fput(bprm.interpreter)
+        exec_fput(bprm.interpreter)
 
 
 def strings_from_user(k: Kernel, argv: int) -> list[bytes]:

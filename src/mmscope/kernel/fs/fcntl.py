@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.fs.file import current_files, f_dupfd, fget, fget_raw, set_close_on_exec
+from mmscope.kernel.fs.namei import can_direct_IO
 from mmscope.kernel.include.errno import EBADF, EINVAL, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_PATH,
@@ -19,6 +20,7 @@ from mmscope.kernel.include.fs import (
     S_IFMT,
     File,
 )
+from mmscope.kernel.mm.memfd import memfd_add_seals, memfd_get_seals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ F_OFD_SETLK: Final = 37
 F_OFD_SETLKW: Final = 38
 F_DUPFD_CLOEXEC: Final = 1030
 F_GETPIPE_SZ: Final = 1032
+F_ADD_SEALS: Final = 1033
+F_GET_SEALS: Final = 1034
 FD_CLOEXEC: Final = 1
 
 F_RDLCK: Final = 0
@@ -90,7 +94,7 @@ def do_fcntl(k: Kernel, fd: int, cmd: int, arg: int) -> int:
     if cmd == F_GETFL:
         return file.f_flags
     if cmd == F_SETFL:
-        if arg & O_DIRECT:
+        if arg & O_DIRECT and not can_direct_IO(file.f_inode):
             raise KernelError(EINVAL)
         file.f_flags = (arg & SETFL_MASK) | (file.f_flags & ~SETFL_MASK)
         return 0
@@ -102,6 +106,10 @@ def do_fcntl(k: Kernel, fd: int, cmd: int, arg: int) -> int:
         if file.f_inode.i_mode & S_IFMT != S_IFIFO:
             raise KernelError(EBADF)
         return 65536
+    if cmd == F_ADD_SEALS:
+        return memfd_add_seals(file, arg & 0xFFFFFFFF)
+    if cmd == F_GET_SEALS:
+        return memfd_get_seals(file)
     raise KernelError(EINVAL)
 
 

@@ -17,6 +17,7 @@ CAP_SETGID: Final = 6
 CAP_SETUID: Final = 7
 CAP_SETPCAP: Final = 8
 CAP_IPC_LOCK: Final = 14
+CAP_IPC_OWNER: Final = 15
 CAP_SYS_RAWIO: Final = 17
 CAP_SYS_PTRACE: Final = 19
 CAP_SYS_ADMIN: Final = 21

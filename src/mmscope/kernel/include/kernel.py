@@ -7,6 +7,7 @@ Built by `mmscope.kernel.init.main.start_kernel(config)`.
 from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
+from mmscope.kernel.include.fs import BdiWriteback
 from mmscope.kernel.tracepoint import Tracepoints
 
 TYPE_CHECKING = False
@@ -59,6 +60,10 @@ class Kernel:
         self.swapper_pgd_511 = 0
         #: shmem's internal mount (ShmemSbInfo of mm/shmem.py), None until the first shared anonymous mapping.
         self.shm_mnt: object = None
+        #: The dirty inodes, and the flusher's clock.
+        self.wb = BdiWriteback()
+        #: System V shared memory (IpcNamespace of ipc/shm.py), None until the first shmget.
+        self.shm_ids: object = None
         #: pid -> task; the running one.
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct

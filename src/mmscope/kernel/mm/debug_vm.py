@@ -36,6 +36,7 @@ from mmscope.kernel.mm.page_alloc import validate_zone
 from mmscope.kernel.mm.rmap import PageVmaMappedWalk, RmapWalkControl, page_vma_mapped_walk, rmap_walk
 from mmscope.kernel.mm.shmem import ShmemInodeInfo
 from mmscope.kernel.mm.swap import validate_lru
+from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,10 +95,13 @@ def validate_vm(k: Kernel) -> None:
         mapping = page.mapping
         if isinstance(mapping, AddressSpace) and page._refcount:
             found.mappings[mapping] = None
+    dirty = 0
     for mapping in found.mappings:
-        validate_mapping(mapping)
+        dirty += validate_mapping(mapping)
         if xa_validate(mapping.i_pages) != mapping.nrpages:
             raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, i_pages has {xa_validate(mapping.i_pages)}")
+    if k.vmstat.stat[NR_FILE_DIRTY] != dirty:
+        raise KernelBug(f"NR_FILE_DIRTY is {k.vmstat.stat[NR_FILE_DIRTY]}, {dirty} pages of {list(found.mappings)!r} are dirty")
     _check_committed(k, found)
     validate_lru(k)
     validate_zone(k)
@@ -117,6 +121,9 @@ def _address_spaces(k: Kernel) -> list[MmStruct]:
 
 def _check_committed(k: Kernel, found: _Found) -> None:
     """vm_committed_as: the VM_ACCOUNT pages of all VMAs, and what shmem files take."""
+    # Imported here: shm.py copies to user memory, and the fault handler below that calls this module.
+    from mmscope.kernel.ipc.shm import IpcNamespace
+
     committed = 0
     for mm in _address_spaces(k):
         vma = mm.mmap
@@ -129,6 +136,9 @@ def _check_committed(k: Kernel, found: _Found) -> None:
         if task.files is not None:
             for file in task.files.fd.values():
                 files[file.f_mapping] = None
+    if isinstance(k.shm_ids, IpcNamespace):
+        for shp in k.shm_ids.segments.values():
+            files[shp.shm_file.f_mapping] = None
     for mapping in files:
         info = mapping.host.i_private
         if isinstance(info, ShmemInodeInfo):

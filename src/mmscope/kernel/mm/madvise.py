@@ -28,8 +28,10 @@ from mmscope.kernel.arch.x86.pgtable import (
     set_pte_at,
 )
 from mmscope.kernel.core.capability import capable
+from mmscope.kernel.fs.open import vfs_fallocate
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN
-from mmscope.kernel.include.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EOPNOTSUPP, EPERM, KernelError
+from mmscope.kernel.include.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EPERM, KernelError
+from mmscope.kernel.include.fs import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from mmscope.kernel.include.mm import (
     FOLL_TOUCH,
     FOLL_WRITE,
@@ -360,14 +362,16 @@ def madvise_dontneed_free(vma: VmAreaStruct, start: int, end: int, behavior: int
         madvise_free_single_vma(vma, start, end)
 
 
-def madvise_remove(vma: VmAreaStruct) -> None:
-    """Punch a hole in the file. No file system here can (fallocate comes with writing): EOPNOTSUPP after Linux's checks."""
+def madvise_remove(vma: VmAreaStruct, start: int, end: int) -> None:
+    """Punch a hole in the file. Raises EINVAL, EACCES, and what fallocate(2) does."""
     if vma.vm_flags & VM_LOCKED or vma.vm_file is None:
         raise KernelError(EINVAL)
-    if vma.vm_flags & (VM_SHARED | VM_WRITE) != VM_SHARED | VM_WRITE:
+    # Since v6.7 it may have been made read-only.
+    writable = VM_MAYWRITE if vma.vm_mm.kernel.config.at_least(6, 7) else VM_WRITE
+    if vma.vm_flags & (VM_SHARED | writable) != VM_SHARED | writable:
         raise KernelError(EACCES)
-    vma.vm_mm.kernel.warn_once("madvise(MADV_REMOVE) is not there yet")
-    raise KernelError(EOPNOTSUPP)
+    offset = start - vma.vm_start + (vma.vm_pgoff << PAGE_SHIFT)
+    vfs_fallocate(vma.vm_file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - start)
 
 
 def madvise_populate(mm: MmStruct, start: int, end: int, behavior: int) -> None:
@@ -433,7 +437,7 @@ def _guard_remove_pte_range(mm: MmStruct, pmdp: int, addr: int, end: int) -> Non
 def madvise_vma(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, behavior: int) -> VmAreaStruct | None:
     """Apply the advice to a range within one VMA; the VMA to go on from (`*prev`), None = look again."""
     if behavior == MADV_REMOVE:
-        madvise_remove(vma)
+        madvise_remove(vma, start, end)
         return None
     if behavior == MADV_WILLNEED:
         return None if madvise_willneed(vma, start, end) else vma

@@ -31,7 +31,9 @@ NR_SHMEM: Final = 12
 NR_KERNEL_STACK_KB: Final = 13
 NR_FOLL_PIN_ACQUIRED: Final = 14
 NR_FOLL_PIN_RELEASED: Final = 15
-NR_VM_STAT_ITEMS: Final = 16
+NR_DIRTIED: Final = 16
+NR_WRITTEN: Final = 17
+NR_VM_STAT_ITEMS: Final = 18
 
 # enum vm_event_item
 PGPGIN: Final = 0
@@ -112,9 +114,9 @@ _NODE_TEXT: Final[tuple[tuple[str, int], ...]] = (
     ("nr_anon_pages", NR_ANON_MAPPED), ("nr_mapped", NR_FILE_MAPPED), ("nr_file_pages", NR_FILE_PAGES),
     ("nr_dirty", NR_FILE_DIRTY), ("nr_writeback", NR_WRITEBACK), ("nr_writeback_temp", -1), ("nr_shmem", NR_SHMEM),
     ("nr_shmem_hugepages", -1), ("nr_shmem_pmdmapped", -1), ("nr_file_hugepages", -1), ("nr_file_pmdmapped", -1),
-    ("nr_anon_transparent_hugepages", -1), ("nr_vmscan_write", -1), ("nr_vmscan_immediate_reclaim", -1), ("nr_dirtied", -1),
-    ("nr_written", -1), ("nr_kernel_misc_reclaimable", -1), ("nr_foll_pin_acquired", NR_FOLL_PIN_ACQUIRED),
-    ("nr_foll_pin_released", NR_FOLL_PIN_RELEASED),
+    ("nr_anon_transparent_hugepages", -1), ("nr_vmscan_write", -1), ("nr_vmscan_immediate_reclaim", -1),
+    ("nr_dirtied", NR_DIRTIED), ("nr_written", NR_WRITTEN), ("nr_kernel_misc_reclaimable", -1),
+    ("nr_foll_pin_acquired", NR_FOLL_PIN_ACQUIRED), ("nr_foll_pin_released", NR_FOLL_PIN_RELEASED),
     ("nr_kernel_stack", NR_KERNEL_STACK_KB), ("nr_page_table_pages", NR_PAGETABLE),
 )  # fmt: skip
 _EVENT_TEXT: Final[tuple[tuple[str, int], ...]] = (
@@ -153,30 +155,13 @@ def _state(k: Kernel, item: int) -> int:
 def vmstat_show(k: Kernel, task: TaskStruct) -> bytes:
     """/proc/vmstat: `name value` a line."""
     out = [f"{name} {_state(k, item)}\n" for name, item in _ZONE_TEXT + _NODE_TEXT]
+    from mmscope.kernel.mm.page_writeback import global_dirty_limits
+
     background, threshold = global_dirty_limits(k)
     out.append(f"nr_dirty_threshold {threshold}\nnr_dirty_background_threshold {background}\n")
     event = k.vmstat.event
     out += [f"{name} {event[item] if item >= 0 else 0}\n" for name, item in _EVENT_TEXT]
     return "".join([*out, "nr_unstable 0\n"]).encode()
-
-
-def global_dirty_limits(k: Kernel) -> tuple[int, int]:
-    """Pages that may be dirty before writeback starts in the background, and before writers wait (mm/page-writeback.c)."""
-    stat = k.vmstat.stat
-    # global_dirtyable_memory(): free and cached file pages, but for what is kept in reserve.
-    available = max(k.zone.nr_free - k.zone.watermark_high, 0) + stat[NR_ZONE_INACTIVE_FILE] + stat[NR_ZONE_ACTIVE_FILE] + 1
-    config = k.config
-    if config.vm_dirty_bytes:
-        thresh = -(-config.vm_dirty_bytes // 4096)
-    else:
-        thresh = config.vm_dirty_ratio * 4096 // 100 * available // 4096
-    if config.dirty_background_bytes:
-        background = -(-config.dirty_background_bytes // 4096)
-    else:
-        background = config.dirty_background_ratio * 4096 // 100 * available // 4096
-    if background >= thresh:
-        background = thresh // 2
-    return background, thresh
 
 
 def frag_show(k: Kernel, task: TaskStruct) -> bytes:
