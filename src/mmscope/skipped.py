@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("fork, vfork, clone, clone3, threads", "ENOSYS, with one warning naming the call"),
     ("pipe, socket, epoll, eventfd, inotify, POSIX timers (timer_create)", "ENOSYS, with one warning naming the call"),
-    ("memfd_create, System V shared memory, remap_file_pages, userfaultfd", "ENOSYS, with one warning naming the call"),
+    ("memfd_create, System V shared memory, userfaultfd", "ENOSYS, with one warning naming the call"),
     ("writing to files, creating and removing them", "EROFS: the root is read-only"),
     ("O_DIRECT", "EINVAL, as from a file system without it"),
     ("swap, reclaim of anonymous, mapped or dirty pages", "only clean unmapped page cache is reclaimed; then the OOM killer"),
