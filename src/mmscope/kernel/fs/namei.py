@@ -10,7 +10,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
 from mmscope.kernel.fs.devtmpfs import devtmpfs_init
-from mmscope.kernel.fs.file import fget_raw
+from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
 from mmscope.kernel.fs.hostfs import HostFs
 from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.proc import proc_init
@@ -551,5 +551,9 @@ def filp_open(k: Kernel, path: int | bytes | str, flags: int) -> File:
 
 
 def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
-    """Open a program for exec: execute permission, regular files only (EACCES)."""
-    return do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    """Open a program for exec: execute permission, regular files only, and no noexec mount (EACCES)."""
+    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    if path_noexec(file):
+        fput(file)
+        raise KernelError(EACCES)
+    return file

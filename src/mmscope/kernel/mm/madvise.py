@@ -209,7 +209,7 @@ def madvise_behavior(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, e
             _madvise_split(mm, vma, start, True)
         if end != vma.vm_end:
             _madvise_split(mm, vma, end, False)
-    vma.vm_flags = new_flags
+    mm_mmap.vm_flags_reset(vma, new_flags)
     return vma
 
 

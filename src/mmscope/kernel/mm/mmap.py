@@ -27,7 +27,7 @@ from mmscope.kernel.include.errno import (
     EPERM,
     KernelError,
 )
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_IFBLK, S_IFMT, S_IFREG
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_APPEND, S_IFBLK, S_IFMT, S_IFREG
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DATA_FLAGS_EXEC,
@@ -95,6 +95,7 @@ from mmscope.kernel.mm.mmap_area import (
     unmapped_area,
     unmapped_area_topdown,
     vm_end_gap,
+    vm_flags_reset,
     vm_start_gap,
     vm_unmapped_area,
     vma_compute_gap,
@@ -177,7 +178,7 @@ __all__ = [
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
     "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
-    "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
+    "vm_flags_reset", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
@@ -225,6 +226,9 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
             raise KernelError(EOPNOTSUPP)
         if prot & PROT_WRITE and not file.f_mode & FMODE_WRITE:
             raise KernelError(EACCES)
+        # Who may only append must not write anywhere.
+        if file.f_inode.i_flags & S_APPEND and file.f_mode & FMODE_WRITE:
+            raise KernelError(EACCES)
         vm_flags |= VM_SHARED | VM_MAYSHARE
         if not file.f_mode & FMODE_WRITE:
             vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
@@ -232,6 +236,10 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         raise KernelError(EINVAL)
     if not file.f_mode & FMODE_READ:
         raise KernelError(EACCES)
+    if fs_file.path_noexec(file):
+        if vm_flags & VM_EXEC:
+            raise KernelError(EPERM)
+        vm_flags &= ~VM_MAYEXEC
     if file.f_op.mmap is None:
         raise KernelError(ENODEV)
     if vm_flags & VM_GROWSDOWN:
@@ -409,11 +417,11 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     vm_stat_account(mm, vm_flags, npages)
     if vm_flags & VM_LOCKED:
         if vm_flags & (VM_SPECIAL | VM_DROPPABLE):
-            vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+            vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
         else:
             mm.locked_vm += npages
     # A new or grown mapping counts as soft-dirty as a whole, lest its first change be missed.
-    vma.vm_flags |= VM_SOFTDIRTY
+    vm_flags_reset(vma, vma.vm_flags | VM_SOFTDIRTY)
     vma_set_page_prot(vma)
     return addr
 
@@ -645,7 +653,7 @@ def do_brk_flags(mm: MmStruct, addr: int, len: int, flags: int) -> None:
     mm.data_vm += npages
     if flags & VM_LOCKED:
         mm.locked_vm += npages
-    vma.vm_flags |= VM_SOFTDIRTY
+    vm_flags_reset(vma, vma.vm_flags | VM_SOFTDIRTY)
 
 
 def vm_brk_flags(k: Kernel, addr: int, request: int, flags: int) -> None:

@@ -23,6 +23,7 @@ from mmscope.kernel.mm.mmap import (
     find_vma,
     get_unmapped_area,
     may_expand_vm,
+    vm_flags_reset,
     vm_stat_account,
     vma_is_anonymous,
     vma_merge_extend,
@@ -99,7 +100,7 @@ def move_vma(
     excess = 0
     split = False
     if vm_flags & VM_ACCOUNT and not dontunmap:
-        vma.vm_flags &= ~VM_ACCOUNT
+        vm_flags_reset(vma, vma.vm_flags & ~VM_ACCOUNT)
         excess = vma.vm_end - vma.vm_start - old_len
         split = old_addr > vma.vm_start and old_addr + old_len < vma.vm_end
     # total_vm is too high for a moment; its high watermark must not see that.
@@ -122,10 +123,10 @@ def move_vma(
         locked = True
     mm.hiwater_vm = hiwater_vm
     if excess:
-        vma.vm_flags |= VM_ACCOUNT
+        vm_flags_reset(vma, vma.vm_flags | VM_ACCOUNT)
         if split:
             assert vma.vm_next is not None
-            vma.vm_next.vm_flags |= VM_ACCOUNT
+            vm_flags_reset(vma.vm_next, vma.vm_next.vm_flags | VM_ACCOUNT)
     if err is not None:
         raise err
     return new_addr, locked
@@ -144,7 +145,7 @@ def _dontunmap_complete(vma: VmAreaStruct, new_vma: VmAreaStruct, old_addr: int,
             mm.locked_vm += old_len >> 12
         else:
             mm.locked_vm_lost -= old_len >> 12
-        vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+        vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
     if k.config.at_least(5, 13) and new_vma is not vma and vma.vm_start == old_addr and vma.vm_end == old_addr + old_len:
         unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
 
