@@ -38,6 +38,8 @@ class KernelConfig:
         #: vm.*
         self.sysctl_max_map_count = DEFAULT_MAX_MAP_COUNT
         self.mmap_min_addr = 65536
+        #: vm.legacy_va_layout: every program's mappings go bottom up.
+        self.sysctl_legacy_va_layout = 0
         self.stack_guard_gap = DEFAULT_STACK_GUARD_GAP
         self.sysctl_overcommit_memory = 0
         self.sysctl_overcommit_ratio = 50

@@ -54,7 +54,7 @@ def stack_maxrandom_size(task: TaskStruct) -> int:
 
 
 def mmap_is_legacy(task: TaskStruct) -> bool:
-    """The task wants its mappings bottom up, from a third of the address space."""
+    """Mappings go bottom up, from a third of the address space. (An unlimited stack means that only on other processors.)"""
     return task.personality & ADDR_COMPAT_LAYOUT != 0 or task.kernel.config.sysctl_legacy_va_layout != 0
 
 
@@ -97,8 +97,9 @@ def arch_pick_mmap_layout(mm: MmStruct, rlim_stack: Rlimit, task: TaskStruct) ->
 
 
 def arch_randomize_brk(mm: MmStruct) -> int:
-    """A heap start up to 32 MiB above mm->brk (arch/x86/kernel/process.c)."""
-    return randomize_page(mm.kernel, mm.brk, 0x02000000)
+    """A heap start up to 32 MiB above mm->brk, since v6.9 1 GiB (arch/x86/kernel/process.c)."""
+    range = 1 << 30 if mm.kernel.config.at_least(6, 9) else 0x02000000  # 44c76825d6ee
+    return randomize_page(mm.kernel, mm.brk, range)
 
 
 def arch_align_stack(k: Kernel, sp: int) -> int:
