@@ -16,7 +16,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("O_DIRECT", "EINVAL, as from a file system without it"),
     ("swap, reclaim of anonymous, mapped or dirty pages", "only clean unmapped page cache is reclaimed; then the OOM killer"),
     ("transparent huge pages", "never (as after `echo never`); MADV_HUGEPAGE sets the flag"),
-    ("hugetlbfs", "MAP_HUGETLB is ENOMEM, as without a reserved pool, MAP_NORESERVE included"),
+    ("hugetlbfs", "as with an empty pool: MAP_HUGETLB is ENOMEM, with MAP_NORESERVE its faults are SIGBUS; no mount"),
     ("NUMA, memory policies and hinting faults", "one node; mbind and friends are ENOSYS, as without CONFIG_NUMA"),
     ("memory cgroups, KSM, DAX, protection keys", "absent; pkey_mprotect works as on a CPU without them"),
     ("MADV_REMOVE, MADV_HWPOISON, MADV_SOFT_OFFLINE", "EOPNOTSUPP, or EPERM and EINVAL; MADV_PAGEOUT only ages pages"),

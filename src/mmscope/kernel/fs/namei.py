@@ -144,6 +144,7 @@ class Vfs:
 
     def mount(self, name: str, sb: SuperBlock, source: str, options: str) -> None:
         """Mount `sb` on /`name`. The directory is made up where the root does not have it."""
+        sb.mnt_noexec = "noexec" in options.split(",")
         root = sb.s_root
         assert root is not None
         where = d_lookup(self.root, name)

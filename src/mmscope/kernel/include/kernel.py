@@ -59,6 +59,8 @@ class Kernel:
         self.swapper_pgd_511 = 0
         #: shmem's internal mount (ShmemSbInfo of mm/shmem.py), None until the first shared anonymous mapping.
         self.shm_mnt: object = None
+        #: hugetlbfs's internal mount (HugetlbfsSbInfo of fs/hugetlbfs.py), None until the first MAP_HUGETLB.
+        self.hugetlbfs_vfsmount: object = None
         #: pid -> task; the running one.
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct

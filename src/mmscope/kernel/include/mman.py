@@ -32,6 +32,9 @@ MAP_POPULATE: Final = 0x8000
 MAP_NONBLOCK: Final = 0x10000
 MAP_STACK: Final = 0x20000
 MAP_HUGETLB: Final = 0x40000
+#: Where the flags hold log2 of the huge page's size, and its bits.
+MAP_HUGE_SHIFT: Final = 26
+MAP_HUGE_MASK: Final = 0x3F
 MAP_SYNC: Final = 0x80000
 MAP_FIXED_NOREPLACE: Final = 0x100000
 MAP_UNINITIALIZED: Final = 0x4000000

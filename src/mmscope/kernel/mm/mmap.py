@@ -10,7 +10,9 @@ All names are importable from here, and only from here.
 from __future__ import annotations
 
 import mmscope.kernel.fs.file as fs_file
+import mmscope.kernel.fs.hugetlbfs as fs_hugetlbfs
 import mmscope.kernel.mm.gup as mm_gup
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.mlock as mm_mlock
 import mmscope.kernel.mm.shmem as mm_shmem
@@ -61,6 +63,8 @@ from mmscope.kernel.include.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_HUGE_MASK,
+    MAP_HUGE_SHIFT,
     MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NONBLOCK,
@@ -188,22 +192,23 @@ MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
 
 
 def ksys_mmap_pgoff(k: Kernel, addr: int, len: int, prot: int, flags: int, fd: int, pgoff: int) -> int:
-    """mmap(2) with the offset in pages: find the file, refuse huge pages (this kernel has none reserved)."""
-    file: File | None = None
+    """mmap(2) with the offset in pages: find the file, or make one of huge pages for MAP_HUGETLB."""
+    if flags & MAP_ANONYMOUS and not flags & MAP_HUGETLB:
+        return mm_util.vm_mmap_pgoff(k, None, addr, len, prot, flags & ~(MAP_EXECUTABLE | MAP_DENYWRITE), pgoff)
     if not flags & MAP_ANONYMOUS:
-        file = fs_file.fget(k, fd)
-        if flags & MAP_HUGETLB:
+        file = fs_file.get_file(fs_file.fget(k, fd))
+    else:
+        size = 1 << mm_hugetlb.hstate_sizelog(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK)
+        len = len + size - 1 & -size & ULONG_MAX
+        file = fs_hugetlbfs.hugetlb_file_setup(k, "anon_hugepage", len)
+    try:
+        if mm_hugetlb.is_file_hugepages(file):
+            len = len + mm_hugetlb.HPAGE_SIZE - 1 & mm_hugetlb.HPAGE_MASK & ULONG_MAX
+        elif flags & MAP_HUGETLB:
             raise KernelError(EINVAL)
-    elif flags & MAP_HUGETLB:
-        # hstate_sizelog(): default, 2 MiB or 1 GiB exist; after do_mmap()'s checks hugetlb_reserve_pages() finds no page.
-        size_log = flags >> 26 & 0x3F or 21
-        if size_log not in (21, 30) or not len:
-            raise KernelError(EINVAL)
-        if len <= TASK_SIZE and flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) and addr & (1 << size_log) - 1:
-            raise KernelError(EINVAL)
-        raise KernelError(ENOMEM)
-    flags &= ~(MAP_EXECUTABLE | MAP_DENYWRITE)
-    return mm_util.vm_mmap_pgoff(k, file, addr, len, prot, flags, pgoff)
+        return mm_util.vm_mmap_pgoff(k, file, addr, len, prot, flags & ~(MAP_EXECUTABLE | MAP_DENYWRITE), pgoff)
+    finally:
+        fs_file.fput(file)
 
 
 def file_mmap_ok(file: File, pgoff: int, len: int) -> bool:
@@ -309,8 +314,11 @@ def do_mmap(
     else:
         raise KernelError(EINVAL)
 
-    if flags & MAP_NORESERVE and k.config.sysctl_overcommit_memory != OVERCOMMIT_NEVER:
-        vm_flags |= VM_NORESERVE
+    if flags & MAP_NORESERVE:
+        # Strict accounting does not let a process off; for huge pages it means that none are reserved.
+        huge = file is not None and mm_hugetlb.is_file_hugepages(file)
+        if huge or k.config.sysctl_overcommit_memory != OVERCOMMIT_NEVER:
+            vm_flags |= VM_NORESERVE
     addr = mmap_region(mm, file, addr, len, vm_flags, pgoff)
     populate = 0
     if vm_flags & VM_LOCKED or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:

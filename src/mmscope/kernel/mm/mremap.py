@@ -7,6 +7,7 @@ from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, KernelE
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DONTEXPAND,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_LOCKED_CLEAR_MASK,
     VM_MAYSHARE,
@@ -17,6 +18,7 @@ from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP,
 from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
 from mmscope.kernel.mm.gup import mm_populate
+from mmscope.kernel.mm.hugetlb import HPAGE_MASK, HPAGE_SIZE
 from mmscope.kernel.mm.mmap import (
     copy_vma,
     do_munmap,
@@ -166,6 +168,8 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
             refused = not vma_is_anonymous(vma) or vma.vm_flags & VM_SHARED != 0
         if refused:
             raise KernelError(EINVAL)
+    if vma.vm_flags & VM_HUGETLB and not k.config.at_least(5, 16):
+        raise KernelError(EINVAL)
     if old_len > vma.vm_end - addr:
         raise KernelError(EFAULT)
     if new_len == old_len:
@@ -289,6 +293,10 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         source = find_vma(mm, addr)
         if source is None or source.vm_start > addr:
             raise KernelError(EFAULT)
+        if source.vm_flags & VM_HUGETLB:  # huge pages may be moved, but not grow
+            old_len, new_len = old_len + HPAGE_SIZE - 1 & HPAGE_MASK, new_len + HPAGE_SIZE - 1 & HPAGE_MASK
+            if (addr | new_addr) & ~HPAGE_MASK or new_len > old_len:
+                raise KernelError(EINVAL)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:

@@ -11,12 +11,12 @@ mmap_base       mappings, top down            = TASK_SIZE - gap - random: 0x7fff
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.include.errno import ENOMEM, KernelError
 from mmscope.kernel.include.mman import MAP_32BIT, MAP_FIXED
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.sched import ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, PF_RANDOMIZE
 from mmscope.kernel.lib.random import get_random_int, get_random_long
-from mmscope.kernel.mm.mmap import VM_UNMAPPED_AREA_TOPDOWN, VmUnmappedAreaInfo, find_vma, vm_start_gap, vm_unmapped_area
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,13 +134,13 @@ def arch_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int,
         raise KernelError(ENOMEM)
     if addr:
         addr = PAGE_ALIGN(addr) & 0xFFFFFFFFFFFFFFFF
-        vma = find_vma(mm, addr)
-        if end - len >= addr and (vma is None or addr + len <= vm_start_gap(vma)):
+        vma = mm_mmap.find_vma(mm, addr)
+        if end - len >= addr and (vma is None or addr + len <= mm_mmap.vm_start_gap(vma)):
             return addr
     # No alignment: get_align_mask() concerns only AMD's family 15h.
-    info = VmUnmappedAreaInfo(0, len, begin, end)
+    info = mm_mmap.VmUnmappedAreaInfo(0, len, begin, end)
     info.align_offset = pgoff << 12
-    addr = vm_unmapped_area(mm, info)
+    addr = mm_mmap.vm_unmapped_area(mm, info)
     if addr < 0:
         raise KernelError(ENOMEM)
     return addr
@@ -162,12 +162,12 @@ def arch_get_unmapped_area_topdown(mm: MmStruct, file: File | None, addr: int, l
         if addr:
             addr &= PAGE_MASK
             if mmap_address_hint_valid(addr, len):
-                vma = find_vma(mm, addr)
-                if vma is None or addr + len <= vm_start_gap(vma):
+                vma = mm_mmap.find_vma(mm, addr)
+                if vma is None or addr + len <= mm_mmap.vm_start_gap(vma):
                     return addr
-        info = VmUnmappedAreaInfo(VM_UNMAPPED_AREA_TOPDOWN, len, 4096, get_mmap_base(mm, False))
+        info = mm_mmap.VmUnmappedAreaInfo(mm_mmap.VM_UNMAPPED_AREA_TOPDOWN, len, 4096, get_mmap_base(mm, False))
         info.align_offset = pgoff << 12
-        addr = vm_unmapped_area(mm, info)
+        addr = mm_mmap.vm_unmapped_area(mm, info)
         if addr >= 0:
             return addr
     return arch_get_unmapped_area(mm, file, addr0, len, pgoff, flags)
