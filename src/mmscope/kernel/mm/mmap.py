@@ -377,15 +377,17 @@ def munmap_vma_range(mm: MmStruct, start: int, len: int) -> tuple[VmAreaStruct |
 def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: int, pgoff: int) -> int:
     """Map [addr, addr + len), already checked: unmap what is there, charge, merge with a neighbour or make a VMA."""
     npages = len >> 12
+    gathers = mm.kernel.config.at_least(6, 12)
+    if gathers:
+        # f8d112a4e657: what goes is gathered before anything is refused, so that a refusal leaves the borders split.
+        split_at_borders(mm, addr, addr + len)
     if not may_expand_vm(mm, vm_flags, npages):
         # What a fixed mapping replaces does not count.
         if not may_expand_vm(mm, vm_flags, npages - count_vma_pages_range(mm, addr, addr + len)):
             raise KernelError(ENOMEM)
     charged = npages if accountable_mapping(file, vm_flags) else 0
-    if charged and mm.kernel.config.at_least(6, 12):
-        # f8d112a4e657: charged before anything is unmapped, and only for what the replaced mappings do not give back.
-        # A refusal leaves behind that the mappings at the borders were split.
-        split_at_borders(mm, addr, addr + len)
+    if charged and gathers:
+        # Charged before anything is unmapped, and only for what the replaced mappings do not give back.
         replaced = count_accounted_pages_range(mm, addr, addr + len)
         mm_util.security_vm_enough_memory_mm(mm, charged - replaced)
         mm_util.vm_acct_memory(mm.kernel, replaced)
