@@ -325,7 +325,7 @@ def _render_result(text: str) -> str:
 
 
 def _render_id(text: str) -> str:
-    """The number cannot be reproduced."""
+    """The number cannot be reproduced, or is the runner's own (personality)."""
     return "id" if text.startswith("0x") else _render_result(text)
 
 
@@ -549,7 +549,7 @@ OPS: Final[dict[str, OpKind]] = {
     "mprotect": _syscall(10, "ADDR LEN PROT"),
     "pkey_mprotect": _syscall(329, "ADDR LEN PROT PKEY"),
     "remap_file_pages": _syscall(216, "ADDR LEN PROT PGOFF MAPFLAGS"),
-    "personality": _syscall(135, "PERSONA"),
+    "personality": _syscall(135, "PERSONA", render=_render_id),
     "mremap": _syscall(25, "ADDR OLDLEN NEWLEN MREMAPFLAGS [NEWADDR]", 1, defaults=("0",)),
     "brk": _syscall(12, "ADDR"),
     "madvise": _syscall(28, "ADDR LEN ADVICE"),

@@ -23,6 +23,8 @@ MAP_FIXED: Final = 0x10
 MAP_ANONYMOUS: Final = 0x20
 MAP_32BIT: Final = 0x40
 MAP_DROPPABLE: Final = 0x08  # since v6.11
+#: Since v6.6 (29f890d1050f).
+MAP_ABOVE4G: Final = 0x80
 MAP_GROWSDOWN: Final = 0x0100
 MAP_DENYWRITE: Final = 0x0800
 MAP_EXECUTABLE: Final = 0x1000

@@ -56,6 +56,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.include.mman import (
     LEGACY_MAP_MASK,
+    MAP_ABOVE4G,
     MAP_ANONYMOUS,
     MAP_DENYWRITE,
     MAP_DROPPABLE,
@@ -227,7 +228,10 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
     type = flags & MAP_TYPE
     if type in (MAP_SHARED, MAP_SHARED_VALIDATE):
         # Plain MAP_SHARED ignores unknown flags, for compatibility.
-        if type == MAP_SHARED_VALIDATE and flags & ~(LEGACY_MAP_MASK | file.f_op.mmap_supported_flags):
+        known = LEGACY_MAP_MASK | file.f_op.mmap_supported_flags
+        if file.f_inode.i_sb.kernel.config.at_least(6, 6):
+            known |= MAP_ABOVE4G
+        if type == MAP_SHARED_VALIDATE and flags & ~known:
             raise KernelError(EOPNOTSUPP)
         if prot & PROT_WRITE and not file.f_mode & FMODE_WRITE:
             raise KernelError(EACCES)

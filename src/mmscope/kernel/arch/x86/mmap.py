@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.include.errno import ENOMEM, KernelError
-from mmscope.kernel.include.mman import MAP_32BIT, MAP_FIXED
+from mmscope.kernel.include.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.sched import ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, PF_RANDOMIZE
 from mmscope.kernel.lib.random import get_random_int, get_random_long
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: With 4-level page tables no hint reaches above the default window.
 DEFAULT_MAP_WINDOW: Final = TASK_SIZE
 SIZE_128M: Final = 128 << 20
+SIZE_4G: Final = 1 << 32
 #: Pages by which the stack's top may move: 16 GiB.
 STACK_RND_MASK: Final = 0x3FFFFF
 
@@ -165,7 +166,8 @@ def arch_get_unmapped_area_topdown(mm: MmStruct, file: File | None, addr: int, l
                 vma = mm_mmap.find_vma(mm, addr)
                 if vma is None or addr + len <= mm_mmap.vm_start_gap(vma):
                     return addr
-        info = mm_mmap.VmUnmappedAreaInfo(mm_mmap.VM_UNMAPPED_AREA_TOPDOWN, len, 4096, get_mmap_base(mm, False))
+        low = SIZE_4G if flags & MAP_ABOVE4G and mm.kernel.config.at_least(6, 6) else 4096
+        info = mm_mmap.VmUnmappedAreaInfo(mm_mmap.VM_UNMAPPED_AREA_TOPDOWN, len, low, get_mmap_base(mm, False))
         info.align_offset = pgoff << 12
         addr = mm_mmap.vm_unmapped_area(mm, info)
         if addr >= 0:
