@@ -44,8 +44,9 @@ class KernelConfig:
         self.sysctl_overcommit_memory = 0
         self.sysctl_overcommit_ratio = 50
         self.sysctl_overcommit_kbytes = 0
-        self.sysctl_admin_reserve_kbytes = 8192
-        self.sysctl_user_reserve_kbytes = 131072
+        #: -1: a 32nd of free RAM at boot, at most 8 MiB and 128 MiB.
+        self.sysctl_admin_reserve_kbytes = -1
+        self.sysctl_user_reserve_kbytes = -1
         #: vm.dirty_*: of each pair one is 0, the one that was set last holds. Percent of dirtyable memory; bytes.
         self.dirty_background_ratio = 10
         self.dirty_background_bytes = 0
@@ -54,8 +55,6 @@ class KernelConfig:
         #: How often writeback wakes up, and how old dirty data may become, 1/100 s.
         self.dirty_writeback_interval = 500
         self.dirty_expire_interval = 3000
-        #: vm.legacy_va_layout: mappings bottom up for every new program.
-        self.sysctl_legacy_va_layout = 0
         self.fault_around_bytes = 65536
         #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.
         self.warm_page_cache = False

@@ -274,6 +274,16 @@ def test_a_fault_in_the_gap_below(flags: int) -> None:
 # ---- overcommit
 
 
+def test_reserves_are_a_32nd_of_what_is_free_at_boot() -> None:
+    """5.10 with 4,028,544 kB: admin_reserve_kbytes 8192, user_reserve_kbytes 125463."""
+    config = Box(64 << 20).k.config
+    assert config.sysctl_admin_reserve_kbytes == config.sysctl_user_reserve_kbytes
+    assert (60 << 10) // 32 < config.sysctl_admin_reserve_kbytes <= (64 << 10) // 32
+    config = Box(1 << 30).k.config
+    assert config.sysctl_admin_reserve_kbytes == 8192
+    assert (1000 << 10) // 32 < config.sysctl_user_reserve_kbytes <= (1 << 20) // 32
+
+
 def test_the_three_modes_of_overcommit() -> None:
     """0 refuses one request above all of RAM, 1 nothing, 2 what exceeds CommitLimit together."""
     box = Box(64 << 20)
