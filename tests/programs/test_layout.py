@@ -123,6 +123,32 @@ def test_since_6_9_the_heap_has_a_gibibyte(build: Build) -> None:
     within([one.brk - one.end for one in some], 0, (1 << 30) - PAGE)
 
 
+def test_randomize_va_space_1_leaves_the_heap_behind_the_bss(build: Build) -> None:
+    """CONFIG_COMPAT_BRK's setting: stack, mappings and vdso move, the heap does not."""
+    program = build("layout", "static")
+    stacks = set()
+    for seed in range(8):
+        with Machine(ram="16M", aslr=True, seed=seed, root=os.path.dirname(program), randomize_va_space=1) as machine:
+            mm = machine.spawn("/" + os.path.basename(program)).mm
+            vma = mm.mmap
+            while vma is not None and vma.vm_next is not None and vma.vm_next.vm_start < 1 << 32:
+                vma = vma.vm_next
+            assert vma is not None
+            assert mm.start_brk == mm.brk == vma.vm_end
+            stacks.add(mm.start_stack)
+    assert len(stacks) == 8
+
+
+def test_mmap_rnd_bits_is_the_range(build: Build) -> None:
+    """vm.mmap_rnd_bits, up to 32."""
+    program = build("layout", "static")
+    bases = []
+    for seed in range(SEEDS):
+        with Machine(ram="16M", aslr=True, seed=seed, root=os.path.dirname(program), mmap_rnd_bits=32) as machine:
+            bases.append(machine.spawn("/" + os.path.basename(program)).mm.mmap_base)
+    within(bases, MMAP_TOP - ((1 << 44) - PAGE), MMAP_TOP)
+
+
 def test_the_live_kernel_keeps_to_the_same_ranges(build: Build) -> None:
     """Stack, strings and mappings; the heap's range and the vdso's place are other releases'."""
     program = build("layout", "static")
