@@ -3,8 +3,7 @@
 
 Linux's file has 3,800 lines; here it is six: mmap_area.py finds VMAs and free space, mmap_vma.py links and splits VMAs,
 mmap_merge.py merges them, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the
-operations.
-All names are importable from here, and only from here.
+operations. All names are importable from here, and only from here. mmap_remap.py stands above: remap_file_pages.
 """
 
 from __future__ import annotations

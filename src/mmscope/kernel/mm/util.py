@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAP_IPC_LOCK", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO", "__vm_enough_memory", "__vma_link_list", "__vma_unlink_list",
-    "capable", "init_admin_reserve", "init_user_reserve", "rlimit", "rlimit_max", "security_vm_enough_memory_mm", "vm_acct_memory", "vm_commit_limit", "vm_mmap",
-    "vm_mmap_pgoff", "vm_unacct_memory",
+    "capable", "init_admin_reserve", "init_user_reserve", "rlimit", "rlimit_max", "security_vm_enough_memory_mm",
+    "vm_acct_memory", "vm_commit_limit", "vm_mmap", "vm_mmap_pgoff", "vm_unacct_memory",
 ]  # fmt: skip
 
 
