@@ -76,9 +76,11 @@ def hugetlb_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: i
         if addr & ~mm_hugetlb.HPAGE_MASK:
             raise KernelError(EINVAL)
         return addr
+    if mm.kernel.config.at_least(6, 13):
+        # The processor has no search of its own for huge pages any more: hints are rounded up, MAP_32BIT counts.
+        assert mm.get_unmapped_area is not None
+        return mm.get_unmapped_area(mm, file, addr + mm_hugetlb.HPAGE_SIZE - 1 & mm_hugetlb.HPAGE_MASK, len, pgoff, flags)
     if addr:
-        if mm.kernel.config.at_least(6, 13):  # the processor's own function went: a hint is rounded up
-            addr += mm_hugetlb.HPAGE_SIZE - 1
         addr &= mm_hugetlb.HPAGE_MASK
         if x86_mmap.mmap_address_hint_valid(addr, len):
             vma = mm_mmap.find_vma(mm, addr)

@@ -11,6 +11,7 @@ mmap_base       mappings, top down            = TASK_SIZE - gap - random: 0x7fff
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.include.errno import ENOMEM, KernelError
 from mmscope.kernel.include.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED
@@ -126,6 +127,14 @@ def find_start_end(mm: MmStruct, addr: int, flags: int) -> tuple[int, int]:
     return get_mmap_base(mm, True), TASK_SIZE
 
 
+def align(info: mm_mmap.VmUnmappedAreaInfo, file: File | None, pgoff: int) -> None:
+    """get_align_mask(): huge pages, which come here since v6.13, need alignment; the rest only on AMD's family 15h."""
+    if file is not None and mm_hugetlb.is_file_hugepages(file):
+        info.align_mask = mm_hugetlb.HPAGE_SIZE - 4096
+    else:
+        info.align_offset = pgoff << 12
+
+
 def arch_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int, pgoff: int, flags: int) -> int:
     """Lowest free place above the legacy base, the hint first; ENOMEM."""
     if flags & MAP_FIXED:
@@ -138,9 +147,8 @@ def arch_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int,
         vma = mm_mmap.find_vma(mm, addr)
         if end - len >= addr and (vma is None or addr + len <= mm_mmap.vm_start_gap(vma)):
             return addr
-    # No alignment: get_align_mask() concerns only AMD's family 15h.
     info = mm_mmap.VmUnmappedAreaInfo(0, len, begin, end)
-    info.align_offset = pgoff << 12
+    align(info, file, pgoff)
     addr = mm_mmap.vm_unmapped_area(mm, info)
     if addr < 0:
         raise KernelError(ENOMEM)
@@ -168,7 +176,7 @@ def arch_get_unmapped_area_topdown(mm: MmStruct, file: File | None, addr: int, l
                     return addr
         low = SIZE_4G if flags & MAP_ABOVE4G and mm.kernel.config.at_least(6, 6) else 4096
         info = mm_mmap.VmUnmappedAreaInfo(mm_mmap.VM_UNMAPPED_AREA_TOPDOWN, len, low, get_mmap_base(mm, False))
-        info.align_offset = pgoff << 12
+        align(info, file, pgoff)
         addr = mm_mmap.vm_unmapped_area(mm, info)
         if addr >= 0:
             return addr
