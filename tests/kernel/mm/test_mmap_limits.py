@@ -23,7 +23,7 @@ from mmscope.kernel.include.mman import (
     PROT_READ,
 )
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK
-from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
+from mmscope.kernel.include.sched import READ_IMPLIES_EXEC, Cred
 from mmscope.kernel.include.signal import SIGSEGV
 from mmscope.kernel.mm.debug_vm import validate_vm
 from mmscope.kernel.mm.madvise import do_madvise
@@ -62,7 +62,7 @@ def set_limit(box: Box, limit: int, value: int) -> None:
 
 def user(box: Box) -> Box:
     """The same process, without privileges."""
-    box.task.cred.uid = box.task.cred.euid = box.task.cred.fsuid = 1000
+    box.task.cred = Cred(1000, 1000)
     return box
 
 
