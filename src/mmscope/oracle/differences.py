@@ -206,6 +206,10 @@ DIFFERENCES: Final = (
         "6.12", "f8d112a4e657", "switch", _SWITCH, scenario="mmap_over_what_cannot_be_split",
     ),
     Difference(
+        "mmap-seal-first", "a sealed file refuses to be mapped before the target of MAP_FIXED is unmapped; before, after it",
+        "6.12", "5de195060b2e", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
+    ),
+    Difference(
         "vvar-vclock", "a second vvar mapping, [vvar_vclock]", "6.13", "e93d2521b27f",
         "arrange", "the agent fills the space below vvar, so that placement starts at one address",
     ),

@@ -144,6 +144,22 @@ def test_a_file_sealed_against_writing_is_not_mapped_shared(box: Box) -> None:
     assert file.f_mapping.i_mmap_writable == -1
 
 
+@pytest.mark.parametrize(("version", "spared"), [((5, 11), False), ((6, 12), True)])
+def test_a_seal_is_met_before_or_after_the_target_is_unmapped(box: Box, version: tuple[int, int], spared: bool) -> None:
+    """As 5.10 and 6.18 do with a sealed memfd over the middle of three pages."""
+    box.k.config.version = version
+    file = shmem_file_setup(box.k, "memfd:sealed", PAGE, VM_NORESERVE)
+    file.f_mapping.i_mmap_writable = -1
+    box.mmap(3 * PAGE, addr=A)
+    with pytest.raises(KernelError) as caught:
+        do_mmap(box.mm, file, A + PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, 0, 0)
+    assert caught.value.args[0] == errno.EPERM
+    vma = find_vma(box.mm, A + PAGE)
+    assert vma is not None
+    assert (vma.vm_start, vma.vm_end) == ((A, A + 3 * PAGE) if spared else (A + 2 * PAGE, A + 3 * PAGE))
+    validate_vm(box.k)
+
+
 def dax_file(box: Box) -> tuple[int, File]:
     fd = box.open("/data", O_RDONLY)
     box.file(fd).f_inode.i_flags |= S_DAX

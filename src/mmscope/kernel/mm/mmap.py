@@ -382,6 +382,8 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     npages = len >> 12
     gathers = mm.kernel.config.at_least(6, 12)
     if gathers:
+        if file is not None and vm_flags & VM_SHARED and file.f_mapping.i_mmap_writable < 0:
+            raise KernelError(EPERM)  # 5de195060b2e: mapping_map_writable() comes first of all
         # f8d112a4e657: what goes is gathered before anything is refused, so that a refusal leaves the borders split.
         split_at_borders(mm, addr, addr + len)
     if not may_expand_vm(mm, vm_flags, npages):
