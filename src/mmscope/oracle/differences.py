@@ -179,6 +179,10 @@ DIFFERENCES: Final = (
         "5.16", "9dcc38e2813e", "switch", _SWITCH,
     ),
     Difference(
+        "brk-shrink-of-a-hole", "brk() does not shrink a heap of which nothing is mapped any more; before, it does",
+        "6.1", "unknown", "switch", _SWITCH, scenario="brk_shrink_of_a_hole",
+    ),
+    Difference(
         "brk-randomness", "under ASLR the heap starts up to 1 GiB above the bss; before, up to 32 MiB",
         "6.9", "44c76825d6ee", "switch", _SWITCH,
     ),

@@ -618,6 +618,10 @@ def do_brk(k: Kernel, brk: int) -> int:
         mm.brk = brk
         return brk
     if brk <= mm.brk:
+        if k.config.at_least(6, 1):  # the maple tree's brk wants something to unmap
+            brkvma = find_vma(mm, newbrk)
+            if brkvma is None or brkvma.vm_start >= oldbrk:
+                return origbrk
         mm.brk = brk
         try:
             __do_munmap(mm, newbrk, oldbrk - newbrk)
