@@ -145,9 +145,9 @@ def test_a_file_sealed_against_writing_is_not_mapped_shared(box: Box) -> None:
 
 
 @pytest.mark.parametrize(("version", "spared"), [((5, 11), False), ((6, 12), True)])
-def test_a_seal_is_met_before_or_after_the_target_is_unmapped(box: Box, version: tuple[int, int], spared: bool) -> None:
+def test_a_seal_is_met_before_or_after_the_target_is_unmapped(version: tuple[int, int], spared: bool) -> None:
     """As 5.10 and 6.18 do with a sealed memfd over the middle of three pages."""
-    box.k.config.version = version
+    box = Box(version=version)
     file = shmem_file_setup(box.k, "memfd:sealed", PAGE, VM_NORESERVE)
     file.f_mapping.i_mmap_writable = -1
     box.mmap(3 * PAGE, addr=A)
