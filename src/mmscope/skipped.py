@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("fork, vfork, clone, clone3, threads", "ENOSYS, with one warning naming the call"),
     ("pipe, socket, epoll, eventfd, inotify, POSIX timers (timer_create)", "ENOSYS, with one warning naming the call"),
-    ("remap_file_pages, userfaultfd, splice, System V semaphores and queues", "ENOSYS, with one warning naming the call"),
+    ("userfaultfd, splice, System V semaphores and queues", "ENOSYS, with one warning naming the call"),
     ("I/O that takes its time", "requests are done at once; the disk's latency moves the virtual clock"),
     ("ext4's own journal blocks, inode tables and quotas", "a commit is one request; only data blocks count as used"),
     ("setxattr, removexattr", "EOPNOTSUPP"),
@@ -21,7 +21,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
         "dirty page cache is written, clean unmapped one freed; then the OOM killer",
     ),
     ("transparent huge pages", "never (as after `echo never`); MADV_HUGEPAGE sets the flag"),
-    ("hugetlbfs", "MAP_HUGETLB is ENOMEM, as without a reserved pool, MAP_NORESERVE included"),
+    ("hugetlbfs", "as with an empty pool: MAP_HUGETLB is ENOMEM, with MAP_NORESERVE its faults are SIGBUS; no mount"),
     ("NUMA, memory policies and hinting faults", "one node; mbind and friends are ENOSYS, as without CONFIG_NUMA"),
     ("memory cgroups, KSM, DAX, protection keys", "absent; pkey_mprotect works as on a CPU without them"),
     ("MADV_HWPOISON, MADV_SOFT_OFFLINE", "EPERM or EINVAL; MADV_PAGEOUT only ages pages"),

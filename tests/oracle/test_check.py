@@ -136,7 +136,7 @@ def test_a_planted_bug_is_found_and_shrunk(what: str, file: str, right: str, wro
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["check", "--live", "merge_right_neighbour", "topdown_placement"]) == 0
+    assert main(["check", "--live", "merge_case_2_right_of_its_neighbour", "topdown_placement"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "7 operations, 7 compared, 0 divergences"
     assert main(["check", "--live", "--ops", "100", "--seed", "3"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("100 operations, ")

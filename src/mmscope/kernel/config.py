@@ -38,12 +38,15 @@ class KernelConfig:
         #: vm.*
         self.sysctl_max_map_count = DEFAULT_MAX_MAP_COUNT
         self.mmap_min_addr = 65536
+        #: vm.legacy_va_layout: every program's mappings go bottom up.
+        self.sysctl_legacy_va_layout = 0
         self.stack_guard_gap = DEFAULT_STACK_GUARD_GAP
         self.sysctl_overcommit_memory = 0
         self.sysctl_overcommit_ratio = 50
         self.sysctl_overcommit_kbytes = 0
-        self.sysctl_admin_reserve_kbytes = 8192
-        self.sysctl_user_reserve_kbytes = 131072
+        #: -1: a 32nd of free RAM at boot, at most 8 MiB and 128 MiB.
+        self.sysctl_admin_reserve_kbytes = -1
+        self.sysctl_user_reserve_kbytes = -1
         #: vm.dirty_*: of each pair one is 0, the one that was set last holds. Percent of dirtyable memory; bytes.
         self.dirty_background_ratio = 10
         self.dirty_background_bytes = 0
@@ -52,8 +55,6 @@ class KernelConfig:
         #: How often writeback wakes up, and how old dirty data may become, 1/100 s.
         self.dirty_writeback_interval = 500
         self.dirty_expire_interval = 3000
-        #: vm.legacy_va_layout: mappings bottom up for every new program.
-        self.sysctl_legacy_va_layout = 0
         self.fault_around_bytes = 65536
         #: What the root is: "ext4", "tmpfs", or "" for tmpfs where the host's directory is on one, ext4 elsewhere.
         self.rootfstype = ""

@@ -171,6 +171,41 @@ DIFFERENCES: Final = (
         "5.16", "9dcc38e2813e", "switch", _SWITCH,
     ),
     Difference(
+        "brk-shrink-of-a-hole", "brk() does not shrink a heap of which nothing is mapped any more; before, it does",
+        "6.1", "unknown", "switch", _SWITCH, scenario="brk_shrink_of_a_hole",
+    ),
+    Difference(
+        "brk-randomness", "under ASLR the heap starts up to 1 GiB above the bss; before, up to 32 MiB",
+        "6.9", "44c76825d6ee", "switch", _SWITCH,
+    ),
+    Difference(
+        "map-above-4g", "flag 0x80 is MAP_ABOVE4G, which MAP_SHARED_VALIDATE knows; before, it means nothing",
+        "6.6", "29f890d1050f", "switch", _SWITCH, scenario="map_above_4g",
+    ),
+    Difference(
+        "hugetlb-placement",
+        "the hint of a huge page mapping is rounded up, and MAP_32BIT counts; before, down, and it does not",
+        "6.13", "unknown", "switch", _SWITCH, scenario="hugetlb_hint",
+    ),
+    Difference(
+        "hugetlb-mremap", "mremap() moves mappings of huge pages by multiples of their size; before, EINVAL",
+        "5.16", "550a7d60bd5e", "switch", _SWITCH, scenario="hugetlb_mremap",
+    ),
+    Difference(
+        "hugetlb-dontneed", "MADV_DONTNEED of huge pages, by multiples of their size; before, EINVAL",
+        "5.18", "90e7e7f5ef3f", "switch", _SWITCH, scenario="hugetlb_dontneed",
+    ),
+    Difference(
+        "mmap-fixed-splits",
+        "an mmap(MAP_FIXED) that is refused leaves mappings split at its borders, and says why they could not be; before, "
+        "the limits are looked at first, and what cannot be split is ENOMEM",
+        "6.12", "f8d112a4e657", "switch", _SWITCH, scenario="mmap_over_what_cannot_be_split",
+    ),
+    Difference(
+        "mmap-seal-first", "a sealed file refuses to be mapped before the target of MAP_FIXED is unmapped; before, after it",
+        "6.12", "5de195060b2e", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
+    ),
+    Difference(
         "vvar-vclock", "a second vvar mapping, [vvar_vclock]", "6.13", "e93d2521b27f",
         "arrange", "the agent fills the space below vvar, so that placement starts at one address",
     ),

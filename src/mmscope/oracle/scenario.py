@@ -27,6 +27,7 @@ BUILTIN_SLOTS: Final = {"heap": 510, "stack": 511}
 _FIRST_SLOT: Final = 1
 _NR_SLOTS: Final = 500
 
+PERSONA: Final = {"read_implies_exec": 0x0400000}
 PROT: Final = {"none": 0, "r": 1, "w": 2, "x": 4, "sem": 8, "growsdown": 0x01000000, "growsup": 0x02000000}
 MAP: Final = {
     "shared": 0x01, "private": 0x02, "shared_validate": 0x03, "fixed": 0x10, "anon": 0x20, "32bit": 0x40, "growsdown": 0x100,
@@ -324,7 +325,7 @@ def _render_result(text: str) -> str:
 
 
 def _render_id(text: str) -> str:
-    """The number cannot be reproduced."""
+    """The number cannot be reproduced, or is the runner's own (personality)."""
     return "id" if text.startswith("0x") else _render_result(text)
 
 
@@ -449,7 +450,7 @@ def _syscall(
 _TABLES: Final[dict[str, Mapping[str, int]]] = {
     "MAPFLAGS": MAP, "MREMAPFLAGS": MREMAP, "ADVICE": MADV, "OPENFLAGS": OPEN, "MSYNCFLAGS": MSYNC, "LOCKFLAGS": MLOCKALL,
     "LOCK2FLAGS": MLOCK2, "FALLOCFLAGS": FALLOC, "MFDFLAGS": MFD, "SHMFLAGS": SHM, "RLIMIT": RLIMIT,
-    "FADVICE": FADV, "SYNCFLAGS": SYNC_RANGE, "SHMCMD": SHMCMD,
+    "PERSONA": PERSONA, "FADVICE": FADV, "SYNCFLAGS": SYNC_RANGE, "SHMCMD": SHMCMD,
 }  # fmt: skip
 
 
@@ -525,6 +526,12 @@ def _get_seals(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str
     return [f"y {slot:x} 0 48 {compiler.num(args[0])} 40a"]
 
 
+def _mincore(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """The bytes; or, with VEC, only the result, the bytes put there."""
+    words = " ".join(compiler.num(arg) for arg in args)
+    return [f"y {slot:x} 0 1b {words}" if len(args) == 3 else f"c {words}"]
+
+
 def _child_op(letter: str) -> Callable[[Compiler, tuple[str, ...], int], list[str]]:
     def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
         return [f"{letter} {compiler.child(args[0], new=letter == 'k'):x}"]
@@ -540,7 +547,9 @@ OPS: Final[dict[str, OpKind]] = {
     "mmap": _syscall(9, "ADDR LEN PROT MAPFLAGS [FD] [OFFSET]", 2, defaults=("0-1", "0")),
     "munmap": _syscall(11, "ADDR LEN"),
     "mprotect": _syscall(10, "ADDR LEN PROT"),
+    "pkey_mprotect": _syscall(329, "ADDR LEN PROT PKEY"),
     "remap_file_pages": _syscall(216, "ADDR LEN PROT PGOFF MAPFLAGS"),
+    "personality": _syscall(135, "PERSONA", render=_render_id),
     "mremap": _syscall(25, "ADDR OLDLEN NEWLEN MREMAPFLAGS [NEWADDR]", 1, defaults=("0",)),
     "brk": _syscall(12, "ADDR"),
     "madvise": _syscall(28, "ADDR LEN ADVICE"),
@@ -586,7 +595,7 @@ OPS: Final[dict[str, OpKind]] = {
     "fill": _wire("f", "ADDR LEN BYTE"),
     "hash": _wire("h", "ADDR LEN"),
     "call": _wire("x", "ADDR"),
-    "mincore": _wire("c", "ADDR LEN"),
+    "mincore": OpKind("ADDR LEN [VEC]", (2, 3), _mincore, _render_result),
     "pagemap": _wire("P", "ADDR PAGES"),
     "maps": _probe("m", render_maps),
     "smaps": _probe("M", render_smaps),

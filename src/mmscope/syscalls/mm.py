@@ -11,6 +11,7 @@ from mmscope.kernel.mm.memfd import ksys_memfd_create
 from mmscope.kernel.mm.mincore import ksys_mincore
 from mmscope.kernel.mm.mlock import do_mlock, do_munlock, do_munlockall, ksys_mlock2, ksys_mlockall
 from mmscope.kernel.mm.mmap import do_brk, ksys_mmap_pgoff, vm_munmap
+from mmscope.kernel.mm.mmap_remap import ksys_remap_file_pages
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.mremap import do_mremap
 from mmscope.kernel.mm.msync import ksys_msync
@@ -67,6 +68,12 @@ def brk(k: Kernel, regs: PtRegs) -> int:
 def mremap(k: Kernel, regs: PtRegs) -> int:
     """mremap(addr, old_len, new_len, flags, new_addr)."""
     return do_mremap(k, regs.di, regs.si, regs.dx, regs.r10, regs.r8)
+
+
+def remap_file_pages(k: Kernel, regs: PtRegs) -> int:
+    """remap_file_pages(start, size, prot, pgoff, flags)."""
+    ksys_remap_file_pages(k, regs.di, regs.si, regs.dx, regs.r10, regs.r8)
+    return 0
 
 
 def msync(k: Kernel, regs: PtRegs) -> int:

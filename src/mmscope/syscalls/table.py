@@ -35,7 +35,8 @@ _MODULES: Final = (
     (
         mm,
         "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"
-        " pkey_mprotect pkey_alloc pkey_free process_vm_readv process_vm_writev memfd_create shmget shmat shmctl shmdt",
+        " pkey_mprotect pkey_alloc pkey_free remap_file_pages process_vm_readv process_vm_writev"
+        " memfd_create shmget shmat shmctl shmdt",
     ),
     (
         process,

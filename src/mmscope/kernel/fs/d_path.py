@@ -36,7 +36,7 @@ def d_path(k: Kernel, dentry: Dentry) -> str:
 def simple_dname(dentry: Dentry) -> str:
     """The name of a dentry outside every tree."""
     name = dentry.d_name
-    if dentry.d_sb.s_type in ("tmpfs", "shmem"):
+    if dentry.d_sb.s_type in ("tmpfs", "shmem", "hugetlbfs"):
         if not name.startswith("/"):
             name = "/" + name
         if not name.endswith(" (deleted)"):

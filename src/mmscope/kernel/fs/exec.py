@@ -29,7 +29,7 @@ from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGSEGV, KSigaction
 from mmscope.kernel.lib.random import get_random_long
 from mmscope.kernel.mm.gup import get_user_pages_remote
 from mmscope.kernel.mm.memory import free_pgd_range, sync_mm_rss, update_hiwater_rss
-from mmscope.kernel.mm.mmap import expand_stack, find_vma, insert_vm_struct, vm_area_alloc, vma_adjust
+from mmscope.kernel.mm.mmap import expand_stack, find_vma, insert_vm_struct, vm_area_alloc, vm_flags_reset, vma_adjust
 from mmscope.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from mmscope.kernel.mm.mprotect import mprotect_fixup
 from mmscope.kernel.mm.mremap import move_page_tables
@@ -444,7 +444,7 @@ def setup_arg_pages(bprm: LinuxBinprm, stack_top: int, executable_stack: int) ->
         k.printk(f"process '{'/'.join(d_path(k, bprm.file.f_dentry).split('/')[-4:])}' {_EXEC_STACK}")
     if stack_shift:
         shift_arg_pages(vma, stack_shift)
-    vma.vm_flags &= ~VM_STACK_INCOMPLETE_SETUP
+    vm_flags_reset(vma, vma.vm_flags & ~VM_STACK_INCOMPLETE_SETUP)
     stack_expand = 131072
     stack_size = vma.vm_end - vma.vm_start
     rlim_stack = bprm.rlim_stack.rlim_cur & PAGE_MASK

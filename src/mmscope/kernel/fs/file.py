@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.include.errno import EBADF, EINVAL, EMFILE, KernelError
-from mmscope.kernel.include.fs import FMODE_PATH, FMODE_WRITER, O_CLOEXEC, File
+from mmscope.kernel.include.fs import FMODE_PATH, FMODE_WRITER, O_CLOEXEC, SB_I_NOEXEC, File
 from mmscope.kernel.include.resource import RLIMIT_NOFILE
 
 TYPE_CHECKING = False
@@ -92,6 +92,12 @@ def set_close_on_exec(k: Kernel, fd: int, on: bool) -> None:
 def fd_install(k: Kernel, fd: int, file: File) -> None:
     """`fd` now names `file`; takes over the caller's reference."""
     current_files(k).fd[fd] = file
+
+
+def path_noexec(file: File) -> bool:
+    """Nothing is executed of the file system on which the file stands (fs/exec.c)."""
+    sb = file.f_inode.i_sb
+    return sb.mnt_noexec or sb.s_iflags & SB_I_NOEXEC != 0
 
 
 def close_fd(k: Kernel, fd: int) -> int:

@@ -11,7 +11,7 @@ from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
 from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
 from mmscope.kernel.fs.devtmpfs import devtmpfs_init
-from mmscope.kernel.fs.file import fget_raw, fput
+from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
 from mmscope.kernel.fs.hostfs import HostFs
 from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.proc import proc_init
@@ -159,6 +159,7 @@ class Vfs:
 
     def mount(self, name: str, sb: SuperBlock, source: str, options: str) -> None:
         """Mount `sb` on /`name`. The directory is made up where the root does not have it."""
+        sb.mnt_noexec = "noexec" in options.split(",")
         root = sb.s_root
         assert root is not None
         where = d_lookup(self.root, name)
@@ -638,11 +639,14 @@ def filp_open(k: Kernel, path: int | bytes | str, flags: int) -> File:
 
 
 def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
-    """Open a program for exec: execute permission, regular files only (EACCES); nobody may write to it meanwhile (ETXTBSY).
+    """Open a program for exec: execute permission, regular files only, no noexec mount (EACCES).
 
-    To be given back by exec_fput().
+    Nobody may write to it (ETXTBSY) until it is given back by exec_fput().
     """
     file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    if path_noexec(file):
+        fput(file)
+        raise KernelError(EACCES)
     if file.f_inode.i_writecount > 0:
         fput(file)
         raise KernelError(ETXTBSY)

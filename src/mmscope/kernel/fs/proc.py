@@ -21,6 +21,7 @@ from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFLNK,
     S_IFREG,
+    SB_I_NOEXEC,
     Dentry,
     File,
     FileOperations,
@@ -603,6 +604,7 @@ _ROOT: Final = ProcEntry("", DIR, 0o555, children=(
 def proc_init(k: Kernel, minor: int) -> SuperBlock:
     """The super block of /proc."""
     sb = SuperBlock(k, "proc", minor)
+    sb.s_iflags = SB_I_NOEXEC
     root = proc_make_inode(sb, None, _ROOT, None, PROC_ROOT_INO)
     sb.s_root = Dentry(sb, "/", None, root)
     return sb

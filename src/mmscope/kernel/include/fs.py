@@ -107,6 +107,12 @@ PATH_MAX: Final = 4096
 
 #: sb->s_flags
 SB_RDONLY: Final = 1
+#: sb->s_iflags: nothing of it may be executed, or mapped executable, however it is mounted (procfs).
+SB_I_NOEXEC: Final = 0x2
+
+#: inode->i_flags
+S_APPEND: Final = 0x4
+S_DAX: Final = 0x2000
 
 # inode->i_state
 I_DIRTY_SYNC: Final = 0x1
@@ -195,6 +201,9 @@ class SuperBlock:
         #: Device number, MKDEV(major, minor) = major << 20 | minor; stat shows new_encode_dev(s_dev).
         self.s_dev = s_dev
         self.s_flags = s_flags
+        self.s_iflags = 0
+        #: Mounted with -o noexec. Linux: mnt->mnt_flags & MNT_NOEXEC; here a super block is mounted once.
+        self.mnt_noexec = False
         self.s_root: Dentry | None = None
         #: BDI_CAP_WRITEBACK: dirty pages go back to a device, so writes to shared mappings are tracked (not on tmpfs).
         self.s_bdi_writeback = False
@@ -234,6 +243,8 @@ class Inode:
         self.i_mode = i_mode
         self.i_uid = 0
         self.i_gid = 0
+        #: S_APPEND (chattr +a), S_DAX...
+        self.i_flags = 0
         self.i_nlink = 1
         #: Bytes.
         self.i_size = 0

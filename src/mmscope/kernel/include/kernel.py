@@ -64,6 +64,8 @@ class Kernel:
         self.wb = BdiWriteback()
         #: System V shared memory (IpcNamespace of ipc/shm.py), None until the first shmget.
         self.shm_ids: object = None
+        #: hugetlbfs's internal mount (HugetlbfsSbInfo of fs/hugetlbfs.py), None until the first MAP_HUGETLB.
+        self.hugetlbfs_vfsmount: object = None
         #: pid -> task; the running one.
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct

@@ -23,6 +23,8 @@ MAP_FIXED: Final = 0x10
 MAP_ANONYMOUS: Final = 0x20
 MAP_32BIT: Final = 0x40
 MAP_DROPPABLE: Final = 0x08  # since v6.11
+#: Since v6.6 (29f890d1050f).
+MAP_ABOVE4G: Final = 0x80
 MAP_GROWSDOWN: Final = 0x0100
 MAP_DENYWRITE: Final = 0x0800
 MAP_EXECUTABLE: Final = 0x1000
@@ -32,6 +34,9 @@ MAP_POPULATE: Final = 0x8000
 MAP_NONBLOCK: Final = 0x10000
 MAP_STACK: Final = 0x20000
 MAP_HUGETLB: Final = 0x40000
+#: Where the flags hold log2 of the huge page's size, and its bits.
+MAP_HUGE_SHIFT: Final = 26
+MAP_HUGE_MASK: Final = 0x3F
 MAP_SYNC: Final = 0x80000
 MAP_FIXED_NOREPLACE: Final = 0x100000
 MAP_UNINITIALIZED: Final = 0x4000000

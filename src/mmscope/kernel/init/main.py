@@ -21,6 +21,7 @@ from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT
 from mmscope.kernel.include.sched import Cred, FilesStruct, FsStruct, TaskStruct
 from mmscope.kernel.mm.page_alloc import Zone, mem_init, totalram_pages
 from mmscope.kernel.mm.swap import LruState
+from mmscope.kernel.mm.util import init_admin_reserve, init_user_reserve
 from mmscope.kernel.mm.vmstat import VmStat
 
 TYPE_CHECKING = False
@@ -72,6 +73,8 @@ def start_kernel(
     k.zone = Zone()
     k.lru = LruState()
     mem_init(k)
+    init_user_reserve(k)
+    init_admin_reserve(k)
     timekeeping_init(k)
     init_vdso(k)
     map_vsyscall(k)

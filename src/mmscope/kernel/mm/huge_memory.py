@@ -6,6 +6,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.mmap import arch_get_unmapped_area_topdown
 from mmscope.kernel.arch.x86.pgtable import PMD_SIZE
 from mmscope.kernel.include.errno import KernelError
+from mmscope.kernel.include.fs import S_DAX
 from mmscope.kernel.include.page import PAGE_SHIFT
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ def __thp_get_unmapped_area(mm: MmStruct, filp: File | None, addr: int, len: int
     if ret == addr:
         return addr  # the hint is free
     off_sub = (off - ret) & (size - 1)
-    if not off_sub and mm.get_unmapped_area is arch_get_unmapped_area_topdown:
+    if not off_sub and mm.get_unmapped_area is arch_get_unmapped_area_topdown and mm.kernel.config.at_least(6, 7):
         return ret + size  # right below the last mapping (96204e15310c)
     return ret + off_sub
 
@@ -37,10 +38,10 @@ def __thp_get_unmapped_area(mm: MmStruct, filp: File | None, addr: int, len: int
 def thp_get_unmapped_area(mm: MmStruct, filp: File | None, addr: int, len: int, pgoff: int, flags: int) -> int:
     """Where to map something that huge pages could back: anonymous memory since v6.7.
 
-    A file asks only if it is on a DAX inode, of which there are none. Since v5.18 (1854bc6e2420) all files of disk file systems
-    ask, but not those of tmpfs: hostfs goes on like tmpfs.
+    A file asks only if it is on a DAX inode. Since v5.18 (1854bc6e2420) all files of disk file systems ask, but not those of
+    tmpfs: hostfs goes on like tmpfs.
     """
-    if filp is None:
+    if filp is None or filp.f_mapping.host.i_flags & S_DAX:
         ret = __thp_get_unmapped_area(mm, filp, addr, len, pgoff, flags, PMD_SIZE)
         if ret:
             return ret

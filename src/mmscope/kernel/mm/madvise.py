@@ -88,6 +88,7 @@ from mmscope.kernel.include.page_flags import PG_dirty, PG_referenced
 from mmscope.kernel.include.swapops import is_guard_pte_marker, make_guard_pte_marker
 from mmscope.kernel.mm.filemap import trylock_page, unlock_page
 from mmscope.kernel.mm.gup import GupLocked, __get_user_pages, check_vma_flags
+from mmscope.kernel.mm.hugetlb import HPAGE_MASK
 from mmscope.kernel.mm.memory import (
     get_locked_pte,
     update_hiwater_rss,
@@ -186,7 +187,7 @@ def _new_flags(vma: VmAreaStruct, behavior: int) -> int:
     elif behavior == MADV_DONTDUMP:
         flags |= VM_DONTDUMP
     elif behavior == MADV_DODUMP:
-        if flags & (VM_SPECIAL | VM_DROPPABLE):
+        if (flags & VM_SPECIAL and not flags & VM_HUGETLB) or flags & VM_DROPPABLE:
             raise KernelError(EINVAL)
         flags &= ~VM_DONTDUMP
     elif behavior in (MADV_MERGEABLE, MADV_UNMERGEABLE):
@@ -211,7 +212,7 @@ def madvise_behavior(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, e
             _madvise_split(mm, vma, start, True)
         if end != vma.vm_end:
             _madvise_split(mm, vma, end, False)
-    vma.vm_flags = new_flags
+    mm_mmap.vm_flags_reset(vma, new_flags)
     return vma
 
 
@@ -351,6 +352,10 @@ def madvise_free_single_vma(vma: VmAreaStruct, start: int, end: int) -> None:
 
 def madvise_dontneed_free(vma: VmAreaStruct, start: int, end: int, behavior: int) -> None:
     """MADV_DONTNEED zaps, MADV_DONTNEED_LOCKED even what is locked; MADV_FREE marks. Raises EINVAL."""
+    if vma.vm_flags & VM_HUGETLB and behavior != MADV_FREE and vma.vm_mm.kernel.config.at_least(5, 18):
+        if start & ~HPAGE_MASK:  # 90e7e7f5ef3f
+            raise KernelError(EINVAL)
+        return  # there never is a huge page to zap
     if behavior == MADV_DONTNEED_LOCKED:
         if vma.vm_flags & (VM_HUGETLB | VM_PFNMAP):
             raise KernelError(EINVAL)

@@ -13,6 +13,7 @@ out: swap entries, NUMA hinting faults (so a PROT_NONE entry is only met in a VM
 from __future__ import annotations
 
 import mmscope.kernel.mm.filemap as mm_filemap
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
 from mmscope.kernel.arch.x86.cpu import copy_page
 from mmscope.kernel.arch.x86.pgtable import (
     PTRS_PER_PTE,
@@ -63,6 +64,7 @@ from mmscope.kernel.include.mm import (
     VM_FAULT_SIGBUS,
     VM_FAULT_SIGSEGV,
     VM_FAULT_WRITE,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_SHARED,
     VM_WRITE,
@@ -230,7 +232,7 @@ def handle_mm_fault(vma: VmAreaStruct, address: int, flags: int, regs: PtRegs | 
     count_vm_event(k, PGFAULT)
     if k.has_current() and k.current.mm is not None:
         check_sync_rss_stat(k.current)
-    ret = __handle_mm_fault(vma, address, flags)
+    ret = mm_hugetlb.hugetlb_fault(vma, address) if vma.vm_flags & VM_HUGETLB else __handle_mm_fault(vma, address, flags)
     mm_account_fault(mm, regs, address, flags, ret)
     return ret
 

@@ -106,7 +106,7 @@ def __munlock_pagevec(page: Page) -> None:
 def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
     """Unlock [start, end) of `vma`: the flag first, then each page that is there."""
     k = vma.vm_mm.kernel
-    vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+    mm_mmap.vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
     if k.config.at_least(5, 18):  # mlock and munlock go through pagevecs of their own
         lru_add_drain(k)
     stranded = False
@@ -147,7 +147,7 @@ def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
         nr_pages = 0
     mm.locked_vm += nr_pages
     if lock:
-        vma.vm_flags = newflags
+        mm_mmap.vm_flags_reset(vma, newflags)
     else:
         munlock_vma_pages_range(vma, start, end)
     return vma

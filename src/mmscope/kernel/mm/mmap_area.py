@@ -18,7 +18,7 @@ from mmscope.kernel.include.mman import MAP_SHARED
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.lib.rbtree import RbAugmentCallbacksMax, RbNode, rb_last
 from mmscope.kernel.mm.vmacache import vmacache_find, vmacache_update
-from mmscope.kernel.tracepoint import trace_vm_unmapped_area
+from mmscope.kernel.tracepoint import trace_vm_unmapped_area, trace_vma_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,14 @@ def vm_end_gap(vma: VmAreaStruct) -> int:
 def vma_pages(vma: VmAreaStruct) -> int:
     """Size of `vma`, pages."""
     return (vma.vm_end - vma.vm_start) >> 12
+
+
+def vm_flags_reset(vma: VmAreaStruct, flags: int) -> None:
+    """Give a linked VMA other vm_flags: the only place that does. (Since v6.3 of this name, bc292ab00f6c.)"""
+    old = vma.vm_flags
+    if flags != old:
+        vma.vm_flags = flags
+        trace_vma_flags(vma, old)
 
 
 def vma_is_anonymous(vma: VmAreaStruct) -> bool:

@@ -7,6 +7,7 @@ from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, KernelE
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DONTEXPAND,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_LOCKED_CLEAR_MASK,
     VM_MAYSHARE,
@@ -17,12 +18,14 @@ from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP,
 from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
 from mmscope.kernel.mm.gup import mm_populate
+from mmscope.kernel.mm.hugetlb import HPAGE_MASK, HPAGE_SIZE
 from mmscope.kernel.mm.mmap import (
     copy_vma,
     do_munmap,
     find_vma,
     get_unmapped_area,
     may_expand_vm,
+    vm_flags_reset,
     vm_stat_account,
     vma_is_anonymous,
     vma_merge_extend,
@@ -99,7 +102,7 @@ def move_vma(
     excess = 0
     split = False
     if vm_flags & VM_ACCOUNT and not dontunmap:
-        vma.vm_flags &= ~VM_ACCOUNT
+        vm_flags_reset(vma, vma.vm_flags & ~VM_ACCOUNT)
         excess = vma.vm_end - vma.vm_start - old_len
         split = old_addr > vma.vm_start and old_addr + old_len < vma.vm_end
     # total_vm is too high for a moment; its high watermark must not see that.
@@ -122,10 +125,10 @@ def move_vma(
         locked = True
     mm.hiwater_vm = hiwater_vm
     if excess:
-        vma.vm_flags |= VM_ACCOUNT
+        vm_flags_reset(vma, vma.vm_flags | VM_ACCOUNT)
         if split:
             assert vma.vm_next is not None
-            vma.vm_next.vm_flags |= VM_ACCOUNT
+            vm_flags_reset(vma.vm_next, vma.vm_next.vm_flags | VM_ACCOUNT)
     if err is not None:
         raise err
     return new_addr, locked
@@ -144,7 +147,7 @@ def _dontunmap_complete(vma: VmAreaStruct, new_vma: VmAreaStruct, old_addr: int,
             mm.locked_vm += old_len >> 12
         else:
             mm.locked_vm_lost -= old_len >> 12
-        vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+        vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
     if k.config.at_least(5, 13) and new_vma is not vma and vma.vm_start == old_addr and vma.vm_end == old_addr + old_len:
         unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
 
@@ -165,6 +168,8 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
             refused = not vma_is_anonymous(vma) or vma.vm_flags & VM_SHARED != 0
         if refused:
             raise KernelError(EINVAL)
+    if vma.vm_flags & VM_HUGETLB and not k.config.at_least(5, 16):
+        raise KernelError(EINVAL)
     if old_len > vma.vm_end - addr:
         raise KernelError(EFAULT)
     if new_len == old_len:
@@ -288,6 +293,10 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         source = find_vma(mm, addr)
         if source is None or source.vm_start > addr:
             raise KernelError(EFAULT)
+        if source.vm_flags & VM_HUGETLB:  # huge pages may be moved, but not grow
+            old_len, new_len = old_len + HPAGE_SIZE - 1 & HPAGE_MASK, new_len + HPAGE_SIZE - 1 & HPAGE_MASK
+            if (addr | new_addr) & ~HPAGE_MASK or new_len > old_len:
+                raise KernelError(EINVAL)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:

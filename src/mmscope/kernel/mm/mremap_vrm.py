@@ -7,10 +7,11 @@ The order decides which error a call gives for which several apply, and what a c
 from __future__ import annotations
 
 from mmscope.kernel.include.errno import EFAULT, EINVAL, ENOMEM, KernelError
-from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
+from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
 from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
 from mmscope.kernel.mm.gup import mm_populate
+from mmscope.kernel.mm.hugetlb import HPAGE_MASK, HPAGE_SIZE
 from mmscope.kernel.mm.mmap import (
     do_munmap,
     find_vma,
@@ -124,8 +125,18 @@ def remap_is_valid(vrm: VmaRemapStruct, vma: VmAreaStruct, old_len: int) -> None
         raise KernelError(ENOMEM)
 
 
+def align_hugetlb(vrm: VmaRemapStruct, vma: VmAreaStruct) -> None:
+    """Huge pages may be moved, by multiples of their size, but not grow: EINVAL."""
+    if vma.vm_flags & VM_HUGETLB:
+        vrm.old_len = vrm.old_len + HPAGE_SIZE - 1 & HPAGE_MASK
+        vrm.new_len = vrm.new_len + HPAGE_SIZE - 1 & HPAGE_MASK
+        if (vrm.addr | vrm.new_addr) & ~HPAGE_MASK or vrm.new_len > vrm.old_len:
+            raise KernelError(EINVAL)
+
+
 def check_prep_vma(vrm: VmaRemapStruct, vma: VmAreaStruct) -> None:
     """Since v6.17 all that can be said about the mapping is said before the first change."""
+    align_hugetlb(vrm, vma)
     vrm.set_delta()
     if vrm.new_len > vrm.old_len or vrm.implies_new_addr():
         # What a shrink cuts off may lie beyond the mapping.
@@ -238,6 +249,9 @@ def do_mremap_vrm(mm: MmStruct, vrm: VmaRemapStruct) -> int:
     vma = vma_lookup(mm, vrm.addr)
     if early:
         check_prep_vma(vrm, vma)
+    else:
+        align_hugetlb(vrm, vma)
+        vrm.set_delta()
     grows = vrm.new_len > vrm.old_len
     old_len = vrm.old_len
     if vrm.implies_new_addr():
