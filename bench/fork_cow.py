@@ -4,9 +4,9 @@
     .venv/bin/python bench/fork_cow.py [--mib N] [--children N]
 
 All children live at the same time; each writes its own part, a page at a time. `fork` and `exit` are medians over the
-children, `first write` is the median of a page's copy. Memory is what the family has for itself once all have written: frames with
-data, and page tables. In the model that is counted in frames of its RAM; on the live kernel each process says what is private to
-it, and the size of its page tables. What the model itself takes of the host's memory for that stands below.
+children, `first write` is the median of a page's copy. Memory is what the family has for itself once all have written:
+frames with data, and page tables. In the model that is counted in frames of its RAM; on the live kernel each process says
+what is private to it, and the size of its page tables. What the model takes of the host's memory for that stands below.
 """
 
 from __future__ import annotations
