@@ -95,13 +95,14 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "fork-not-exclusive",
-        "after a fork mprotect() leaves pages read-only until a write fault finds that their process is alone; before 6.0 it always "
-        "did, since 5.19 (PG_anon_exclusive) a page's state says so",
+        "a page that fork() shared is exclusive again only after a write fault found its process alone (PG_anon_exclusive): "
+        "until then mprotect() does not make it writable",
         "5.19", "6c287605fd56", "switch", _SWITCH, scenario="fork_then_mprotect",
     ),
     Difference(
         "pin-unshares",
-        "process_vm_readv() of a private page that fork() shared gives its owner a copy first, by a fault; before, it is only read",
+        "process_vm_readv() of a private page that fork() shared gives its owner a copy first, by a fault; before, it is "
+        "only read",
         "5.19", "unknown", "switch", _SWITCH,
     ),
     Difference(
