@@ -25,7 +25,8 @@ PAGE = 4096
 #: nest.c's script: steps of WHO OP ARG. f: fork a child of that number; w, b: write to that page of a or b; u: unmap that page
 #: of a; p: make that page of e read-only; x: exit.
 SCRIPT = (
-    "0f1", "1f2", "2f3", "1w0 1x0", "2f4", "4w1 4b0", "4f5", "2x0", "3f6", "6w2", "0f7 7u3", "7f8", "3x0 6f9", "9u5 9p1", "5x0 0w6",
+    "0f1", "1f2", "2f3", "1w0 1x0", "2f4", "4w1 4b0", "4f5", "2x0", "3f6", "6w2", "0f7 7u3", "7f8", "3x0 6f9", "9u5 9p1",
+    "5x0 0w6",
 )  # fmt: skip
 
 #: What the recorded processes' own code changed.
