@@ -41,8 +41,8 @@ def test_a_lost_byte_is_noticed() -> None:
 class Chaos(Fsx):
     """The same operations on a disk that fails now and then, is nearly full, or in a machine without memory to spare.
 
-    What the file holds is not known any more after a failure: what counts is that the kernel's invariants hold (CONFIG_DEBUG_VM) and
-    that every error is one that a program may see.
+    What the file holds is not known any more after a failure: what counts is that the kernel's invariants hold
+    (CONFIG_DEBUG_VM) and that every error is one that a program may see.
     """
 
     def check(self, offset: int, data: bytes) -> None:
