@@ -37,7 +37,7 @@ from tests.kernel.bare import bare_file, bare_kernel, page_byte
 
 
 def cached(mapping: AddressSpace) -> list[int]:
-    return [i for i in range(5000) if xa_load(mapping.i_pages, i) is not None]
+    return [i for i in range(5000) if isinstance(xa_load(mapping.i_pages, i), Page)]
 
 
 def marked(mapping: AddressSpace) -> list[int]:

@@ -98,7 +98,7 @@ def validate_vm(k: Kernel) -> None:
     dirty = 0
     for mapping in found.mappings:
         dirty += validate_mapping(mapping)
-        if xa_validate(mapping.i_pages) != mapping.nrpages:
+        if xa_validate(mapping.i_pages) != mapping.nrpages + mapping.nrexceptional:
             raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, i_pages has {xa_validate(mapping.i_pages)}")
     if k.vmstat.stat[NR_FILE_DIRTY] != dirty:
         raise KernelBug(f"NR_FILE_DIRTY is {k.vmstat.stat[NR_FILE_DIRTY]}, {dirty} pages of {list(found.mappings)!r} are dirty")

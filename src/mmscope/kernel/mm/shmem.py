@@ -393,7 +393,7 @@ def shmem_load_host(inode: Inode, first: int, last: int) -> None:
     """Copy the host's pages of [first, last] before a change of the file that must not bring them back."""
     info = shmem_info(inode)
     for index in range(first, min(last, (info.host_size - 1) >> PAGE_SHIFT) + 1):
-        if xa_load(inode.i_mapping.i_pages, index) is None:
+        if not isinstance(xa_load(inode.i_mapping.i_pages, index), Page):
             page = shmem_host_page(inode, index, GFP_HIGHUSER)
             if page is not None:
                 unlock_page(page)
