@@ -23,7 +23,7 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, SharedRb, VmAreaStruct
+from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, Page, SharedRb, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import (
     PAGE_TABLE_MAPCOUNT_VALUE,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.mm_types import MmStruct, Page
+    from mmscope.kernel.include.mm_types import MmStruct
 
 __all__ = ["debug_vm_check", "validate_mapping", "validate_vm"]
 
