@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
     from mmscope.kernel.core.timekeeping import Timekeeper
-    from mmscope.kernel.fs.namei import Vfs
+    from mmscope.kernel.fs.namespace import Vfs
     from mmscope.kernel.include.mm_types import Page
     from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.mm.page_alloc import Zone
