@@ -16,7 +16,8 @@ from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.traps import exc_general_protection
 from mmscope.kernel.config import KernelConfig
-from mmscope.kernel.core.exit import do_group_exit
+from mmscope.kernel.core.exit import do_group_exit, process_status
+from mmscope.kernel.core.sched import deactivate_task, kill_stacks, switch_current
 from mmscope.kernel.core.signal import dequeue_synchronous_signal, fatal_signal_pending
 from mmscope.kernel.fs.exec import do_execve
 from mmscope.kernel.fs.task_mmu import show_map
@@ -54,6 +55,7 @@ _NR_MPROTECT: Final = 10
 _NR_MUNMAP: Final = 11
 _NR_BRK: Final = 12
 _NR_MREMAP: Final = 25
+_NR_FORK: Final = 57
 _NR_MADVISE: Final = 28
 
 _U64: Final = 0xFFFFFFFFFFFFFFFF
@@ -251,6 +253,7 @@ class Machine:
         if self._closed:
             return
         self._closed = True
+        kill_stacks(self.kernel)
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -316,14 +319,19 @@ class Process:
             engine = self.machine.engine()
             self._switch_to()
             engine.run(self.task, sigint_to_guest)
-        return ExitStatus(self.task.exit_code)
+        return ExitStatus(process_status(self.task.group_leader))
+
+    def fork(self) -> Process:
+        """fork(2): the child, which like this process only does what it is told from outside."""
+        pid = self.syscall(_NR_FORK)
+        return Process(self.machine, self.machine.kernel.tasks[pid])
 
     def exit(self, status: int = 0) -> ExitStatus:
         """End the process as by exit_group(2): unmap everything, close its files."""
         if not self.task.exit_state:
             self._switch_to()
             do_group_exit(self.machine.kernel, (status & 0xFF) << 8)
-        return ExitStatus(self.task.exit_code)
+        return ExitStatus(process_status(self.task.group_leader))
 
     @property
     def stdout(self) -> bytes:
@@ -384,6 +392,8 @@ class Process:
         regs.ax = regs.orig_ax = nr
         regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9 = padded
         do_syscall_64(self.machine.kernel, regs)
+        if self.task.on_rq:
+            deactivate_task(self.task)
         self._check_killed()
         result = regs.ax
         if result > _U64 - 4095:
@@ -488,8 +498,7 @@ class Process:
         if self.task.exit_state:
             raise MmscopeError(f"process {self.task.pid} has exited")
         previous = k.current
-        if previous is not self.task:
-            k.current = self.task
+        switch_current(k, self.task)
         mm = self.task.mm
         if mm is not None and k.cpu.cr3 != mm.pgd:
             switch_mm(k, previous.mm, mm)

@@ -13,11 +13,9 @@ from mmscope.kernel.fs import file as fs_file
 from mmscope.kernel.fs import open as fs_open
 from mmscope.kernel.fs import read_write as rw
 from mmscope.kernel.fs import stat as fs_stat
-from mmscope.kernel.fs.hostwait import wait_for_host
 from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, path_lookup, user_path_at_empty
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
-from mmscope.kernel.fs.streams import stream_of
 from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ENOENT, ERESTARTNOHAND, KernelError
 from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
@@ -32,7 +30,7 @@ from mmscope.kernel.include.fs import (
 from mmscope.kernel.include.resource import RLIMIT_NOFILE
 from mmscope.syscalls.args import s32, s64, u32
 from mmscope.syscalls.signal import sigset_argpack, user_sigmask
-from mmscope.syscalls.time import read_timespec, sleep_until_signal, timespec, timeval
+from mmscope.syscalls.time import read_timespec, timespec, timeval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fs, misc, mm, process, signal, time, xattr
+from mmscope.syscalls import fork, fs, futex, misc, mm, process, signal, time, xattr
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -38,14 +38,15 @@ _MODULES: Final = (
     ),
     (
         process,
-        "waitid "
-        "sched_yield getpid exit wait4 uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
+        "sched_yield getpid exit uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
         "getppid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid "
         "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
         "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
-        "sethostname gettid futex sched_setaffinity sched_getaffinity set_tid_address exit_group set_robust_list "
-        "get_robust_list prlimit64 getcpu membarrier rseq capget",
+        "sethostname gettid sched_setaffinity sched_getaffinity set_tid_address exit_group "
+        "prlimit64 getcpu membarrier rseq capget",
     ),
+    (fork, "clone fork vfork wait4 waitid clone3"),
+    (futex, "futex set_robust_list get_robust_list"),
     (
         signal,
         "rt_sigaction rt_sigprocmask rt_sigreturn pause kill rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend "

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer
-from mmscope.kernel.core.sched import schedule_hrtimeout
-from mmscope.kernel.core.signal import signal_pending
+from mmscope.kernel.core.futex import futex_wait_restart
+from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, thread_group_cputime
+from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.core.sys import capable, do_sys_times
 from mmscope.kernel.core.timekeeping import (
     NSEC_PER_SEC,
@@ -93,7 +93,9 @@ def clock_now(k: Kernel, which: int) -> int:
         return ktime_get_coarse_real_ns(k)
     if which == CLOCK_MONOTONIC_COARSE:
         return ktime_get_coarse_ns(k)
-    if which in (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID):
+    if which == CLOCK_PROCESS_CPUTIME_ID:
+        return sum(thread_group_cputime(k.current))
+    if which == CLOCK_THREAD_CPUTIME_ID:
         return k.current.utime + k.current.stime
     return _cpu_clock(k, which)
 
@@ -146,7 +148,7 @@ def clock_settime(k: Kernel, regs: PtRegs) -> int:
 
 def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int) -> int:
     """Sleep until CLOCK_MONOTONIC `expires`; interrupted: what is left goes to `rmtp`, and the rest can be slept later."""
-    if schedule_hrtimeout(k, expires, "nanosleep"):
+    if sleep(k, expires, "nanosleep"):
         return 0
     if absolute:
         return -ERESTARTNOHAND
@@ -156,6 +158,7 @@ def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int)
     if rmtp:
         copy_to_user(k, rmtp, timespec(left))
     current = k.current
+    current.restart_futex = None
     current.restart_clockid = which
     current.restart_expires = expires
     current.restart_rmtp = rmtp
@@ -181,7 +184,7 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
         # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
-        schedule_hrtimeout(k, None, "clock_nanosleep on a CPU-time clock")
+        sleep(k, None, "clock_nanosleep on a CPU-time clock")
         return -ERESTARTNOHAND
     absolute = flags & TIMER_ABSTIME != 0
     if absolute:
@@ -190,8 +193,12 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
 
 
 def restart_syscall(k: Kernel, regs: PtRegs) -> int:
-    """restart_syscall(): go on with an interrupted nanosleep; EINTR if there is none."""
+    """restart_syscall(): go on with an interrupted nanosleep or futex wait; EINTR if there is none."""
     current = k.current
+    if current.restart_futex is not None:
+        data = current.restart_futex
+        current.restart_futex = None
+        return futex_wait_restart(k, data)
     if current.restart_clockid < 0:
         raise KernelError(EINTR)
     which = current.restart_clockid
@@ -275,13 +282,6 @@ def alarm(k: Kernel, regs: PtRegs) -> int:
     old = do_setitimer(k, ITIMER_REAL, u32(regs.di) * NSEC_PER_SEC, 0)[0]
     sec, usec = old // NSEC_PER_SEC, old % NSEC_PER_SEC // 1000
     return sec + 1 if (not sec and usec) or usec >= 500_000 else sec
-
-
-def sleep_until_signal(k: Kernel, timeout: int | None, what: str) -> bool:
-    """For poll and select on files that never become ready: True when the time is over, False for a signal."""
-    if signal_pending(k.current):
-        return False
-    return schedule_hrtimeout(k, None if timeout is None else k.timekeeper.now_ns + timeout, what)
 
 
 def signed_timeout(value: int) -> int:

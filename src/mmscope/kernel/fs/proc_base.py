@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.cpu import phys_read
+from mmscope.kernel.core.sys import task_ppid_nr
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.task_mmu import maps_next, task_mem, task_statm
 from mmscope.kernel.include.errno import ENOENT, KernelError
@@ -11,6 +12,7 @@ from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, Dentry
 from mmscope.kernel.include.mm import FOLL_FORCE
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
 from mmscope.kernel.include.resource import RLIM_INFINITY
+from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, __TASK_STOPPED
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN
 from mmscope.kernel.mm.gup import get_user_pages_remote
 from mmscope.kernel.mm.memory_unmap import get_mm_rss
@@ -91,7 +93,11 @@ def pid_maps_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] 
 def _state(task: TaskStruct) -> str:
     if task.exit_state:
         return "Z (zombie)"
-    return "R (running)" if task.state == 0 else "S (sleeping)"
+    if task.state & __TASK_STOPPED:
+        return "T (stopped)"
+    if task.state & TASK_UNINTERRUPTIBLE:
+        return "D (disk sleep)"
+    return "S (sleeping)" if task.state & TASK_INTERRUPTIBLE else "R (running)"
 
 
 def _signal_sets(task: TaskStruct) -> tuple[int, int]:
@@ -131,7 +137,7 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
         f"Tgid:\t{task.tgid}",
         "Ngid:\t0",
         f"Pid:\t{task.pid}",
-        f"PPid:\t{task.ppid}",
+        f"PPid:\t{task_ppid_nr(task)}",
         "TracerPid:\t0",
         f"Uid:\t{cred.uid}\t{cred.euid}\t{cred.suid}\t{cred.fsuid}",
         f"Gid:\t{cred.gid}\t{cred.egid}\t{cred.sgid}\t{cred.fsgid}",
@@ -146,7 +152,7 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
     if task.mm is not None:
         text += task_mem(task.mm) + "CoreDumping:\t0\nTHP_enabled:\t1\n"
     lines = [
-        "Threads:\t1",
+        f"Threads:\t{len(task.signal.threads)}",
         f"SigQ:\t0/{_limit(task.signal.rlim[11].rlim_cur, 0)}",
         f"SigPnd:\t{task.pending.signal:016x}",
         f"ShdPnd:\t{task.signal.shared_pending.signal:016x}",
@@ -166,8 +172,8 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
         "Cpus_allowed_list:\t0",
         "Mems_allowed:\t1",
         "Mems_allowed_list:\t0",
-        "voluntary_ctxt_switches:\t0",
-        "nonvoluntary_ctxt_switches:\t0",
+        f"voluntary_ctxt_switches:\t{task.nvcsw}",
+        f"nonvoluntary_ctxt_switches:\t{task.nivcsw}",
     ]
     return (text + "\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
@@ -190,7 +196,7 @@ def proc_pid_stat(k: Kernel, task: TaskStruct) -> bytes:
         late = [mm.start_data, mm.end_data, mm.start_brk, mm.arg_start, mm.arg_end, mm.env_start, mm.env_end]
     ignored, caught = _signal_sets(task)
     state = _state(task)[0]
-    fields: list[int | str] = [task.pid, f"({task.comm})", state, task.ppid, task.signal.pgrp, task.signal.session]
+    fields: list[int | str] = [task.pid, f"({task.comm})", state, task_ppid_nr(task), task.signal.pgrp, task.signal.session]
     fields += [0, -1, task.flags, task.min_flt, 0, task.maj_flt, 0]
     fields += [0, 0, 0, 0, 20, 0, 1, 0, task.start_time // 10_000_000, vsize, rss, rsslim, *addresses]
     fields += [task.pending.signal & 0x7FFFFFFF, task.blocked & 0x7FFFFFFF, ignored & 0x7FFFFFFF, caught & 0x7FFFFFFF]

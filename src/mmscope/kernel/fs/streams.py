@@ -10,9 +10,21 @@ import os
 
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.hostfs as hostfs
-from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user
 from mmscope.kernel.fs.hostwait import host_poll, wait_for_host
-from mmscope.kernel.include.errno import EACCES, EAGAIN, EEXIST, EIO, ENOTTY, EPIPE, ERESTARTSYS, KernelError
+from mmscope.kernel.include.errno import (
+    EACCES,
+    EAGAIN,
+    EEXIST,
+    EINVAL,
+    EIO,
+    ENOTTY,
+    EPERM,
+    EPIPE,
+    ERESTARTSYS,
+    ESRCH,
+    KernelError,
+)
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
     FMODE_PREAD,
@@ -91,7 +103,7 @@ def stream_wait(file: File, events: int) -> None:
     if file.f_flags & O_NONBLOCK:
         if not host_poll(stream.kernel, wanted, 0):
             raise KernelError(EAGAIN)
-    elif not wait_for_host(stream.kernel, wanted, None):
+    elif not host_poll(stream.kernel, wanted, 0) and not wait_for_host(stream.kernel, wanted):
         raise KernelError(ERESTARTSYS)
 
 
@@ -212,13 +224,28 @@ def stream_ioctl(file: File, cmd: int, arg: int) -> int:
 
         copy_to_user(k, arg, fcntl.ioctl(stream.fd, TIOCGWINSZ, b"\0" * 8))
         return 0
-    if cmd in (TIOCGPGRP, TIOCGSID):
-        # The only process is in the foreground.
-        put_user(k, arg, k.current.tgid, 4)
+    if cmd == TIOCGPGRP:
+        put_user(k, arg, k.tty_pgrp, 4)
+        return 0
+    if cmd == TIOCGSID:
+        put_user(k, arg, k.current.signal.session, 4)
         return 0
     if cmd == TIOCSPGRP:
-        return 0
+        return tiocspgrp(k, get_user(k, arg, 4))
     raise KernelError(ENOTTY)
+
+
+def tiocspgrp(k: Kernel, pgrp: int) -> int:
+    """Another group of this session becomes the foreground: it gets the terminal's signals."""
+    if pgrp >> 31:
+        raise KernelError(EINVAL)
+    members = [p for p in core_signal.processes(k) if p.signal.pgrp == pgrp]
+    if not members:
+        raise KernelError(ESRCH)
+    if members[0].signal.session != k.current.signal.session:
+        raise KernelError(EPERM)
+    k.tty_pgrp = pgrp
+    return 0
 
 
 def stream_open(inode: Inode, file: File) -> None:

@@ -7,6 +7,7 @@ Built by `mmscope.kernel.init.main.start_kernel(config)`.
 from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
+from mmscope.kernel.include.rq import Rq
 from mmscope.kernel.tracepoint import Tracepoints
 
 TYPE_CHECKING = False
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
     from mmscope.kernel.core.timekeeping import Timekeeper
+    from mmscope.kernel.core.futex import FutexQ
+    from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namei import Vfs
+    from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.mm_types import Page
     from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.mm.page_alloc import Zone
@@ -60,6 +64,22 @@ class Kernel:
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
         self.last_pid = 0
+        #: The runqueue; armed timers by time.
+        self.rq = Rq()
+        self.hrtimers: list[HrTimer] = []
+        #: max_threads: by the RAM, as fork_init() sets it; and pid_max.
+        self.max_threads = min(max((config.ram >> 12) * 4096 // (16384 * 8), 20), 0x3FFFFFFF)
+        self.pid_max = 32768
+        #: Pids have been used up once: numbers come back.
+        self.pids_wrapped = False
+        #: Process 1, the parent of orphans. It never runs: what it would wait for is gone at once.
+        self.child_reaper: TaskStruct | None = None
+        #: Who waits for descriptors of the host, in order (fs/hostwait.py).
+        self.host_waits: list[HostWait] = []
+        #: Foreground process group of the caller's terminal: who gets its signals.
+        self.tty_pgrp = 0
+        #: The futex hash table: key -> waiters in order (core/futex.py).
+        self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
         #: The ids of every task that new_task() makes.
         self.init_cred: Cred
         #: State of get_random_bytes (xorshift64*), seeded from config.seed.
