@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fork, fs, futex, misc, mm, process, signal, time, xattr
+from mmscope.syscalls import fork, fs, futex, misc, mm, poll, process, signal, time, xattr
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     (
         fs,
-        "read write open close stat fstat lstat poll lseek ioctl pread64 pwrite64 readv writev access select dup dup2 sendfile "
+        "read write open close stat fstat lstat lseek ioctl pread64 pwrite64 readv writev access dup dup2 sendfile "
         "execve fcntl flock fsync truncate ftruncate getcwd chdir fchdir mkdir creat unlink symlink readlink chmod fchmod "
         "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
-        "linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll utimensat fallocate dup3 preadv pwritev "
+        "linkat symlinkat readlinkat fchmodat faccessat utimensat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2",
     ),
@@ -46,6 +46,11 @@ _MODULES: Final = (
         "prlimit64 getcpu membarrier rseq capget",
     ),
     (fork, "clone fork vfork wait4 waitid clone3"),
+    (
+        poll,
+        "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
+        "epoll_pwait2",
+    ),
     (futex, "futex set_robust_list get_robust_list"),
     (
         signal,

@@ -171,8 +171,8 @@ def idle(k: Kernel) -> bool:
     rq = k.rq
     if k.host_signals:
         hostwait.take_host_signals(k)
-    elif k.host_waits:
-        hostwait.poll_host_waits(k, k.hrtimers[0].expires if k.hrtimers else None)
+    elif k.host_waits and hostwait.poll_host_waits(k, k.hrtimers[0].expires if k.hrtimers else None):
+        pass
     elif k.hrtimers:
         k.timekeeper.advance(max(k.hrtimers[0].expires - k.timekeeper.now_ns, 0))
     elif rq.idle is not None and rq.until is None:

@@ -22,7 +22,14 @@ def get_file(file: File) -> File:
 def fput(file: File) -> None:
     """One reference less; the last one releases the file."""
     file.f_count -= 1
-    if file.f_count == 0 and file.f_op.release is not None:
+    if file.f_count:
+        return
+    if file.f_ep:
+        # Only who has epoll files has the module.
+        import mmscope.kernel.fs.eventpoll as eventpoll
+
+        eventpoll.eventpoll_release_file(file)
+    if file.f_op.release is not None:
         file.f_op.release(file.f_inode, file)
 
 

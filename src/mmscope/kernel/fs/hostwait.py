@@ -74,26 +74,37 @@ def remove_host_wait(k: Kernel, wait: HostWait) -> None:
     k.host_waits.remove(wait)
 
 
-def poll_host_waits(k: Kernel, expires: int | None) -> None:
-    """Wait in the host until a descriptor is ready or CLOCK_MONOTONIC `expires` (None: for ever); wake whom it concerns."""
+def poll_host_waits(k: Kernel, expires: int | None) -> bool:
+    """Wait in the host until a descriptor is ready or CLOCK_MONOTONIC `expires` (None: for ever); wake whom it concerns.
+
+    False: nothing will ever be ready. POLLERR and POLLHUP come unasked and for ever: whoever has not asked for them is
+    not woken, and such a descriptor is left out.
+    """
     wanted: dict[int, int] = {}
     for wait in k.host_waits:
         for fd, events in wait.wanted:
             wanted[fd] = wanted.get(fd, 0) | events
-    now = k.timekeeper.now_ns
-    msecs: int | None = None
-    if expires is not None:
-        msecs = min(-((now - expires) // _NSEC_PER_MSEC), _MAX_MSEC) if expires > now else 0
-    ready = dict(host_poll(k, sorted(wanted.items()), msecs))
-    if not ready:
-        if msecs and expires is not None and not k.host_signals and not k.rq.stop:
-            k.timekeeper.advance(min(expires - now, msecs * _NSEC_PER_MSEC))
-        return
-    for wait in list(k.host_waits):
-        # POLLERR and POLLHUP come unasked.
-        wait.ready = [(fd, ready[fd]) for fd, events in wait.wanted if ready.get(fd, 0) & (events | 0x18)]
-        if wait.ready:
-            core_sched.wake_up_process(wait.task)
+    while wanted:
+        now = k.timekeeper.now_ns
+        msecs: int | None = None
+        if expires is not None:
+            msecs = min(-((now - expires) // _NSEC_PER_MSEC), _MAX_MSEC) if expires > now else 0
+        ready = dict(host_poll(k, sorted(wanted.items()), msecs))
+        if not ready:
+            if msecs and expires is not None and not k.host_signals and not k.rq.stop:
+                k.timekeeper.advance(min(expires - now, msecs * _NSEC_PER_MSEC))
+            return True
+        woken = False
+        for wait in list(k.host_waits):
+            wait.ready = [(fd, ready[fd]) for fd, events in wait.wanted if ready.get(fd, 0) & events]
+            if wait.ready:
+                woken = True
+                core_sched.wake_up_process(wait.task)
+        if woken:
+            return True
+        for fd in ready:
+            del wanted[fd]
+    return False
 
 
 def wait_for_host(k: Kernel, wanted: list[tuple[int, int]]) -> list[tuple[int, int]]:

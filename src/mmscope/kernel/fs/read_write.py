@@ -12,7 +12,7 @@ from mmscope.kernel.arch.x86.uaccess import (
     get_user,
     put_user,
 )
-from mmscope.kernel.fs.file import fget
+from mmscope.kernel.fs.file import fdget, fdput, fget
 from mmscope.kernel.include.errno import (
     EBADF,
     EFAULT,
@@ -179,21 +179,27 @@ def _write_file(k: Kernel, file: File, data: bytes, pos: int) -> int:
 
 def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
     """read(2)."""
-    file = fget(k, fd)
-    pos = file_ppos(file)
-    ret = _read_user(k, file, buf, count, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = file_ppos(file)
+        ret = _read_user(k, file, buf, count, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
 def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
     """write(2)."""
-    file = fget(k, fd)
-    pos = file_ppos(file)
-    ret = _write_user(k, file, buf, count, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = file_ppos(file)
+        ret = _write_user(k, file, buf, count, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
@@ -291,21 +297,27 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
 
 def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """readv(2)."""
-    file = fget(k, fd)
-    pos = file_ppos(file)
-    ret = _do_readv(k, file, vec, vlen, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = file_ppos(file)
+        ret = _do_readv(k, file, vec, vlen, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
 def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """writev(2)."""
-    file = fget(k, fd)
-    pos = file_ppos(file)
-    ret = _do_writev(k, file, vec, vlen, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = file_ppos(file)
+        ret = _do_writev(k, file, vec, vlen, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 

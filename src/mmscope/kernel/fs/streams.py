@@ -49,6 +49,7 @@ from mmscope.kernel.include.fs import (
     Inode,
     SuperBlock,
 )
+from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, PollTable
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
 
@@ -59,9 +60,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import VmAreaStruct
 
-#: Of poll(2); POLL_ALL: IN, PRI, OUT, RDNORM, RDBAND, WRNORM, WRBAND and RDHUP.
-POLLIN: Final = 0x1
-POLLOUT: Final = 0x4
+#: IN, PRI, OUT, RDNORM, RDBAND, WRNORM, WRBAND and RDHUP.
 POLL_ALL: Final = 0x23C7
 
 TCGETS: Final = 0x5401
@@ -99,7 +98,7 @@ def stream_wait(file: File, events: int) -> None:
     if file.f_op.poll is None:
         return
     stream = stream_of(file)
-    wanted = [(stream.fd, events)]
+    wanted = [(stream.fd, events | POLLERR | POLLHUP)]
     if file.f_flags & O_NONBLOCK:
         if not host_poll(stream.kernel, wanted, 0):
             raise KernelError(EAGAIN)
@@ -141,9 +140,11 @@ def stream_write(file: File, data: bytes, pos: int) -> int:
     return done
 
 
-def stream_poll(file: File) -> int:
+def stream_poll(file: File, pt: PollTable | None) -> int:
     """What the host's descriptor is ready for now."""
     stream = stream_of(file)
+    if pt is not None:
+        pt.hosts.append((stream.fd, pt.key & 0xFFFF))
     ready = host_poll(stream.kernel, [(stream.fd, POLL_ALL)], 0)
     return ready[0][1] if ready else 0
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
+    from mmscope.kernel.include.poll import PollTable
 
 # inode modes
 S_IFMT: Final = 0o170000
@@ -187,6 +188,8 @@ class File:
         self.ra_mmap_miss = 0
         self.ra_prev_pos = -1
         self.private_data: object = None
+        #: The epoll items that watch it.
+        self.f_ep: list[object] = []
 
 
 class FileOperations:
@@ -204,7 +207,7 @@ class FileOperations:
         get_unmapped_area: Callable[[MmStruct, File | None, int, int, int, int], int] | None = None,
         release: Callable[[Inode, File], None] | None = None,
         open: Callable[[Inode, File], None] | None = None,
-        poll: Callable[[File], int] | None = None,
+        poll: Callable[[File, PollTable | None], int] | None = None,
         mmap_supported_flags: int = 0,
     ) -> None:
         self.ops_name = ops_name
@@ -225,7 +228,7 @@ class FileOperations:
         self.release = release
         #: (inode, file): may set file.private_data and file.f_op; raises to refuse (ENXIO).
         self.open = open
-        #: (file) -> POLL*, what it is ready for; None = always ready (DEFAULT_POLLMASK)
+        #: (file, table) -> POLL*, what it is ready for; None = always ready (DEFAULT_POLLMASK)
         self.poll = poll
         #: MAP_* bits beyond LEGACY_MAP_MASK that MAP_SHARED_VALIDATE may ask for
         self.mmap_supported_flags = mmap_supported_flags

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.core.futex import FutexQ
     from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namei import Vfs
+    from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.mm_types import Page
     from mmscope.kernel.include.sched import Cred, TaskStruct
@@ -78,6 +79,12 @@ class Kernel:
         self.host_waits: list[HostWait] = []
         #: Foreground process group of the caller's terminal: who gets its signals.
         self.tty_pgrp = 0
+        #: pipefs, and the one inode of eventfd and epoll files; None until the first. Their last inode number.
+        self.pipe_mnt: SuperBlock | None = None
+        self.anon_inode: Inode | None = None
+        self.last_ino = 0x4000
+        #: Frames that hold what is in pipes.
+        self.pipe_pages: set[int] = set()
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
         #: The ids of every task that new_task() makes.

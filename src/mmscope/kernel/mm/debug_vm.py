@@ -325,6 +325,9 @@ def _check_pages(k: Kernel, found: _Found) -> None:
         elif page._refcount == 0:
             if maps:
                 raise KernelBug(f"{page!r} is free, and {maps} entries map it")
+        elif pfn in k.pipe_pages:
+            if page._refcount != 1 or maps:
+                raise KernelBug(f"{page!r} is a pipe's, and {maps} entries map it")
         else:
             _check_page(page, maps, held.get(pfn, 0), pfn in adding)
 
