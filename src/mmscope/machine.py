@@ -11,18 +11,22 @@ from __future__ import annotations
 import os
 
 from mmscope.errors import BusError, Killed, MmscopeError, SegmentationFault, UsageError
-from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE, phys_read, phys_write
+from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE, phys_read, phys_write
 from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.traps import exc_general_protection
 from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.core.exit import do_group_exit
+from mmscope.kernel.core.fork import alloc_pid
+from mmscope.kernel.core.fork_mm import dup_mm
 from mmscope.kernel.core.signal import dequeue_synchronous_signal, fatal_signal_pending
 from mmscope.kernel.fs.exec import do_execve
+from mmscope.kernel.fs.file import get_file
 from mmscope.kernel.fs.task_mmu import show_map
 from mmscope.kernel.include.errno import EACCES, ENOENT, ENOTDIR, KernelError
 from mmscope.kernel.include.mman import MREMAP_MAYMOVE
 from mmscope.kernel.include.ptrace import PtRegs
+from mmscope.kernel.include.sched import Cred, FilesStruct, FsStruct, TaskStruct
 from mmscope.kernel.include.signal import SIGBUS, SIGNAL_NAMES, SIGSEGV
 from mmscope.kernel.init.main import new_task, start_kernel, user_process
 from mmscope.syscalls.entry import do_syscall_64
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
     from mmscope.cpu.engine import Engine
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct
-    from mmscope.kernel.include.sched import TaskStruct
 
     class HasFileno(Protocol):
         """An open file of the host."""
@@ -318,6 +321,14 @@ class Process:
             engine.run(self.task, sigint_to_guest)
         return ExitStatus(self.task.exit_code)
 
+    def fork(self) -> Process:
+        """A child with a copy of the address space, copy on write; it shares the open files' positions, as after fork(2).
+
+        Raises KernelError(ENOMEM).
+        """
+        self._switch_to()
+        return Process(self.machine, _copy_process(self.machine.kernel))
+
     def exit(self, status: int = 0) -> ExitStatus:
         """End the process as by exit_group(2): unmap everything, close its files."""
         if not self.task.exit_state:
@@ -334,6 +345,10 @@ class Process:
     def stderr(self) -> bytes:
         """What it has written there so far, with capture_output."""
         return self._captured_bytes(1)
+
+    def resume(self) -> None:
+        """Make this the running process, as each operation does: its address space is loaded, it is the kernel's `current`."""
+        self._switch_to()
 
     def maps(self) -> str:
         """The text of /proc/PID/maps."""
@@ -411,6 +426,11 @@ class Process:
         for at, size in _pages(addr, len(data)):
             phys_write(k, self._access(at, X86_PF_USER | X86_PF_WRITE), data[done : done + size])
             done += size
+
+    def fetch(self, addr: int) -> None:
+        """Take the page faults of an instruction at `addr`, as the program would, without executing it."""
+        self._switch_to()
+        self._access(addr, X86_PF_USER | X86_PF_INSTR)
 
     def translate(self, addr: int) -> int | None:
         """Physical address behind `addr`, None if no page is mapped there now. Changes nothing, as /proc/PID/pagemap."""
@@ -528,6 +548,30 @@ class Process:
 
     def __repr__(self) -> str:
         return f"<Process {self.task.pid} {self.task.comm}>"
+
+
+def _copy_process(k: Kernel) -> TaskStruct:
+    """A child of the current task that has never run: the process-wide structures copied, the address space by dup_mm()."""
+    parent = k.current
+    assert parent.mm is not None
+    assert parent.files is not None
+    assert parent.fs is not None
+    task = TaskStruct(k, alloc_pid(k), parent.comm)
+    task.ppid = parent.pid
+    task.cred = Cred(parent.cred.uid, parent.cred.gid)
+    task.cred.groups = list(parent.cred.groups)
+    task.signal.rlim = list(parent.signal.rlim)
+    task.signal.pgrp, task.signal.session = parent.signal.pgrp, parent.signal.session
+    task.personality = parent.personality
+    task.start_time = k.timekeeper.now_ns
+    task.mm = task.active_mm = dup_mm(task, parent.mm)
+    task.fs = FsStruct(parent.fs.root, parent.fs.pwd)
+    task.files = FilesStruct()
+    for fd, file in parent.files.fd.items():
+        task.files.fd[fd] = get_file(file)
+    task.files.close_on_exec = set(parent.files.close_on_exec)
+    k.tasks[task.pid] = task
+    return task
 
 
 def _fileno(stream: int | HasFileno | None) -> int:

@@ -28,7 +28,7 @@ from mmscope.kernel.arch.x86.pgtable import (
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.mm import MM_ANONPAGES, VM_LOCKED, VM_SEQ_READ, VM_SHARED
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain
-from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_dirty, PG_locked, PG_mlocked, PG_swapbacked
+from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_anon_exclusive, PG_dirty, PG_locked, PG_mlocked, PG_swapbacked
 from mmscope.kernel.mm.interval_tree import (
     anon_vma_interval_tree_insert,
     anon_vma_interval_tree_iter_first,
@@ -52,9 +52,10 @@ if TYPE_CHECKING:
 __all__ = [
     "TTU_IGNORE_MLOCK", "TTU_MUNLOCK", "PageVmaMappedWalk", "RmapWalkControl", "__anon_vma_prepare", "__page_set_anon_rmap",
     "anon_vma_clone", "anon_vma_fork", "anon_vma_merge", "anon_vma_prepare", "linear_page_index", "page_add_anon_rmap",
-    "page_add_file_rmap", "page_add_new_anon_rmap", "page_address_in_vma", "page_get_anon_vma", "page_lock_anon_vma_read",
-    "page_mapped_in_vma", "page_mkclean", "page_move_anon_rmap", "page_referenced", "page_remove_rmap",
-    "page_vma_mapped_walk", "put_anon_vma", "rmap_walk", "try_to_munlock", "try_to_unmap", "unlink_anon_vmas", "vma_address",
+    "page_add_file_rmap", "page_add_new_anon_rmap", "page_address_in_vma", "page_dup_rmap", "page_get_anon_vma",
+    "page_lock_anon_vma_read", "page_mapped_in_vma", "page_mkclean", "page_move_anon_rmap", "page_referenced",
+    "page_remove_rmap", "page_try_dup_anon_rmap", "page_vma_mapped_walk", "put_anon_vma", "rmap_walk", "try_to_munlock",
+    "try_to_unmap", "unlink_anon_vmas", "vma_address",
 ]  # fmt: skip
 
 EFAULT_ADDRESS: Final = -14
@@ -121,16 +122,23 @@ def anon_vma_clone(dst: VmAreaStruct, src: VmAreaStruct) -> None:
     """Attach `dst` to every anon_vma of `src`.
 
     Called by vma splitting and copying with dst.anon_vma == src.anon_vma, and by anon_vma_fork with dst.anon_vma None:
-    then an ancestor's anon_vma that has no vma of its own and one child at most (degree < 2) is reused, so that a
-    chain of forks does not grow without end.
+    then an ancestor's anon_vma that has no vma of its own and one child at most is reused, so that a chain of forks
+    does not grow without end.
     """
     src_anon_vma = src.anon_vma
     for pavc in reversed(src.anon_vma_chain):
         anon_vma = pavc.anon_vma
         assert anon_vma is not None
         anon_vma_chain_link(dst, AnonVmaChain(), anon_vma)
-        # v5.11 looks at degree; 5.10.218 (backport of v6.0's 2555283eb40d) at num_children < 2 && num_active_vmas == 0.
-        if dst.anon_vma is None and src_anon_vma is not None and anon_vma is not src_anon_vma and anon_vma.degree < 2:
+        # v5.11 itself asked for degree < 2, which could hit one with an active vma, and merges then lost pages. The rule
+        # here is that of v6.0 (2555283eb40d) and of all stable kernels, 5.10.218 among them.
+        if (
+            dst.anon_vma is None
+            and src_anon_vma is not None
+            and anon_vma is not src_anon_vma
+            and anon_vma.num_children < 2
+            and anon_vma.num_active_vmas == 0
+        ):
             dst.anon_vma = anon_vma
     if dst.anon_vma is not None:
         dst.anon_vma.degree += 1
@@ -501,6 +509,8 @@ def page_move_anon_rmap(page: Page, vma: VmAreaStruct) -> None:
         raise KernelBug(f"page_move_anon_rmap: {page!r} is not locked, {vma!r}")
     page.mapping = vma.anon_vma
     page.mapping_tag = PAGE_MAPPING_ANON
+    if page.kernel.config.at_least(5, 19):
+        page.flags |= PG_anon_exclusive
 
 
 def __page_set_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive: bool) -> None:
@@ -508,6 +518,8 @@ def __page_set_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive:
     anon_vma = vma.anon_vma
     if anon_vma is None:
         raise KernelBug(f"__page_set_anon_rmap: {page!r} goes into {vma!r}, which has no anon_vma")
+    if exclusive and page.kernel.config.at_least(5, 19):
+        page.flags |= PG_anon_exclusive
     if page.mapping_tag & PAGE_MAPPING_ANON:
         return
     if not exclusive:
@@ -524,6 +536,24 @@ def page_add_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive: b
         mod_page_state(page.kernel, NR_ANON_MAPPED, 1)
         __page_set_anon_rmap(page, vma, address, exclusive)
     trace_page_add_rmap(page, vma, address)
+
+
+def page_dup_rmap(page: Page, vma: VmAreaStruct, address: int) -> None:
+    """fork: the child's `vma` maps `page` too. (The vma is for the tracepoint.)"""
+    page._mapcount += 1
+    trace_page_add_rmap(page, vma, address)
+
+
+def page_try_dup_anon_rmap(page: Page, vma: VmAreaStruct, address: int, needs_cow: bool) -> bool:
+    """fork: share an anonymous page with the child's `vma`; from now on it is exclusive to nobody.
+
+    False: it may be pinned (`needs_cow`) and is the parent's alone, so that the child needs a copy.
+    """
+    if needs_cow and (page.flags & PG_anon_exclusive or not page.kernel.config.at_least(5, 19)):
+        return False
+    page.flags &= ~PG_anon_exclusive
+    page_dup_rmap(page, vma, address)
+    return True
 
 
 def page_add_new_anon_rmap(page: Page, vma: VmAreaStruct, address: int) -> None:
