@@ -33,6 +33,9 @@ PARENT_DIFFERS = [
     *BUFFER_HEADS,
 ]
 
+#: Moment -> the states of the processes.
+States = dict[str, list[Json]]
+
 MOMENTS = ["prefork", "postfork", "parentcow"]
 #: The program's first mapping, and a string constant of main().
 A = 0x7FFFF7FE9000
@@ -40,12 +43,12 @@ RODATA = 0x47B010
 
 
 @pytest.fixture(scope="module")
-def recorded(data: Path) -> dict[str, list[Json]]:
+def recorded(data: Path) -> States:
     return {name: json.loads((data / f"5.10/snapshots/{name}.json").read_text()) for name in MOMENTS}
 
 
 @pytest.fixture(scope="module")
-def program(data: Path, recorded: dict[str, list[Json]]) -> Iterator[Program]:
+def program(data: Path, recorded: States) -> Iterator[Program]:
     elf = lzma.decompress((data / "5.10/snapshots/init.elf.xz").read_bytes())
     program = run_program(elf, {}, int(recorded["prefork"][0]["start_stack"], 16))
     with program.machine:
@@ -53,9 +56,9 @@ def program(data: Path, recorded: dict[str, list[Json]]) -> Iterator[Program]:
 
 
 @pytest.fixture(scope="module")
-def modelled(program: Program, recorded: dict[str, list[Json]]) -> dict[str, list[Json]]:
+def modelled(program: Program, recorded: States) -> States:
     """The model's states at each moment: the program's, and from postfork on its child's."""
-    states: dict[str, list[Json]] = {}
+    states: States = {}
     parent, tasks = program.process, [program.task]
 
     def look(moment: str) -> None:
@@ -80,9 +83,7 @@ def modelled(program: Program, recorded: dict[str, list[Json]]) -> dict[str, lis
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_lists_trees_counters_and_page_caches_are_the_recorded_ones(
-    recorded: dict[str, list[Json]], modelled: dict[str, list[Json]], moment: str
-) -> None:
+def test_lists_trees_counters_and_page_caches_are_the_recorded_ones(recorded: States, modelled: States, moment: str) -> None:
     lines = [
         difference(facts(want, pages=True), facts(got, pages=True))
         for want, got in zip(recorded[moment], modelled[moment], strict=True)
@@ -98,7 +99,7 @@ def test_the_program_printed_the_same_maps(program: Program, data: Path) -> None
     assert said[first : first + last + 1] == serial[: last + 1]
 
 
-def walks(recorded: dict[str, list[Json]], modelled: dict[str, list[Json]], moment: str) -> Iterator[tuple[str, Json, Json]]:
+def walks(recorded: States, modelled: States, moment: str) -> Iterator[tuple[str, Json, Json]]:
     """(whose and which address, the recorded walk, the model's) of each address that was looked up."""
     for want, got in zip(recorded[moment], modelled[moment], strict=True):
         for addr, walk in want["pt"].items():
@@ -106,7 +107,7 @@ def walks(recorded: dict[str, list[Json]], modelled: dict[str, list[Json]], mome
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_walks_end_at_the_same_entries(recorded: dict[str, list[Json]], modelled: dict[str, list[Json]], moment: str) -> None:
+def test_walks_end_at_the_same_entries(recorded: States, modelled: States, moment: str) -> None:
     for addr, want_walk, got_walk in walks(recorded, modelled, moment):
         for want, got in zip(want_walk["levels"], got_walk["levels"], strict=True):
             assert (got["level"], got["index"], got["flags"]) == (want["level"], want["index"], want["flags"]), addr
@@ -115,9 +116,7 @@ def test_walks_end_at_the_same_entries(recorded: dict[str, list[Json]], modelled
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_struct_pages_are_the_recorded_ones(
-    recorded: dict[str, list[Json]], modelled: dict[str, list[Json]], moment: str
-) -> None:
+def test_struct_pages_are_the_recorded_ones(recorded: States, modelled: States, moment: str) -> None:
     for addr, want_walk, got_walk in walks(recorded, modelled, moment):
         want, got = want_walk["page"], got_walk["page"]
         assert (want is None) == (got is None), addr
@@ -130,7 +129,7 @@ def test_struct_pages_are_the_recorded_ones(
             assert got[field] == want[field], (addr, field)
 
 
-def test_the_two_processes_share_pages_by_number(modelled: dict[str, list[Json]], recorded: dict[str, list[Json]]) -> None:
+def test_the_two_processes_share_pages_by_number(modelled: States, recorded: States) -> None:
     """What is one frame in both, or two frames, on the real kernel, is so in the model."""
     for moment in MOMENTS[1:]:
         frames = [
