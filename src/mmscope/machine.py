@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from mmscope.errors import BusError, Killed, MmscopeError, SegmentationFault, UsageError
-from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE, phys_read, phys_write
+from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE, phys_read, phys_write
 from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.traps import exc_general_protection
@@ -322,7 +322,10 @@ class Process:
         return ExitStatus(process_status(self.task.group_leader))
 
     def fork(self) -> Process:
-        """fork(2): the child, which like this process only does what it is told from outside."""
+        """fork(2): a child with a copy of the address space, which like this process only does what it is told from outside.
+
+        Raises KernelError(ENOMEM, EAGAIN).
+        """
         pid = self.syscall(_NR_FORK)
         return Process(self.machine, self.machine.kernel.tasks[pid])
 
@@ -342,6 +345,10 @@ class Process:
     def stderr(self) -> bytes:
         """What it has written there so far, with capture_output."""
         return self._captured_bytes(1)
+
+    def resume(self) -> None:
+        """Make this the running process, as each operation does: its address space is loaded, it is the kernel's `current`."""
+        self._switch_to()
 
     def maps(self) -> str:
         """The text of /proc/PID/maps."""
@@ -421,6 +428,11 @@ class Process:
         for at, size in _pages(addr, len(data)):
             phys_write(k, self._access(at, X86_PF_USER | X86_PF_WRITE), data[done : done + size])
             done += size
+
+    def fetch(self, addr: int) -> None:
+        """Take the page faults of an instruction at `addr`, as the program would, without executing it."""
+        self._switch_to()
+        self._access(addr, X86_PF_USER | X86_PF_INSTR)
 
     def translate(self, addr: int) -> int | None:
         """Physical address behind `addr`, None if no page is mapped there now. Changes nothing, as /proc/PID/pagemap."""

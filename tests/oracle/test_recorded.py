@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmscope.errors import UsageError
-from mmscope.oracle.recorded import SKIP_CHILD, SKIP_FORK, check_recorded, default_recordings, parse, records, replay
+from mmscope.oracle.recorded import SKIP_CHILD_RUN, check_recorded, default_recordings, parse, records, replay
 from mmscope.oracle.structure import Json
 
 
@@ -30,10 +30,12 @@ def lines(data: Path) -> list[Json]:
 
 @pytest.mark.parametrize(("seed", "operations", "forks"), [(1, 300, 7), (2, 600, 14), (3, 500, 11)])
 def test_random_operations_leave_the_recorded_structures(data: Path, seed: int, operations: int, forks: int) -> None:
-    report = replay(data / f"5.10/random/seed{seed}.jsonl.xz")
+    path = data / f"5.10/random/seed{seed}.jsonl.xz"
+    assert sum(len(record["mm"]) == 2 for record in records(path)) == forks
+    report = replay(path)
     assert [divergence.text() for divergence in report.divergences] == []
-    assert (report.operations, report.compared) == (operations, operations - forks)
-    assert report.skipped == {SKIP_FORK: forks, SKIP_CHILD: forks}
+    assert (report.operations, report.compared) == (operations, operations)
+    assert report.skipped == {}
 
 
 def test_the_checkout_s_recordings_are_the_default() -> None:
@@ -104,6 +106,53 @@ def test_every_part_of_the_state_counts(tmp_path: Path, lines: list[Json], chang
     report = replay(write(tmp_path / "a.jsonl", lines))
     assert [divergence.number for divergence in report.divergences] == [8]
     assert [line.split(":")[0] for line in report.divergences[0].lines] == [f"- {expected}", f"+ {expected}"]
+
+
+@pytest.fixture
+def forked(data: Path) -> list[Json]:
+    """Seed 3 from its start to its first fork."""
+    lines: list[Json] = []
+    for record in records(data / "5.10/random/seed3.jsonl.xz"):
+        lines.append(record)
+        if len(record["mm"]) == 2:
+            return lines
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("rss", 1), "child: rss anon"),
+        (("task_rss_cache", 3), "child: rss shmem"),
+        (("pgtables_bytes",), "child: mm->pgtables_bytes"),
+        (("mm_rb", "color"), "child: mm_rb root"),
+        (("anon_vmas", 0, "num_children"), "child: anon_vma AV7"),
+        (("mmap", 4, "avc", 1, "anon_vma"), "child: vma 0x4a7000"),
+        (("mappings", "MAP0", "i_mmap", "color"), "child: mapping MAP0 i_mmap root"),
+    ],
+)
+def test_every_part_of_the_child_counts(
+    data: Path, tmp_path: Path, forked: list[Json], change: tuple[str | int, ...], expected: str
+) -> None:
+    shutil.copy(data / "5.10/random/init.elf.xz", tmp_path)
+    place = forked[-1]["mm"][1]
+    for key in change[:-1]:
+        place = place[key]
+    place[change[-1]] = place[change[-1]] + (1 if isinstance(place[change[-1]], int) else "?")
+    report = replay(write(tmp_path / "seed3.jsonl", forked))
+    assert [line[2:].rpartition(": ")[0].partition(": end")[0] for d in report.divergences for line in d.lines] == [expected] * 2
+
+
+def test_without_the_program_the_child_runs_nothing(tmp_path: Path, forked: list[Json]) -> None:
+    report = replay(write(tmp_path / "a.jsonl", forked))
+    assert [divergence.text() for divergence in report.divergences] == []
+    assert report.skipped == {SKIP_CHILD_RUN: 1}
+
+
+def test_a_child_too_many_is_a_divergence(tmp_path: Path, forked: list[Json]) -> None:
+    forked[-1]["mm"] *= 2
+    report = replay(write(tmp_path / "a.jsonl", forked))
+    assert [divergence.lines for divergence in report.divergences] == [["- children: 3", "+ children: 1"]]
 
 
 def test_a_changed_result_is_a_divergence(tmp_path: Path, lines: list[Json]) -> None:

@@ -9,20 +9,22 @@ descriptor 0: there the recorder looked at its structures, and there the model s
 from __future__ import annotations
 
 import lzma
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from mmscope.errors import MmscopeError, UsageError
 from mmscope.kernel.include.fs import S_IFDIR, Dentry, File, Inode
-from mmscope.machine import Machine, Process
-from mmscope.oracle.rebuild import RAM, ext4_file, shmem_file
+from mmscope.machine import Process
+from mmscope.oracle.rebuild import boot, ext4_file, shmem_file
 
-__all__ = ["DATA_FD", "Program", "program_beside", "run_program"]
+__all__ = ["DATA_FD", "Program", "program_beside", "run_program", "symbols"]
 
 #: The descriptor of /mnt/data.
 DATA_FD = 3
 
 _NR_READ = 0
+_SHT_SYMTAB = 2
 
 
 class _Marker(Exception):
@@ -33,10 +35,11 @@ class Program:
     """A machine whose only process runs `elf` with the environment `env`. `start_stack` may be asked for before it runs."""
 
     def __init__(self, elf: bytes, env: Mapping[bytes, bytes]) -> None:
-        self.machine = Machine(RAM, root=None, debug_vm=True, vdso_pages=2, streams=(-1, -1, -1))
+        self.machine = boot()
         self.k = k = self.machine.kernel
         k.last_pid = 0
         init, data = shmem_file(k, "init", elf), ext4_file(k)
+        self.elf = elf
         self.inodes = {"init": init.f_inode, "data": data.f_inode}
         root = k.vfs.root
         mnt = Dentry(root.d_sb, "mnt", root, Inode(root.d_sb, 2, S_IFDIR | 0o755))
@@ -69,6 +72,22 @@ class Program:
         """/mnt/data as the program has opened it."""
         assert self.task.files is not None
         return self.task.files.fd[DATA_FD]
+
+
+def symbols(elf: bytes) -> dict[str, int]:
+    """The names in an ELF file's symbol table, and their addresses; none if it was stripped."""
+    found: dict[str, int] = {}
+    shoff, shentsize, shnum = *struct.unpack_from("<Q", elf, 0x28), *struct.unpack_from("<HH", elf, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", elf, shoff + i * shentsize) for i in range(shnum)]
+    for _, kind, _, _, offset, size, link, _, _, _ in sections:
+        if kind != _SHT_SYMTAB:
+            continue
+        strings = sections[link][4]
+        for at in range(offset, offset + size, 24):
+            name, _, _, _, value, _ = struct.unpack_from("<IBBHQQ", elf, at)
+            end = elf.index(b"\0", strings + name)
+            found[elf[strings + name : end].decode()] = value
+    return found
 
 
 def program_beside(recording: Path) -> bytes | None:

@@ -19,7 +19,6 @@ from mmscope.kernel.arch.x86.pgtable import mk_pte, pte_none, set_pte_at
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.arch.x86.vdso import vdso_mapping, vvar_mapping
-from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.core.fork import mm_alloc
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
@@ -54,7 +53,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, Page, VmAreaStruct, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_swapbacked, PG_uptodate
-from mmscope.kernel.init.main import new_task, start_kernel
+from mmscope.kernel.init.main import new_task
 from mmscope.kernel.lib.rbtree import RB_BLACK, RB_RED, RbNode, rb_first
 from mmscope.kernel.mm.filemap import (
     filemap_fault,
@@ -81,6 +80,7 @@ from mmscope.kernel.mm.shmem import (
     shmem_vm_ops,
 )
 from mmscope.kernel.mm.swap import lru_add_drain, lru_cache_add
+from mmscope.machine import Machine, Process
 from mmscope.oracle.structure import Json
 
 __all__ = ["DATA_SIZE", "RebuildError", "Rebuilt", "boot", "ext4_file", "shmem_file"]
@@ -95,13 +95,9 @@ class RebuildError(ValueError):
     """The recording describes something that cannot be put down."""
 
 
-def boot(ram: int = RAM) -> Kernel:
+def boot() -> Machine:
     """The recorded kernel's settings: no ASLR, a vDSO of two pages. Every invariant is checked."""
-    config = KernelConfig(ram)
-    config.CONFIG_DEBUG_VM = True
-    config.randomize_va_space = 0
-    config.vdso_pages = 2
-    return start_kernel(config, None, (-1, -1, -1))
+    return Machine(RAM, root=None, debug_vm=True, vdso_pages=2, streams=(-1, -1, -1))
 
 
 # ---- the files
@@ -185,9 +181,11 @@ def shmem_page(k: Kernel, mapping: AddressSpace, index: int, content: bytes = b"
 class Rebuilt:
     """A kernel whose one process, `task`, is in the recorded `state`."""
 
-    def __init__(self, state: Json, k: Kernel | None = None) -> None:
-        self.k = k = boot() if k is None else k
+    def __init__(self, state: Json) -> None:
+        self.machine = boot()
+        self.k = k = self.machine.kernel
         self.task = task = new_task(k, state["comm"])
+        self.process = Process(self.machine, task)
         k.current = task
         self.mm = mm = mm_alloc(k)
         task.mm = task.active_mm = mm

@@ -8,8 +8,8 @@ init.elf.xz, stands beside the recording, the model runs it that far (program.py
 line 0 is put down as recorded (rebuild.py). Each operation is then done by the model's own functions and everything that
 structure.py can tell is compared.
 
-Forks: the model has none yet (issue E). What a fork does to the structures that the parent shares, anon_vma and i_mmap trees, is
-done by a stand-in, so that the parent stays comparable; result and child are skipped, by name.
+After a fork the child is compared too. The recorded one went from the return of fork() to pause(), where it was killed before
+the next operation: the model's child takes the page faults of those instructions, if the program that has them is there.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from typing import TextIO
 
 from mmscope.errors import MmscopeError, UsageError
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.exit import do_group_exit
 from mmscope.kernel.include.errno import KernelBug, KernelError
-from mmscope.kernel.include.mm import VM_LOCKED_CLEAR_MASK, VM_SHARED
-from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT
+from mmscope.kernel.include.signal import SIGKILL
 from mmscope.kernel.mm.debug_vm import validate_vm
-from mmscope.kernel.mm.interval_tree import vma_interval_tree_insert_after
 from mmscope.kernel.mm.madvise import do_madvise
-from mmscope.kernel.mm.mmap import do_brk, do_munmap, unlink_file_vma, vm_area_dup
+from mmscope.kernel.mm.mmap import do_brk, do_munmap
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.mremap import do_mremap
-from mmscope.kernel.mm.rmap import anon_vma_fork, unlink_anon_vmas
 from mmscope.kernel.mm.util import vm_mmap_pgoff
+from mmscope.machine import Process
 from mmscope.oracle import differ
-from mmscope.oracle.program import DATA_FD, Program, program_beside, run_program
+from mmscope.oracle.program import DATA_FD, Program, program_beside, run_program, symbols
 from mmscope.oracle.rebuild import Rebuilt
 from mmscope.oracle.structure import Json, Snapshot, difference, facts
 from mmscope.oracle.truth import compare_answers, is_recording_of_the_agent
@@ -47,9 +46,12 @@ __all__ = [
     "replay_answers",
 ]  # fmt: skip
 
-#: Names of what is skipped.
-SKIP_FORK = "fork: its result (issue E)"
-SKIP_CHILD = "fork: the child's own list, tree and counters (issue E)"
+#: Skipped where there is no program for the child to run.
+SKIP_CHILD_RUN = "fork: what the child touched itself (no init.elf.xz)"
+#: The facts that this changes: text is not copied by fork, but found again by faults.
+_CHILD_RUN_FACTS = ("mm->pgtables_bytes", "rss shmem")
+#: The functions of the recorded program that a child fetches instructions from, in order.
+_CHILD_FUNCTIONS = ("fork", "main", "pause")
 
 _ARGUMENT = re.compile(r"(\w+)=(-?\w+)")
 
@@ -75,22 +77,26 @@ class Replay:
     def __init__(self, model: Rebuilt | Program) -> None:
         self.model = model
         self.k, self.task, self.mm = model.k, model.task, model.mm
-        #: The killed child's address space and VMAs, until the next operation.
-        self.child: MmStruct | None = None
-        self.child_vmas: list[VmAreaStruct] = []
+        #: Where the program has the functions that its children run.
+        known = symbols(model.elf) if isinstance(model, Program) else {}
+        self.child_runs = [known[name] for name in _CHILD_FUNCTIONS if name in known]
+        #: The forked child, until the next operation.
+        self.child: Process | None = None
 
-    def state(self, xarrays: bool = False) -> Json:
-        """As recorded."""
-        return Snapshot(self.k).mm(self.task, xarrays=xarrays)
+    def states(self, xarrays: bool = False) -> list[Json]:
+        """As recorded: the program's state, and its child's."""
+        snapshot = Snapshot(self.k)
+        tasks = [self.task, self.child.task] if self.child is not None else [self.task]
+        return [snapshot.mm(task, xarrays=xarrays) for task in tasks]
 
-    def run(self, op: str) -> tuple[int, int] | None:
-        """Do an operation: (result, errno). None for a fork. The forked child is killed before the next operation."""
+    def run(self, op: str) -> tuple[int, int]:
+        """Do an operation: (result, errno); the result of a fork is 0. The child is killed before the next operation."""
         self.reap()
         name, args = parse(op)
-        if name == "fork":
-            self.fork()
-            return None
         try:
+            if name == "fork":
+                self.fork()
+                return 0, 0
             return self.call(name, args), 0
         except KernelError as error:
             return -1, error.args[0]
@@ -126,28 +132,20 @@ class Replay:
         return 0
 
     def fork(self) -> None:
-        """What dup_mmap() does to the files' and the anon_vmas' trees."""
-        self.child = child = MmStruct(self.k)
-        vma = self.mm.mmap
-        while vma is not None:
-            tmp = vm_area_dup(vma)
-            tmp.vm_mm = child
-            tmp.vm_flags &= VM_LOCKED_CLEAR_MASK
-            anon_vma_fork(tmp, vma)
-            if tmp.vm_file is not None:
-                mapping = tmp.vm_file.f_mapping
-                if tmp.vm_flags & VM_SHARED:
-                    mapping.i_mmap_writable += 1
-                vma_interval_tree_insert_after(tmp, vma, mapping.i_mmap)
-            self.child_vmas.append(tmp)
-            vma = vma.vm_next
+        """A child, which runs up to its pause(). Then the parent goes on."""
+        self.child = self.model.process.fork()
+        for addr in self.child_runs:
+            self.child.fetch(addr)
+        self.model.process.resume()
 
     def reap(self) -> None:
-        """The child's exit: free_pgtables() unlinks its VMAs one by one."""
-        for vma in self.child_vmas:
-            unlink_anon_vmas(vma)
-            unlink_file_vma(vma)
-        self.child, self.child_vmas = None, []
+        """The child is killed."""
+        if self.child is not None:
+            self.child.resume()
+            do_group_exit(self.k, SIGKILL)
+            del self.k.tasks[self.child.task.pid]
+            self.model.process.resume()
+            self.child = None
 
 
 def parse(op: str) -> tuple[str, dict[str, int]]:
@@ -156,11 +154,11 @@ def parse(op: str) -> tuple[str, dict[str, int]]:
     return name, {key: int(value, 0) for key, value in _ARGUMENT.findall(rest)}
 
 
-def recorded_result(op: str) -> tuple[int, int] | None:
-    """(result, errno) of a recorded operation; a failed one's result is -1. None for a fork."""
+def recorded_result(op: str) -> tuple[int, int]:
+    """(result, errno) of a recorded operation; a failed one's result is -1. 0 for a fork: process ids are arbitrary."""
     name, args = parse(op)
-    if name == "fork" or "ret" not in args:
-        return None
+    if name == "fork":
+        return 0, 0
     if args["ret"] in (-1, 2**64 - 1):
         return -1, args["errno"]
     return args["ret"], 0
@@ -243,7 +241,7 @@ def start(path: Path, first: Json) -> tuple[Replay, str, list[str]]:
         env = {b"seed": seed.group().encode() if seed else b"1", b"nops": b"300"}
         try:
             model = Replay(run_program(elf, env, int(state["start_stack"], 16)))
-            found = difference(facts(state, pages=True), facts(model.state(xarrays=True), pages=True))
+            found = difference(facts(state, pages=True), facts(model.states(xarrays=True)[0], pages=True))
         except (MmscopeError, OSError, KernelBug) as error:
             found = ["- init.elf: reaches its first marker", f"+ init.elf: {error}"]
         if not found:
@@ -251,6 +249,20 @@ def start(path: Path, first: Json) -> tuple[Replay, str, list[str]]:
         return Replay(Rebuilt(state)), "line 0 put down as recorded: running init.elf leads elsewhere", found
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: line 0 cannot be rebuilt: {error!r}") from None
+
+
+def child_difference(want: list[Json], got: list[Json], model: Replay, report: Report) -> list[str]:
+    """How the child's state differs, as difference() has it; nothing if there is no child."""
+    if len(want) != len(got):
+        return [f"- children: {len(want)}", f"+ children: {len(got)}"]
+    lines: list[str] = []
+    for one, other in zip(want, got, strict=True):
+        found = difference(facts(one), facts(other))
+        if not model.child_runs:
+            found = [line for line in found if subject(line) not in _CHILD_RUN_FACTS]
+            report.skipped[SKIP_CHILD_RUN] += 1
+        lines += [f"{line[:2]}child: {line[2:]}" for line in found]
+    return lines
 
 
 def replay(path: Path, validate: bool = True) -> Report:
@@ -267,10 +279,9 @@ def replay(path: Path, validate: bool = True) -> Report:
     #: What differs already: said once.
     standing: set[str] = set()
     for record in lines:
-        op, after = record["op"], record["mm"][0]
+        op, after = record["op"], record["mm"]
         report.operations += 1
         found = []
-        want = recorded_result(op)
         try:
             got = model.run(op)
             if validate:
@@ -280,19 +291,18 @@ def replay(path: Path, validate: bool = True) -> Report:
             report.skipped["the operations after a kernel BUG"] += sum(1 for _ in lines)
             report.operations += report.skipped["the operations after a kernel BUG"]
             break
-        if want is None or got is None:
-            report.skipped[SKIP_FORK] += 1
-            report.skipped[SKIP_CHILD] += len(record["mm"]) - 1
-        else:
-            report.compared += 1
-            if want != got:
-                found += [f"- result: {show_result(want)}", f"+ result: {show_result(got)}"]
-        state = difference(facts(after), facts(model.state()))
+        report.compared += 1
+        want = recorded_result(op)
+        if want != got:
+            found += [f"- result: {show_result(want)}", f"+ result: {show_result(got)}"]
+        states = model.states()
+        state = difference(facts(after[0]), facts(states[0]))
         found += [line for line in state if subject(line) not in standing]
         standing = {subject(line) for line in state}
+        found += child_difference(after[1:], states[1:], model, report)
         if found:
             report.divergences.append(Divergence(record["i"], op, before, found))
-        before = after
+        before = after[0]
     return report
 
 

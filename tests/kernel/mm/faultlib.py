@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.fault import exc_page_fault
+from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.config import KernelConfig
+from mmscope.kernel.core.fork import alloc_pid, exit_mm
+from mmscope.kernel.core.fork_mm import dup_mm
 from mmscope.kernel.include.fs import O_RDWR, File
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
@@ -16,6 +19,7 @@ from mmscope.kernel.include.mman import (
     PROT_READ,
     PROT_WRITE,
 )
+from mmscope.kernel.include.sched import TaskStruct
 from mmscope.kernel.include.signal import SIGKILL
 from mmscope.kernel.init.main import start_kernel, user_process
 from mmscope.kernel.mm.mmap import find_vma, ksys_mmap_pgoff
@@ -42,6 +46,27 @@ class Box:
         self.task = user_process(self.k)
         assert self.task.mm is not None
         self.mm: MmStruct = self.task.mm
+
+    def fork(self) -> Box:
+        """A child with a copy of the address space; it is not current yet."""
+        child = Box.__new__(Box)
+        child.k = self.k
+        child.task = TaskStruct(self.k, alloc_pid(self.k), "child")
+        child.task.mm = child.task.active_mm = child.mm = dup_mm(child.task, self.mm)
+        child.task.files = self.task.files
+        self.k.tasks[child.task.pid] = child.task
+        return child
+
+    def switch(self) -> None:
+        """Let it run."""
+        switch_mm(self.k, self.k.current.mm, self.mm)
+        self.k.current = self.task
+
+    def exit(self) -> None:
+        """Its address space goes; the processor stays without one until the next switch()."""
+        self.switch()
+        exit_mm(self.task)
+        del self.k.tasks[self.task.pid]
 
     def mmap(self, length: int, prot: int = RW, flags: int = ANON, fd: int = -1, off: int = 0, addr: int = 0) -> int:
         return ksys_mmap_pgoff(self.k, addr, length, prot, flags | (MAP_FIXED if addr else 0), fd, off >> 12)

@@ -30,6 +30,7 @@ from mmscope.kernel.include.mman import (
     PROT_WRITE,
 )
 from mmscope.kernel.include.ptrace import PtRegs
+from mmscope.kernel.mm.swap import PAGEVEC_SIZE
 from mmscope.syscalls import mm as sys_mm
 from tests.kernel.mm.faultlib import Box
 
@@ -130,6 +131,33 @@ def lines(calls: list[Call], depth: int = 0) -> list[str]:
     return text
 
 
+def subtrees(call: Call, name: str) -> list[Call]:
+    """The calls of `name` in a tree, outermost ones."""
+    if call.name == name:
+        return [call]
+    return [found for sub in call.calls for found in subtrees(sub, name)]
+
+
+def all_names(call: Call) -> set[str]:
+    """The names in a tree."""
+    return {call.name}.union(*(all_names(sub) for sub in call.calls))
+
+
+def squeezed(calls: list[Call]) -> list[Call]:
+    """Without immediate repetitions of one, two or three neighbours: how many pages a mapping has does not count then."""
+    result: list[Call] = []
+    texts: list[list[str]] = []
+    for call in calls:
+        copy = Call(call.name)
+        copy.calls = squeezed(call.calls)
+        result.append(copy)
+        texts.append(lines([copy]))
+        for n in (1, 2, 3):
+            if len(texts) >= 2 * n and texts[-n:] == texts[-2 * n : -n]:
+                del result[-n:], texts[-n:]
+    return result
+
+
 class Profiler:
     """Records the calls of kernel/ functions."""
 
@@ -164,6 +192,7 @@ class Scenarios:
 
     def __init__(self, directory: Path) -> None:
         (directory / "data").write_bytes(b"\1" * 64 * PG)
+        self.directory = directory
         self.box = Box(root=str(directory))
         self.box.k.config.CONFIG_DEBUG_VM = False
         self.graphs: dict[str, Call] = {}
@@ -214,7 +243,68 @@ class Scenarios:
         self.read("d_file_private_read_faultaround_hit", c + 41 * PG)
         c = box.mmap(64 * PG, RW, MAP_PRIVATE, fd)
         self.write("e_file_private_write_cow", c + 3 * PG)
+        self.fork(fd, anon)
         self.mappings(fd, anon, no_fd)
+
+    def fork(self, fd: int, anon: int) -> None:
+        """The process has the VMAs that the recorded program had then, each with pages where it had some."""
+        with_pages = Box(root=str(self.directory))
+        box, self.box = self.box, with_pages
+        self.fork_in(with_pages)
+        self.box = box
+
+    def fork_in(self, box: Box) -> None:
+        box.k.config.CONFIG_DEBUG_VM = False
+        fd = box.open("/data", O_RDONLY)
+        private, shared = MAP_PRIVATE, MAP_SHARED
+        headers, text, constants = 0x400000, 0x401000, 0x47B000
+        for addr, pages in (headers, 1), (text, 64), (constants, 40):
+            box.mmap(pages * PG, PROT_READ, private, fd, addr=addr)
+        for i in range(64):
+            box.load(text + i * PG)  # all cached
+        relro = box.mmap(4 * PG, RW, private, fd, 8 * PG, addr=0x4A3000)
+        for i in range(4):
+            box.store(relro + i * PG, 1)
+        data = box.mmap(3 * PG, RW, private, fd, 20 * PG, addr=0x4A8000)
+        for i in range(3):
+            box.store(data + i * PG, 1)
+        heap = box.mmap(0x128 * PG, addr=0x4AB000)
+        for i in range(261):
+            box.store(heap + i * PG, 1)
+        box.store(box.mmap(4 * PG, addr=0x200000000000), 1)
+        top = box.mm.mmap_base - 512 * PG
+        for i in range(3):
+            box.store(box.mmap(64 * PG, addr=top) + i * PG, 1)
+        box.load(box.mmap(64 * PG, PROT_READ, shared, fd, addr=top + 65 * PG))
+        box.load(box.mmap(64 * PG, PROT_READ, shared, fd, 4 * PG, addr=top + 129 * PG))
+        copied = box.mmap(64 * PG, RW, private, fd, addr=top + 200 * PG)
+        box.store(copied + 3 * PG, 1)
+        box.load(copied + 40 * PG)
+        box.load(box.mmap(64 * PG, PROT_READ, private, fd, addr=top + 264 * PG))
+        box.load(box.mmap(8 * PG, RW, shared | MAP_ANONYMOUS, addr=top + 330 * PG))
+        a = box.mmap(4 * PG, addr=top + 340 * PG)
+        for i in range(3):
+            box.store(a + i * PG, 1)
+        stack = box.mm.start_stack
+        box.store(stack, 1)
+        box.store(stack - PG, 1)
+        children: list[Box] = []
+        self.record("i_fork", lambda: children.append(box.fork()))
+        child = children[0]
+        child.switch()
+        child.load(text)
+        child.load(constants)
+        child.store(heap, 1)
+        while len(box.k.lru.lru_add) != PAGEVEC_SIZE - 1:
+            child.store(heap + (270 + len(box.k.lru.lru_add)) * PG, 1)
+        self.record("i_child_write_cow", lambda: child.store(a, 1))
+        box.switch()
+        box.store(data, 1)
+        self.record("i_parent_write_after_child_cow_reuse", lambda: box.store(a, 1))
+        self.record("i_parent_write_cow_copy", lambda: box.store(a + PG, 1))
+        child.switch()
+        self.record("i_child_exit_mmap", child.exit)
+        box.switch()
 
     def mappings(self, fd: int, anon: int, no_fd: int) -> None:
         box = self.box

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.fork_mm as core_fork_mm
 import mmscope.kernel.core.futex as core_futex
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
@@ -10,7 +11,6 @@ import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
 from mmscope.kernel.arch.x86.uaccess import put_user
-from mmscope.kernel.core.dup_mm import dup_mm
 from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.fs.file import get_file, put_files_struct
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
@@ -267,7 +267,7 @@ def copy_mm(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
         mmget(oldmm)
         mm = oldmm
     else:
-        mm = dup_mm(tsk, oldmm)
+        mm = core_fork_mm.dup_mm(tsk, oldmm)
     tsk.vmacache_seqnum = mm.vmacache_seqnum
     tsk.vmacache = [None] * len(tsk.vmacache)
     tsk.mm = tsk.active_mm = mm

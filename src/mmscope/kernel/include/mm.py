@@ -51,6 +51,8 @@ VM_DATA_FLAGS_NON_EXEC: Final = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | 
 VM_ACCESS_FLAGS: Final = VM_READ | VM_WRITE | VM_EXEC
 VM_SPECIAL: Final = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP
 VM_NO_KHUGEPAGED: Final = VM_SPECIAL | VM_HUGETLB
+#: What of def_flags a child inherits.
+VM_INIT_DEF_MASK: Final = VM_NOHUGEPAGE
 VM_LOCKED_MASK: Final = VM_LOCKED | VM_LOCKONFAULT
 VM_LOCKED_CLEAR_MASK: Final = ~(VM_LOCKED | VM_LOCKONFAULT)
 
@@ -66,6 +68,9 @@ FAULT_FLAG_REMOTE: Final = 0x80
 FAULT_FLAG_INSTRUCTION: Final = 0x100
 FAULT_FLAG_INTERRUPTIBLE: Final = 0x200
 FAULT_FLAG_DEFAULT: Final = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE | FAULT_FLAG_INTERRUPTIBLE
+
+#: Break COW of an anonymous page that is to be pinned for reading (since v5.19).
+FAULT_FLAG_UNSHARE: Final = 0x400
 
 # vm_fault_t: the result of a fault handler, a set of bits.
 VM_FAULT_OOM: Final = 0x0001
@@ -105,6 +110,9 @@ MM_ANONPAGES: Final = 1
 MM_SWAPENTS: Final = 2
 MM_SHMEMPAGES: Final = 3
 NR_MM_COUNTERS: Final = 4
+
+#: References that a pin (FOLL_PIN) takes.
+GUP_PIN_COUNTING_BIAS: Final = 1024
 
 DEFAULT_MAX_MAP_COUNT: Final = 65530
 #: linux/mmap.c: the pages kept free below a growing stack, 256 << PAGE_SHIFT bytes.

@@ -234,6 +234,8 @@ class MmStruct:
         self.total_vm = 0
         self.locked_vm = 0
         self.pinned_vm = 0
+        #: Some page was pinned (FOLL_PIN) through this mm, ever (since v5.14 MMF_HAS_PINNED).
+        self.has_pinned = False
         self.data_vm = 0
         self.exec_vm = 0
         self.stack_vm = 0

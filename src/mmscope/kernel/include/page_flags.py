@@ -33,6 +33,8 @@ PG_readahead: Final = PG_reclaim
 PG_swapbacked: Final = 1 << 19
 PG_unevictable: Final = 1 << 20
 PG_mlocked: Final = 1 << 21
+#: Of anonymous pages (since v5.19): only this process can map it. The bit is otherwise of files.
+PG_anon_exclusive: Final = PG_mappedtodisk
 
 #: Flags that must be clear when a page is freed.
 PAGE_FLAGS_CHECK_AT_FREE: Final = (
@@ -65,8 +67,8 @@ PAGEFLAG_NAMES: Final = (
 
 
 def PageAnonExclusive(page: Page) -> bool:
-    """An anonymous page that no other process maps (PG_anon_exclusive, since v5.18). Without fork: mapped once."""
-    return page.mapping_tag & PAGE_MAPPING_ANON != 0 and page._mapcount == 0
+    """An anonymous page that one process alone can map (since v5.19, 6c287605fd56; before, never)."""
+    return page.flags & PG_anon_exclusive != 0
 
 
 def PageAnon(page: Page) -> bool:

@@ -25,13 +25,14 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, SharedRb, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PAGE_TABLE_MAPCOUNT_VALUE, PG_locked, PG_lru, PG_reserved
+from mmscope.kernel.include.page_flags import PAGE_TABLE_MAPCOUNT_VALUE, PageAnonExclusive, PG_locked, PG_lru, PG_reserved
 from mmscope.kernel.lib.rbtree import RbNode
 from mmscope.kernel.lib.xarray import xa_validate
 from mmscope.kernel.mm.debug import validate_mm_now
 from mmscope.kernel.mm.filemap import validate_mapping
 from mmscope.kernel.mm.memory import mm_counter, vm_normal_page
 from mmscope.kernel.mm.page_alloc import validate_zone
+from mmscope.kernel.mm.rmap import PageVmaMappedWalk, RmapWalkControl, page_vma_mapped_walk, rmap_walk
 from mmscope.kernel.mm.shmem import ShmemInodeInfo
 from mmscope.kernel.mm.swap import validate_lru
 
@@ -62,6 +63,10 @@ class _Found:
         self.tables: dict[int, int] = {}
         #: The page caches of all mapped files.
         self.mappings: dict[AddressSpace, None] = {}
+        #: Of all address spaces: the VMAs of each file, the links to each anon_vma, and the VMAs whose own it is.
+        self.file_vmas: dict[AddressSpace, dict[VmAreaStruct, None]] = {}
+        self.avcs: dict[AnonVma, dict[AnonVmaChain, None]] = {}
+        self.owners: dict[AnonVma, int] = {}
 
 
 def debug_vm_check(k: Kernel) -> None:
@@ -80,8 +85,9 @@ def validate_vm(k: Kernel) -> None:
     for mm in _address_spaces(k):
         validate_mm_now(mm)
         _check_vm_stat(mm)
-        _check_rmap_trees(mm, found)
+        _note_rmap_trees(mm, found)
         _check_page_tables(mm, found)
+    _check_rmap_trees(found)
     _check_pages(k, found)
     for page in k.mem_map.values():
         mapping = page.mapping
@@ -173,27 +179,46 @@ def _nodes(root: RbNode | None) -> list[RbNode]:
     return nodes
 
 
-def _check_rmap_trees(mm: MmStruct, found: _Found) -> None:
-    """Each VMA stands in the trees that a reverse-map walk looks through."""
-    files: dict[AddressSpace, list[VmAreaStruct]] = {}
-    anons: dict[AnonVma, list[AnonVmaChain]] = {}
+def _note_rmap_trees(mm: MmStruct, found: _Found) -> None:
+    """Collect the VMAs by file, and the chain links by anon_vma."""
     vma = mm.mmap
     while vma is not None:
         if vma.vm_file is not None:
             mapping = vma.vm_file.f_mapping
             found.mappings[mapping] = None
-            if mapping not in files:
-                files[mapping] = [n.vma for n in _nodes(mapping.i_mmap.rb_root.rb_node) if isinstance(n, SharedRb)]
-            if vma not in files[mapping]:
-                raise KernelBug(f"{vma!r} is not in i_mmap of inode {mapping.host.i_ino}: {files[mapping]!r}")
+            found.file_vmas.setdefault(mapping, {})[vma] = None
         for avc in vma.anon_vma_chain:
-            anon_vma = avc.anon_vma
-            assert anon_vma is not None
-            if anon_vma not in anons:
-                anons[anon_vma] = [n.avc for n in _nodes(anon_vma.rb_root.rb_root.rb_node) if isinstance(n, AnonVmaChainRb)]
-            if avc not in anons[anon_vma]:
-                raise KernelBug(f"the chain link of {vma!r} is not in the tree of {anon_vma!r}")
+            assert avc.anon_vma is not None
+            found.avcs.setdefault(avc.anon_vma, {})[avc] = None
+        if vma.anon_vma is not None:
+            found.owners[vma.anon_vma] = found.owners.get(vma.anon_vma, 0) + 1
+            if all(avc.anon_vma is not vma.anon_vma for avc in vma.anon_vma_chain):
+                raise KernelBug(f"{vma!r} is not on the tree of its own {vma.anon_vma!r}")
         vma = vma.vm_next
+
+
+def _check_rmap_trees(found: _Found) -> None:
+    """The trees that a reverse-map walk looks through hold the VMAs of all address spaces, and no others."""
+    for mapping, vmas in found.file_vmas.items():
+        found_vmas = {n.vma: None for n in _nodes(mapping.i_mmap.rb_root.rb_node) if isinstance(n, SharedRb)}
+        if found_vmas.keys() != vmas.keys():
+            raise KernelBug(f"i_mmap of inode {mapping.host.i_ino} has {list(found_vmas)!r}, all that map it are {list(vmas)!r}")
+    children: dict[AnonVma, int] = {}
+    below: dict[AnonVma, int] = {}
+    for anon_vma, avcs in found.avcs.items():
+        nodes = {n.avc: None for n in _nodes(anon_vma.rb_root.rb_root.rb_node) if isinstance(n, AnonVmaChainRb)}
+        if nodes.keys() != avcs.keys():
+            there, linked = [avc.vma for avc in nodes], [avc.vma for avc in avcs]
+            raise KernelBug(f"the tree of {anon_vma!r} has {there!r}, those linked to it are {linked!r}")
+        children[anon_vma.parent] = children.get(anon_vma.parent, 0) + 1
+        if anon_vma.root is not anon_vma:
+            below[anon_vma.root] = below.get(anon_vma.root, 0) + 1
+    for anon_vma in found.avcs:
+        active, nr_children = found.owners.get(anon_vma, 0), children.get(anon_vma, 0)
+        want = (nr_children + active, nr_children, active, 1 + below.get(anon_vma, 0))
+        got = (anon_vma.degree, anon_vma.num_children, anon_vma.num_active_vmas, anon_vma.refcount)
+        if got != want:
+            raise KernelBug(f"{anon_vma!r}: degree, num_children, num_active_vmas, refcount are {got}, counted {want}")
 
 
 def _check_page_tables(mm: MmStruct, found: _Found) -> None:
@@ -282,6 +307,8 @@ def _check_pte(vma: VmAreaStruct, addr: int, pte: i64, rss: list[int], found: _F
             raise _bad_pte(addr, pte, vma, f"maps {page!r}, whose anon_vma {mapping!r} does not lead to this VMA")
         if pte_write(pte) and page._mapcount != 0:
             raise _bad_pte(addr, pte, vma, f"is writable and maps {page!r}, which is shared")
+        if pte_write(pte) and not PageAnonExclusive(page) and page.kernel.config.at_least(5, 19):
+            raise _bad_pte(addr, pte, vma, f"is writable and maps {page!r}, which is not exclusive")
     elif vma.vm_file is None or vma.vm_file.f_mapping is not mapping:
         raise _bad_pte(addr, pte, vma, f"maps {page!r} of {mapping!r}, which is not the VMA's file")
     elif pte_write(pte) and not vma.vm_flags & VM_SHARED:
@@ -332,6 +359,22 @@ def _check_pages(k: Kernel, found: _Found) -> None:
             _check_page(page, maps, held.get(pfn, 0), pfn in adding)
 
 
+def _count_entry(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkControl) -> bool:
+    if page_vma_mapped_walk(PageVmaMappedWalk(page, vma, address)):
+        rwc.count += 1
+    return True
+
+
+def _check_rmap(page: Page, maps: int) -> None:
+    """A reverse-map walk meets each entry that maps the page. (Each of those was found to be where its index says.)"""
+    rwc = RmapWalkControl(_count_entry)
+    page.flags |= PG_locked
+    rmap_walk(page, rwc)
+    page.flags &= ~PG_locked
+    if rwc.count != maps:
+        raise KernelBug(f"a reverse-map walk finds {rwc.count} entries for {page!r} of {page.mapping!r}, {maps} map it")
+
+
 def _check_page(page: Page, maps: int, held: int, adding: bool) -> None:
     cached = 1 if isinstance(page.mapping, AddressSpace) else 0
     if page._mapcount != maps - 1:
@@ -342,6 +385,10 @@ def _check_page(page: Page, maps: int, held: int, adding: bool) -> None:
         )
     if page.flags & PG_locked:
         raise KernelBug(f"{page!r} of {page.mapping!r} was left locked")
+    if page.mapping_tag and page._mapcount > 0 and PageAnonExclusive(page):
+        raise KernelBug(f"{page!r} of {page.mapping!r} is exclusive, and {maps} entries map it")
+    if maps and page.mapping is not None:
+        _check_rmap(page, maps)
     if (page.flags & PG_lru != 0) == adding:
         raise KernelBug(f"{page!r} of {page.mapping!r}: PG_lru, and in the pagevec lru_add: {adding}")
 

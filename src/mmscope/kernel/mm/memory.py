@@ -6,8 +6,8 @@
                      file      -> do_fault -> do_read_fault | do_cow_fault | do_shared_fault
         present, write to a read-only entry -> do_wp_page -> wp_page_reuse | wp_page_copy | wp_page_shared | wp_pfn_shared
 
-The other half of Linux's memory.c is memory_unmap.py; everything of it can be imported from here. Left out: swap
-entries, NUMA hinting faults (so a PROT_NONE entry is only met in a VMA without access), huge pages, userfaultfd.
+The other parts of Linux's memory.c are memory_unmap.py and memory_fork.py; everything of them can be imported from here. Left
+out: swap entries, NUMA hinting faults (so a PROT_NONE entry is only met in a VMA without access), huge pages, userfaultfd.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_alloc_one,
     pte_free,
     pte_mkdirty,
+    pte_mksoft_dirty,
     pte_mkspecial,
     pte_mkwrite,
     pte_mkyoung,
@@ -32,6 +33,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_pfn,
     pte_present,
     pte_protnone,
+    pte_soft_dirty,
     pte_write,
     ptep_clear_flush,
     ptep_set_access_flags,
@@ -46,6 +48,7 @@ from mmscope.kernel.include.mm import (
     FAULT_FLAG_MKWRITE,
     FAULT_FLAG_RETRY_NOWAIT,
     FAULT_FLAG_TRIED,
+    FAULT_FLAG_UNSHARE,
     FAULT_FLAG_WRITE,
     MM_ANONPAGES,
     VM_ACCESS_FLAGS,
@@ -65,7 +68,8 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_locked, PG_mlocked, PG_uptodate
+from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_locked, PG_lru, PG_mlocked, PG_uptodate
+from mmscope.kernel.mm.memory_fork import copy_page_range
 from mmscope.kernel.mm.memory_unmap import (
     TASK_RSS_EVENTS_THRESH,
     __pmd_alloc,
@@ -127,9 +131,10 @@ from mmscope.kernel.mm.rmap import (
     linear_page_index,
     page_add_file_rmap,
     page_add_new_anon_rmap,
+    page_move_anon_rmap,
     page_remove_rmap,
 )
-from mmscope.kernel.mm.swap import lru_cache_add_inactive_or_unevictable
+from mmscope.kernel.mm.swap import lru_add_drain, lru_cache_add_inactive_or_unevictable
 from mmscope.kernel.mm.vmstat import PGFAULT, PGREUSE, count_vm_event
 from mmscope.kernel.tracepoint import trace_handle_mm_fault
 
@@ -143,8 +148,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TASK_RSS_EVENTS_THRESH", "__do_fault", "__handle_mm_fault", "__pmd_alloc", "__pte_alloc", "__pud_alloc", "add_mm_counter",
-    "add_mm_counter_fast", "add_mm_rss_vec", "alloc_set_pte", "check_sync_rss_stat", "dec_mm_counter", "dec_mm_counter_fast",
-    "do_anonymous_page", "do_fault", "do_wp_page", "finish_fault", "free_pgd_range", "free_pgtables", "get_locked_pte",
+    "add_mm_counter_fast", "add_mm_rss_vec", "alloc_set_pte", "check_sync_rss_stat", "copy_page_range", "dec_mm_counter",
+    "dec_mm_counter_fast", "do_anonymous_page", "do_fault", "do_wp_page", "finish_fault", "free_pgd_range", "free_pgtables",
+    "get_locked_pte",
     "get_mm_counter", "get_mm_hiwater_rss", "get_mm_hiwater_vm", "get_mm_rss", "handle_mm_fault", "handle_pte_fault",
     "inc_mm_counter", "inc_mm_counter_fast", "insert_page", "insert_pfn", "is_cow_mapping", "is_zero_pfn",
     "maybe_mkwrite", "maybe_unlock_mmap_for_io", "mm_counter", "mm_counter_file", "mm_pgtables_bytes", "p4d_alloc",
@@ -265,10 +271,11 @@ def handle_pte_fault(vmf: VmFault) -> int:
         return do_swap_page(vmf)
     if pte_protnone(entry) and vma_is_accessible(vma):
         raise KernelBug(f"handle_pte_fault: PROT_NONE entry {entry:#x} at {vmf.address:#x} in {vma!r}: no NUMA hints here")
-    if vmf.flags & FAULT_FLAG_WRITE:
+    if vmf.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE):
         if not pte_write(entry):
             return do_wp_page(vmf)
-        entry = pte_mkdirty(entry)
+        if vmf.flags & FAULT_FLAG_WRITE:
+            entry = pte_mkdirty(entry)
     entry = pte_mkyoung(entry)
     # Else a spurious fault, from a stale TLB entry: on x86 the fault itself dropped it.
     ptep_set_access_flags(vma, vmf.address, vmf.pte, entry, vmf.flags & FAULT_FLAG_WRITE)
@@ -594,6 +601,9 @@ def file_update_time(vma: VmAreaStruct) -> None:
 def wp_page_reuse(vmf: VmFault) -> None:
     """Nobody else has the page (or it is shared): just make the entry writable."""
     vma = vmf.vma
+    page = vmf.page
+    if page is not None and PageAnon(page) and page._mapcount != 0:
+        raise KernelBug(f"wp_page_reuse: {page!r} is mapped elsewhere too, at {vmf.address:#x} in {vma!r}")
     entry = maybe_mkwrite(pte_mkdirty(pte_mkyoung(vmf.orig_pte)), vma)
     ptep_set_access_flags(vma, vmf.address, vmf.pte, entry, 1)
     count_vm_event(vma.vm_mm.kernel, PGREUSE)
@@ -610,11 +620,13 @@ def wp_page_copy(vmf: VmFault) -> int:
     """Give the faulting process a page of its own: zeroed if the old one was the zero page, else a copy.
 
     Precondition: a reference on vmf.page, which is dropped here; vmf.page is None for the zero page and pfn maps.
+    With FAULT_FLAG_UNSHARE the copy is for reading, and stays read-only.
     """
     vma = vmf.vma
     mm = vma.vm_mm
     k = mm.kernel
     old_page = vmf.page
+    unshare = vmf.flags & FAULT_FLAG_UNSHARE != 0
     anon_vma_prepare(vma)
     new_page: Page | None
     if is_zero_pfn(k, pte_pfn(vmf.orig_pte)):
@@ -637,7 +649,11 @@ def wp_page_copy(vmf: VmFault) -> int:
         elif not PageAnon(old_page):
             dec_mm_counter_fast(mm, mm_counter_file(old_page))
             inc_mm_counter_fast(mm, MM_ANONPAGES)
-        entry = maybe_mkwrite(pte_mkdirty(mk_pte(new_page, vma.vm_page_prot)), vma)
+        entry = mk_pte(new_page, vma.vm_page_prot)
+        if not unshare:
+            entry = maybe_mkwrite(pte_mkdirty(entry), vma)
+        elif pte_soft_dirty(vmf.orig_pte):
+            entry = pte_mksoft_dirty(entry)
         # The old translation must be gone before the new page can be seen.
         ptep_clear_flush(vma, vmf.address, vmf.pte)
         page_add_new_anon_rmap(new_page, vma, vmf.address)
@@ -658,7 +674,7 @@ def wp_page_copy(vmf: VmFault) -> int:
                 mm_mlock.munlock_vma_page(old_page)
             mm_filemap.unlock_page(old_page)
         put_page(old_page)
-    return VM_FAULT_WRITE if page_copied else 0
+    return VM_FAULT_WRITE if page_copied and not unshare else 0
 
 
 def finish_mkwrite_fault(vmf: VmFault) -> int:
@@ -710,29 +726,53 @@ def wp_page_shared(vmf: VmFault) -> int:
     return ret
 
 
+def wp_can_reuse_anon_page(page: Page, vma: VmAreaStruct) -> bool:
+    """The entry at hand holds the one and only reference to an anonymous page (since v6.8 wp_can_reuse_anon_folio).
+
+    v5.9 (09854ba94c6a) took page_count as it stood: a pagevec's or a get_user_pages() reference leads to a copy. v5.18
+    (d4c470970d45) drains this CPU's pagevecs first.
+    """
+    k = page.kernel
+    drains = k.config.at_least(5, 18)
+    if page_count(page) != 1:
+        if not drains or page_count(page) > 3:
+            return False
+        if not page.flags & PG_lru:
+            lru_add_drain(k)
+        if page_count(page) > 1:
+            return False
+    if not mm_filemap.trylock_page(page):
+        return False
+    # Once more, now that nobody can bring it back from swap: that is where the swap cache's reference is given up.
+    alone = page_count(page) == 1 and (drains or page_mapcount(page) == 1)
+    if alone and k.config.at_least(5, 19):
+        page_move_anon_rmap(page, vma)
+    mm_filemap.unlock_page(page)
+    return alone
+
+
 def do_wp_page(vmf: VmFault) -> int:
     """A write to a present entry without RW in a VMA that permits writing: copy, or reuse.
 
-    Since v5.8 (09854ba94c6a, v5.9) an anonymous page is reused only if this entry holds the one and only reference:
-    a pagevec's or a get_user_pages reference leads to a copy.
+    Since v5.19 (6c287605fd56) a page that is known to be exclusive is reused whoever else may have a reference, and
+    FAULT_FLAG_UNSHARE asks for an exclusive page without writing to it.
     """
     vma = vmf.vma
     page = vm_normal_page(vma, vmf.address, vmf.orig_pte)
     vmf.page = page
+    unshare = vmf.flags & FAULT_FLAG_UNSHARE != 0
+    if unshare and (page is None or not PageAnon(page)):
+        return 0
     if page is None:
         if vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE | VM_SHARED:
             return wp_pfn_shared(vmf)
         return wp_page_copy(vmf)
     if PageAnon(page):
-        if PageAnonExclusive(page) and page.kernel.config.at_least(5, 18):
-            wp_page_reuse(vmf)  # 6c287605fd56: who else may have a reference does not matter any more
+        if PageAnonExclusive(page) or wp_can_reuse_anon_page(page, vma):
+            if unshare:
+                return 0
+            wp_page_reuse(vmf)
             return VM_FAULT_WRITE
-        if page_count(page) == 1 and mm_filemap.trylock_page(page):
-            alone = page_mapcount(page) == 1 and page_count(page) == 1
-            mm_filemap.unlock_page(page)
-            if alone:
-                wp_page_reuse(vmf)
-                return VM_FAULT_WRITE
     elif vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE | VM_SHARED:
         return wp_page_shared(vmf)
     get_page(page)

@@ -11,6 +11,7 @@ import mmscope.kernel.mm.swap as mm_swap
 from mmscope.kernel.arch.x86.cpu import clear_page
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.gfp import ___GFP_DIRECT_RECLAIM, __GFP_ZERO, GFP_HIGHUSER_MOVABLE
+from mmscope.kernel.include.mm import GUP_PIN_COUNTING_BIAS
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PAGE_BUDDY_MAPCOUNT_VALUE, PAGE_FLAGS_CHECK_AT_FREE, PG_reserved
 from mmscope.kernel.tracepoint import trace_mm_page_alloc, trace_mm_page_free
@@ -178,6 +179,11 @@ def page_ref_freeze(page: Page, count: int) -> bool:
         return False
     page._refcount = 0
     return True
+
+
+def page_maybe_dma_pinned(page: Page) -> bool:
+    """Some pin_user_pages() holds the page, or a thousand others do: a pin counts as GUP_PIN_COUNTING_BIAS references."""
+    return page._refcount >= GUP_PIN_COUNTING_BIAS
 
 
 def put_page_testzero(page: Page) -> bool:

@@ -14,7 +14,7 @@ from mmscope.kernel.arch.x86.tlbflush import flush_tlb_page
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.gfp import GFP_KERNEL_ACCOUNT, GFP_PGTABLE_USER
 from mmscope.kernel.include.page_flags import PAGE_TABLE_MAPCOUNT_VALUE
-from mmscope.kernel.mm.page_alloc import __free_pages, alloc_page, alloc_pages, get_zeroed_page
+from mmscope.kernel.mm.page_alloc import __free_pages, __get_free_pages, alloc_page, alloc_pages, get_zeroed_page
 from mmscope.kernel.mm.vmstat import NR_PAGETABLE, mod_page_state
 from mmscope.kernel.tracepoint import trace_set_pte
 
@@ -527,7 +527,7 @@ def pud_free(mm: MmStruct, pud: Page) -> None:
 
 def pgd_alloc(mm: MmStruct) -> int:
     """An empty PGD: its physical address, bytes. Raises KernelError(ENOMEM)."""
-    page = get_zeroed_page(mm.kernel, GFP_PGTABLE_USER)
+    page = __get_free_pages(mm.kernel, GFP_PGTABLE_USER, 0)
     if page is None:
         raise KernelError(ENOMEM)
     return page.pfn << 12

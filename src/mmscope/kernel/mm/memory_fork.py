@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""fork's part of mm/memory.c: the child's page tables are filled from the parent's, and both lose the right to write.
+
+    copy_page_range -> copy_pud_range -> copy_pmd_range -> copy_pte_range
+        entry of a page: copy_present_pte, and copy_present_page for a page that a device may be writing to
+        swap entry: copy_nonpresent_pte
+
+Only what the child could not find again by faulting is copied: mappings of files that never had an anonymous page are not.
+"""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.cpu import copy_page
+from mmscope.kernel.arch.x86.pgtable import (
+    mk_pte,
+    pgd_addr_end,
+    pgd_none,
+    pgd_offset,
+    pmd_addr_end,
+    pmd_none,
+    pmd_offset,
+    pte_mkclean,
+    pte_mkdirty,
+    pte_mkold,
+    pte_mkwrite,
+    pte_none,
+    pte_offset_map,
+    pte_present,
+    pte_write,
+    pte_wrprotect,
+    ptep_set_wrprotect,
+    pud_addr_end,
+    pud_none,
+    pud_offset,
+    set_pte_at,
+)
+from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
+from mmscope.kernel.include.mm import NR_MM_COUNTERS, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED, VM_WRITE
+from mmscope.kernel.include.page import PAGE_SIZE
+from mmscope.kernel.include.page_flags import PageAnon, PG_uptodate
+from mmscope.kernel.mm.memory_unmap import (
+    add_mm_rss_vec,
+    is_cow_mapping,
+    mm_counter,
+    p4d_alloc,
+    pmd_alloc,
+    pte_alloc_map,
+    pud_alloc,
+    vm_normal_page,
+)
+from mmscope.kernel.mm.page_alloc import alloc_page_vma, get_page, page_maybe_dma_pinned, put_page
+from mmscope.kernel.mm.rmap import page_add_new_anon_rmap, page_dup_rmap, page_try_dup_anon_rmap
+from mmscope.kernel.mm.swap import lru_cache_add_inactive_or_unevictable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+    from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
+
+__all__ = ["copy_page_range"]
+
+
+class _Copy:
+    """What one copy_page_range() carries through its levels."""
+
+    def __init__(self, dst_vma: VmAreaStruct, src_vma: VmAreaStruct) -> None:
+        self.dst_vma = dst_vma
+        self.src_vma = src_vma
+        self.is_cow = is_cow_mapping(src_vma.vm_flags)
+        #: Pages by MM_*, for the child's counters, of one page table.
+        self.rss = [0] * NR_MM_COUNTERS
+        #: A frame that was allocated before copy_present_page() is called again.
+        self.prealloc: Page | None = None
+
+
+def copy_nonpresent_pte(copy: _Copy, dst_pte: int, src_pte: int, addr: int) -> None:
+    """An entry of a page in swap, or in migration. Nothing makes one yet: here the child takes a share in it."""
+    vma = copy.src_vma
+    raise KernelBug(f"copy_nonpresent_pte: swap entry {vma.vm_mm.kernel.words[src_pte]:#x} at {addr:#x} in {vma!r}: no swap yet")
+
+
+def copy_present_page(copy: _Copy, dst_pte: int, addr: int, page: Page) -> bool:
+    """Give the child a copy of a page that the parent pinned (FOLL_PIN): the device must go on seeing the parent's.
+
+    False: a frame has to be allocated first, in copy.prealloc.
+    """
+    new_page = copy.prealloc
+    if new_page is None:
+        return False
+    copy.prealloc = None
+    vma = copy.dst_vma
+    k = new_page.kernel
+    copy_page(k, new_page.pfn, page.pfn)  # copy_user_highpage
+    new_page.flags |= PG_uptodate
+    page_add_new_anon_rmap(new_page, vma, addr)
+    lru_cache_add_inactive_or_unevictable(new_page, vma)
+    copy.rss[mm_counter(new_page)] += 1
+    pte: i64 = pte_mkdirty(mk_pte(new_page, vma.vm_page_prot))
+    if vma.vm_flags & VM_WRITE:
+        pte = pte_mkwrite(pte)
+    set_pte_at(vma.vm_mm, addr, dst_pte, pte)
+    return True
+
+
+def page_needs_cow_for_dma(copy: _Copy, page: Page) -> bool:
+    """The page may be pinned, so that it must stay the parent's alone (include/linux/mm.h; before v5.12 in copy_present_page)."""
+    return copy.is_cow and copy.src_vma.vm_mm.has_pinned and page_maybe_dma_pinned(page)
+
+
+def copy_present_pte(copy: _Copy, dst_pte: int, src_pte: int, addr: int) -> bool:
+    """Share one page with the child, both read-only if it is private. False: a frame is needed first."""
+    src_vma = copy.src_vma
+    src_mm = src_vma.vm_mm
+    pte: i64 = src_mm.kernel.words[src_pte]
+    page = vm_normal_page(src_vma, addr, pte)
+    if page is not None:
+        if PageAnon(page):
+            if not page_try_dup_anon_rmap(page, copy.dst_vma, addr, page_needs_cow_for_dma(copy, page)):
+                return copy_present_page(copy, dst_pte, addr, page)
+        else:
+            page_dup_rmap(page, copy.dst_vma, addr)
+        get_page(page)
+        copy.rss[mm_counter(page)] += 1
+    if copy.is_cow and pte_write(pte):
+        ptep_set_wrprotect(src_mm, addr, src_pte)
+        pte = pte_wrprotect(pte)
+    # The child has written and used nothing yet; for private memory D says that the page must not be dropped.
+    if src_vma.vm_flags & VM_SHARED:
+        pte = pte_mkclean(pte)
+    set_pte_at(copy.dst_vma.vm_mm, addr, dst_pte, pte_mkold(pte))
+    return True
+
+
+def page_copy_prealloc(copy: _Copy, addr: int) -> bool:
+    """A frame for copy_present_page(); False when out of memory."""
+    copy.prealloc = alloc_page_vma(GFP_HIGHUSER_MOVABLE, copy.src_vma, addr)
+    return copy.prealloc is not None
+
+
+def copy_pte_range(copy: _Copy, dst_pmd: int, src_pmd: int, addr: int, end: int) -> bool:
+    """The entries of one page table; False when out of memory."""
+    dst_mm = copy.dst_vma.vm_mm
+    k = dst_mm.kernel
+    words = k.words
+    while True:
+        copy.rss = [0] * NR_MM_COUNTERS
+        # The child's table is made even if the parent's is all empty.
+        dst_pte = pte_alloc_map(dst_mm, dst_pmd, addr)
+        if dst_pte == 0:
+            return False
+        src_pte = pte_offset_map(k, src_pmd, addr)
+        done = True
+        while addr != end:
+            entry: i64 = words[src_pte]
+            if not pte_none(entry):
+                if not pte_present(entry):
+                    copy_nonpresent_pte(copy, dst_pte, src_pte, addr)
+                else:
+                    done = copy_present_pte(copy, dst_pte, src_pte, addr)
+                    if not done:
+                        break
+                    if copy.prealloc is not None:
+                        # Not needed after all; memory policy may want another frame for the next page.
+                        put_page(copy.prealloc)
+                        copy.prealloc = None
+            dst_pte += 1
+            src_pte += 1
+            addr += PAGE_SIZE
+        add_mm_rss_vec(dst_mm, copy.rss)
+        if done:
+            return True
+        if not page_copy_prealloc(copy, addr):
+            return False
+
+
+def copy_pmd_range(copy: _Copy, dst_pud: int, src_pud: int, addr: int, end: int) -> bool:
+    """The page tables under one PUD entry; False when out of memory."""
+    k = copy.dst_vma.vm_mm.kernel
+    dst_pmd = pmd_alloc(copy.dst_vma.vm_mm, dst_pud, addr)
+    if dst_pmd == 0:
+        return False
+    src_pmd = pmd_offset(k, src_pud, addr)
+    while addr != end:
+        next = pmd_addr_end(addr, end)
+        if not pmd_none(k.words[src_pmd]) and not copy_pte_range(copy, dst_pmd, src_pmd, addr, next):
+            return False
+        dst_pmd += 1
+        src_pmd += 1
+        addr = next
+    return True
+
+
+def copy_pud_range(copy: _Copy, dst_p4d: int, src_p4d: int, addr: int, end: int) -> bool:
+    """The PMDs under one PGD entry (the P4D is folded); False when out of memory."""
+    k = copy.dst_vma.vm_mm.kernel
+    dst_pud = pud_alloc(copy.dst_vma.vm_mm, dst_p4d, addr)
+    if dst_pud == 0:
+        return False
+    src_pud = pud_offset(k, src_p4d, addr)
+    while addr != end:
+        next = pud_addr_end(addr, end)
+        if not pud_none(k.words[src_pud]) and not copy_pmd_range(copy, dst_pud, src_pud, addr, next):
+            return False
+        dst_pud += 1
+        src_pud += 1
+        addr = next
+    return True
+
+
+def vma_needs_copy(src_vma: VmAreaStruct) -> bool:
+    """Faults would not bring the pages back: there are anonymous ones, or frames that a driver mapped (a function since v5.19).
+
+    An anon_vma says that there may be anonymous pages; without one a big shared or read-only mapping costs fork nothing.
+    """
+    return src_vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP) != 0 or src_vma.anon_vma is not None
+
+
+def copy_page_range(dst_vma: VmAreaStruct, src_vma: VmAreaStruct) -> None:
+    """Copy the page tables of `src_vma` to its copy in the child, `dst_vma`. Raises KernelError(ENOMEM), half done.
+
+    The caller flushes the parent's TLB: its entries may have lost RW.
+    """
+    if not vma_needs_copy(src_vma):
+        return
+    dst_mm: MmStruct = dst_vma.vm_mm
+    src_mm: MmStruct = src_vma.vm_mm
+    k = src_mm.kernel
+    copy = _Copy(dst_vma, src_vma)
+    addr = src_vma.vm_start
+    end = src_vma.vm_end
+    dst_pgd = pgd_offset(dst_mm, addr)
+    src_pgd = pgd_offset(src_mm, addr)
+    while addr != end:
+        next = pgd_addr_end(addr, end)
+        if not pgd_none(k.words[src_pgd]) and not copy_pud_range(copy, p4d_alloc(dst_mm, dst_pgd, addr), src_pgd, addr, next):
+            raise KernelError(ENOMEM)
+        dst_pgd += 1
+        src_pgd += 1
+        addr = next
