@@ -11,6 +11,7 @@ import mmscope.kernel.core.itimer as core_itimer
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
+import mmscope.kernel.mm.memory as mm_memory
 from mmscope.kernel.fs.file import put_files_struct
 from mmscope.kernel.include.errno import ECHILD, EINVAL, ERESTARTSYS, ESRCH, KernelBug, KernelError
 from mmscope.kernel.include.sched import (
@@ -35,7 +36,6 @@ from mmscope.kernel.include.signal import (
     KernelSiginfo,
 )
 from mmscope.kernel.include.wait import WaitQueueEntry
-from mmscope.kernel.mm.memory import get_mm_rss, sync_mm_rss
 from mmscope.kernel.tracepoint import trace_sched_process_exit
 
 TYPE_CHECKING = False
@@ -74,14 +74,14 @@ def do_exit(k: Kernel, code: int) -> None:
     core_signal.exit_signals(tsk)
     mm = tsk.mm
     if mm is not None:
-        sync_mm_rss(mm)
+        mm_memory.sync_mm_rss(mm)
     tsk.signal.live -= 1
     group_dead = tsk.signal.live == 0
     if group_dead:
         core_itimer.exit_itimers(k, tsk.signal)
         if mm is not None:
             # setmax_mm_hiwater_rss(): the process's maximum outlives its address space.
-            tsk.signal.maxrss = max(tsk.signal.maxrss, mm.hiwater_rss, get_mm_rss(mm))
+            tsk.signal.maxrss = max(tsk.signal.maxrss, mm.hiwater_rss, mm_memory.get_mm_rss(mm))
     tsk.exit_code = code
     core_fork.exit_mm(tsk)
     files = tsk.files

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import mmscope.kernel.core.fork_mm as core_fork_mm
+import mmscope.kernel.arch.x86.uaccess as uaccess
 import mmscope.kernel.core.futex as core_futex
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
-from mmscope.kernel.arch.x86.uaccess import put_user
 from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.fs.file import get_file, put_files_struct
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
@@ -153,7 +152,7 @@ def mm_release(task: TaskStruct, mm: MmStruct) -> None:
     if task.clear_child_tid:
         if mm.mm_users > 1:
             try:
-                put_user(task.kernel, task.clear_child_tid, 0, 4)
+                uaccess.put_user(task.kernel, task.clear_child_tid, 0, 4)
                 core_futex.futex_wake(task.kernel, task.clear_child_tid, 1, core_futex.FUTEX_BITSET_MATCH_ANY, True)
             except KernelError:
                 pass
@@ -267,7 +266,10 @@ def copy_mm(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
         mmget(oldmm)
         mm = oldmm
     else:
-        mm = core_fork_mm.dup_mm(tsk, oldmm)
+        # Much of mm/ imports this module.
+        from mmscope.kernel.core.fork_mm import dup_mm
+
+        mm = dup_mm(tsk, oldmm)
     tsk.vmacache_seqnum = mm.vmacache_seqnum
     tsk.vmacache = [None] * len(tsk.vmacache)
     tsk.mm = tsk.active_mm = mm
@@ -433,7 +435,7 @@ def kernel_clone(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> int:
     p = copy_process(k, args, regs)
     if flags & CLONE_PARENT_SETTID:
         try:
-            put_user(k, args.parent_tid, p.pid, 4)
+            uaccess.put_user(k, args.parent_tid, p.pid, 4)
         except KernelError:
             pass
     vfork: Completion | None = None
@@ -455,6 +457,6 @@ def schedule_tail(k: Kernel) -> None:
     current = k.current
     if current.set_child_tid:
         try:
-            put_user(k, current.set_child_tid, current.pid, 4)
+            uaccess.put_user(k, current.set_child_tid, current.pid, 4)
         except KernelError:
             pass

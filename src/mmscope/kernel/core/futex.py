@@ -7,10 +7,12 @@ A key is the place that the word has for all who see it: (mm, address) for priva
 
 from __future__ import annotations
 
+import mmscope.kernel.arch.x86.uaccess as uaccess
 import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
-from mmscope.kernel.arch.x86.uaccess import access_ok, get_user, put_user
+import mmscope.kernel.mm.gup as mm_gup
+import mmscope.kernel.mm.page_alloc as mm_page_alloc
 from mmscope.kernel.include.errno import (
     EAGAIN,
     EFAULT,
@@ -24,8 +26,6 @@ from mmscope.kernel.include.errno import (
 from mmscope.kernel.include.fs import AddressSpace
 from mmscope.kernel.include.mm import FOLL_WRITE
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_RUNNING
-from mmscope.kernel.mm.gup import get_user_pages_remote
-from mmscope.kernel.mm.page_alloc import put_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ def get_futex_key(k: Kernel, uaddr: int, shared: bool) -> tuple[object, int]:
     mm = k.current.mm
     if uaddr % 4:
         raise KernelError(EINVAL)
-    if not access_ok(uaddr, 4) or mm is None:
+    if not uaccess.access_ok(uaddr, 4) or mm is None:
         raise KernelError(EFAULT)
     if not shared:
         return mm, uaddr
     writable = True
     try:
-        pages = get_user_pages_remote(mm, uaddr & -4096, 1, FOLL_WRITE)
+        pages = mm_gup.get_user_pages_remote(mm, uaddr & -4096, 1, FOLL_WRITE)
     except KernelError:
         writable = False
         try:
-            pages = get_user_pages_remote(mm, uaddr & -4096, 1, 0)
+            pages = mm_gup.get_user_pages_remote(mm, uaddr & -4096, 1, 0)
         except KernelError:
             raise KernelError(EFAULT) from None
     if not pages:
@@ -83,7 +83,7 @@ def get_futex_key(k: Kernel, uaddr: int, shared: bool) -> tuple[object, int]:
     page = pages[0]
     mapping = page.mapping
     index = page.index
-    put_page(page)
+    mm_page_alloc.put_page(page)
     if isinstance(mapping, AddressSpace):
         return mapping.host, index << 12 | uaddr & 4095
     if not writable:
@@ -116,7 +116,7 @@ def futex_wait(k: Kernel, uaddr: int, shared: bool, val: int, abs_time: int | No
     current = k.current
     while True:
         key = get_futex_key(k, uaddr, shared)
-        if get_user(k, uaddr, 4) != val:
+        if uaccess.get_user(k, uaddr, 4) != val:
             raise KernelError(EAGAIN)
         q = FutexQ(current, key, bitset)
         queue_me(k, q)
@@ -173,7 +173,7 @@ def futex_requeue(k: Kernel, uaddr1: int, shared: bool, uaddr2: int, nr_wake: in
         raise KernelError(EINVAL)
     key1 = get_futex_key(k, uaddr1, shared)
     key2 = get_futex_key(k, uaddr2, shared)
-    if cmpval is not None and get_user(k, uaddr1, 4) != cmpval:
+    if cmpval is not None and uaccess.get_user(k, uaddr1, 4) != cmpval:
         raise KernelError(EAGAIN)
     count = 0
     for q in list(k.futex_queues.get(key1, ())):
@@ -197,13 +197,13 @@ def futex_atomic_op_inuser(k: Kernel, encoded_op: int, uaddr: int) -> bool:
     cmparg = sign_extend12(encoded_op & 0xFFF)
     if encoded_op >> 28 & FUTEX_OP_OPARG_SHIFT:
         oparg = 1 << (oparg & 31)
-    if not access_ok(uaddr, 4):
+    if not uaccess.access_ok(uaddr, 4):
         raise KernelError(EFAULT)
-    old = get_user(k, uaddr, 4)
+    old = uaccess.get_user(k, uaddr, 4)
     results = (oparg, old + oparg, old | oparg, old & ~oparg, old ^ oparg)
     if op >= len(results):
         raise KernelError(ENOSYS)
-    put_user(k, uaddr, results[op] & _U32, 4)
+    uaccess.put_user(k, uaddr, results[op] & _U32, 4)
     signed = old - (1 << 32) if old & 0x80000000 else old
     # FUTEX_OP_CMP_EQ, NE, LT, LE, GT, GE
     compared = (signed == cmparg, signed != cmparg, signed < cmparg, signed <= cmparg, signed > cmparg, signed >= cmparg)
@@ -238,12 +238,12 @@ def exit_robust_list(k: Kernel, curr: TaskStruct) -> None:
     if not head:
         return
     try:
-        entry = get_user(k, head, 8)
-        futex_offset = get_user(k, head + 8, 8)
-        pending = get_user(k, head + 16, 8)
+        entry = uaccess.get_user(k, head, 8)
+        futex_offset = uaccess.get_user(k, head + 8, 8)
+        pending = uaccess.get_user(k, head + 16, 8)
         limit = ROBUST_LIST_LIMIT
         while entry & ~1 != head and limit:
-            following = get_user(k, entry & ~1, 8)
+            following = uaccess.get_user(k, entry & ~1, 8)
             # The pending one comes last.
             if entry & ~1 != pending & ~1:
                 handle_futex_death(k, curr, (entry & ~1) + futex_offset & 0xFFFFFFFFFFFFFFFF, entry & 1, False)
@@ -259,13 +259,13 @@ def handle_futex_death(k: Kernel, curr: TaskStruct, uaddr: int, pi: int, pending
     """One lock of a dead owner."""
     if uaddr % 4:
         raise KernelError(EINVAL)
-    uval = get_user(k, uaddr, 4)
+    uval = uaccess.get_user(k, uaddr, 4)
     if pending_op and not pi and not uval:
         # Unlocked already, but perhaps the waiter was not woken yet.
         futex_wake(k, uaddr, 1, FUTEX_BITSET_MATCH_ANY, True)
         return
     if uval & FUTEX_TID_MASK != curr.pid:
         return
-    put_user(k, uaddr, uval & FUTEX_WAITERS | FUTEX_OWNER_DIED, 4)
+    uaccess.put_user(k, uaddr, uval & FUTEX_WAITERS | FUTEX_OWNER_DIED, 4)
     if not pi and uval & FUTEX_WAITERS:
         futex_wake(k, uaddr, 1, FUTEX_BITSET_MATCH_ANY, True)

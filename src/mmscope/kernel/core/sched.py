@@ -21,6 +21,7 @@ import mmscope.kernel.fs.hostwait as hostwait
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_NORMAL, TASK_RUNNING, TASK_WAKEKILL
+from mmscope.kernel.include.signal import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -326,4 +327,4 @@ def deadlock(k: Kernel) -> None:
         raise KernelBug(f"idle for ever: no task sleeps, {k.current.comm}[{k.current.pid}] is current, the queue is empty")
     k.warn(f"deadlock: {names}: no timer and no other task can end it; killed")
     for task in stuck:
-        core_signal.send_sig(k, core_signal.SIGKILL, task, 1)
+        core_signal.send_sig(k, SIGKILL, task, 1)
