@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fork, fs, futex, misc, mm, poll, process, signal, time, xattr
+from mmscope.syscalls import fork, fs, futex, misc, mm, poll, process, signal, socket, time, xattr
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -50,6 +50,11 @@ _MODULES: Final = (
         poll,
         "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
         "epoll_pwait2",
+    ),
+    (
+        socket,
+        "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
+        "setsockopt getsockopt",
     ),
     (futex, "futex set_robust_list get_robust_list"),
     (

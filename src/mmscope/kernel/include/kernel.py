@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.mm.page_alloc import Zone
     from mmscope.kernel.mm.swap import LruState
     from mmscope.kernel.mm.vmstat import VmStat
+    from mmscope.kernel.net.af_unix import UnixSock
 
 
 class Kernel:
@@ -82,6 +83,10 @@ class Kernel:
         #: pipefs, and the one inode of eventfd and epoll files; None until the first. Their last inode number.
         self.pipe_mnt: SuperBlock | None = None
         self.anon_inode: Inode | None = None
+        self.sock_mnt: SuperBlock | None = None
+        #: AF_UNIX sockets by name, and the last name that bind(2) chose itself.
+        self.unix_sockets: dict[bytes, UnixSock] = {}
+        self.unix_autobind = 0
         self.last_ino = 0x4000
         #: Frames that hold what is in pipes.
         self.pipe_pages: set[int] = set()
