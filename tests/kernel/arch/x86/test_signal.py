@@ -120,6 +120,7 @@ def test_sigreturn_restores_everything() -> None:
     assert k.current.blocked == 0
     assert regs.orig_ax == U64
     assert len(loaded) == 1
+    assert loaded[0] is not None
     assert len(loaded[0]) == 512
 
 
