@@ -248,6 +248,14 @@ class Machine:
             self._engine = Engine(self._alive(), do_syscall_64)
         return self._engine
 
+    def run_rest(self) -> None:
+        """Run what dead processes have left in the background, until no task can run and no timer is armed. Ctrl-C ends that."""
+        if self._engine is not None:
+            try:
+                self._engine.run_rest()
+            except KeyboardInterrupt:
+                return
+
     def close(self) -> None:
         """Give the RAM and the host's descriptors back. The machine and its processes cannot be used any more."""
         if self._closed:

@@ -349,7 +349,7 @@ class Engine:
         if k.rq.idle is None:
             return
         guard = self._guard
-        guard.arm(k)
+        guard.arm()
         guard.rq = k.rq
         guard.waiting = k
         try:

@@ -195,6 +195,6 @@ def trace_sched_process_exec(k: Kernel, task: TaskStruct) -> None:
 
 
 def trace_sched_process_exit(k: Kernel, task: TaskStruct) -> None:
-    """`task` begins to exit; its address space is still there."""
+    """`task` has let go of its address space, and will not make another system call."""
     if k.tp.sched_process_exit is not None:
         k.tp.sched_process_exit(task)

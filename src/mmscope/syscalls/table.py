@@ -65,7 +65,7 @@ _MODULES: Final = (
     (
         time,
         "nanosleep getitimer alarm setitimer gettimeofday times settimeofday time restart_syscall clock_settime clock_gettime "
-        "clock_getres clock_nanosleep",
+        "clock_getres clock_nanosleep timer_create timer_settime timer_gettime timer_getoverrun timer_delete",
     ),
     (misc, "getrandom"),
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.posix_timers as posix_timers
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.futex import futex_wait_restart
 from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, thread_group_cputime
@@ -287,3 +288,56 @@ def alarm(k: Kernel, regs: PtRegs) -> int:
 def signed_timeout(value: int) -> int:
     """A `long` timeout."""
     return s64(value)
+
+
+def timer_create(k: Kernel, regs: PtRegs) -> int:
+    """timer_create(which_clock, timer_event_spec, created_timer_id)."""
+    event: tuple[int, int, int, int] | None = None
+    if regs.si:
+        raw = copy_from_user(k, regs.si, 64)
+        words = [int.from_bytes(raw[i : i + 4], "little") for i in (8, 12, 16)]
+        event = int.from_bytes(raw[:8], "little"), words[0], words[1], words[2]
+    timer_id = posix_timers.do_timer_create(k, s32(regs.di), event)
+    try:
+        copy_to_user(k, regs.dx, timer_id.to_bytes(4, "little"))
+    except KernelError:
+        posix_timers.do_timer_delete(k, timer_id)
+        raise
+    return 0
+
+
+def _itimerspec(value: tuple[int, int]) -> bytes:
+    """struct itimerspec of (remaining, interval) ns: the interval first."""
+    return timespec(value[1]) + timespec(value[0])
+
+
+def timer_settime(k: Kernel, regs: PtRegs) -> int:
+    """timer_settime(timer_id, flags, new_setting, old_setting)."""
+    if not regs.dx:
+        raise KernelError(EINVAL)
+    interval, value = read_timespec(k, regs.dx), read_timespec(k, regs.dx + 16)
+    if interval < 0 or value < 0:
+        raise KernelError(EINVAL)
+    old = posix_timers.do_timer_settime(k, s32(regs.di), s32(regs.si), value, interval)
+    if regs.r10:
+        copy_to_user(k, regs.r10, _itimerspec(old))
+    return 0
+
+
+def timer_gettime(k: Kernel, regs: PtRegs) -> int:
+    """timer_gettime(timer_id, setting)."""
+    timr = posix_timers.lock_timer(k, s32(regs.di))
+    copy_to_user(k, regs.si, _itimerspec(posix_timers.timer_get(k, timr)))
+    return 0
+
+
+def timer_getoverrun(k: Kernel, regs: PtRegs) -> int:
+    """timer_getoverrun(timer_id): of the signal delivered last."""
+    timr = posix_timers.lock_timer(k, s32(regs.di))
+    return min(timr.it_overrun, posix_timers.OVERRUN_MAX)
+
+
+def timer_delete(k: Kernel, regs: PtRegs) -> int:
+    """timer_delete(timer_id)."""
+    posix_timers.do_timer_delete(k, s32(regs.di))
+    return 0

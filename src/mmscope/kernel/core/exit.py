@@ -70,7 +70,6 @@ def do_exit(k: Kernel, code: int) -> None:
     tsk = k.current
     if tsk.exit_state:
         return
-    trace_sched_process_exit(k, tsk)
     core_signal.exit_signals(tsk)
     mm = tsk.mm
     if mm is not None:
@@ -84,6 +83,7 @@ def do_exit(k: Kernel, code: int) -> None:
             tsk.signal.maxrss = max(tsk.signal.maxrss, mm.hiwater_rss, mm_memory.get_mm_rss(mm))
     tsk.exit_code = code
     core_fork.exit_mm(tsk)
+    trace_sched_process_exit(k, tsk)
     files = tsk.files
     tsk.files = None
     if files is not None:

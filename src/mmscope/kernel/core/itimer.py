@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmscope.kernel.core.hrtimer as core_hrtimer
+import mmscope.kernel.core.posix_timers as core_posix_timers
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.hrtimer import HrTimer
@@ -100,7 +101,8 @@ def do_setitimer(k: Kernel, which: int, value: int, interval: int) -> tuple[int,
 
 
 def exit_itimers(k: Kernel, signal: SignalStruct) -> None:
-    """The process is dead, or executes a new program: its timers are off."""
+    """The process is dead: its timers are off."""
+    core_posix_timers.exit_posix_timers(k, signal)
     if signal.real_timer is not None:
         core_hrtimer.hrtimer_cancel(k, signal.real_timer)
     signal.it_virt = [0, 0]

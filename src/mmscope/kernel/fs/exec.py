@@ -14,6 +14,7 @@ from mmscope.kernel.arch.x86.mmap import arch_align_stack, arch_pick_mmap_layout
 from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
+from mmscope.kernel.core.posix_timers import exit_posix_timers
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import do_close_on_exec, fput, get_file, put_files_struct
 from mmscope.kernel.fs.namei import do_open_execat, getname_flags
@@ -412,6 +413,7 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     unshare_files(task)
     bprm.mm = None
     exec_mmap(k, mm)
+    exit_posix_timers(k, task.signal)
     unshare_sighand(task)
     task.flags &= ~(PF_RANDOMIZE | PF_FORKNOEXEC)
     flush_thread(k)

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from mmscope.kernel.core.posix_timers import KItimer
     from mmscope.kernel.include.fs import Dentry, File
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.kernel import Kernel
@@ -157,6 +158,9 @@ class SignalStruct:
         #: ITIMER_REAL: its timer (made when first armed) and its interval, virtual ns.
         self.real_timer: HrTimer | None = None
         self.it_real_incr = 0
+        #: timer_create(2)'s timers by their ids, and the next id.
+        self.posix_timers: dict[int, KItimer] = {}
+        self.posix_timer_id = 0
         #: Of threads that are gone: CPU time (ns), faults, context switches.
         self.utime = 0
         self.stime = 0

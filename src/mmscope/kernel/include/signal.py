@@ -110,6 +110,8 @@ class KernelSiginfo:
         #: sigval of sigqueue, and the bounds of a #BR (si_lower, si_upper).
         self.si_value = 0
         #: SIGCHLD: exit code or signal, CPU time in clock ticks. Timers: si_timerid and si_overrun.
+        self.si_tid = 0
+        self.si_overrun = 0
         self.si_status = 0
         self.si_utime = 0
         self.si_stime = 0

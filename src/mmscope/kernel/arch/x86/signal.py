@@ -107,8 +107,10 @@ def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
         body = q(info.si_addr)
     else:
         body = (info.si_pid & 0xFFFFFFFF).to_bytes(4, "little") + (info.si_uid & 0xFFFFFFFF).to_bytes(4, "little")
-        if layout == core_signal.SIL_RT or layout == core_signal.SIL_TIMER:
+        if layout == core_signal.SIL_RT:
             body += q(info.si_value)
+        elif layout == core_signal.SIL_TIMER:
+            body = (info.si_tid & 0xFFFFFFFF).to_bytes(4, "little") + info.si_overrun.to_bytes(4, "little") + q(info.si_value)
         elif layout == core_signal.SIL_CHLD:
             body += (info.si_status & 0xFFFFFFFF).to_bytes(4, "little") + b"\0\0\0\0" + q(info.si_utime) + q(info.si_stime)
     return (head + body).ljust(SIGINFO_SIZE, b"\0")
