@@ -440,7 +440,9 @@ class Engine:
             self._hooks.append(function)
             callback = ctypes.cast(function, ctypes.c_void_p).value or 0
         out = ctypes.c_void_p()
-        lib.check(lib.uc_hook_add(self._uc, ctypes.addressof(out), U.UC_HOOK_BLOCK, callback, ctypes.addressof(budget), 1, 0, 0), "hook")
+        lib.check(
+            lib.uc_hook_add(self._uc, ctypes.addressof(out), U.UC_HOOK_BLOCK, callback, ctypes.addressof(budget), 1, 0, 0), "hook"
+        )
         # What is translated already does not count.
         self._ctl(U.UC_CTL_TB_FLUSH)
 

@@ -436,4 +436,3 @@ def _option(sock: UnixSock, name: int) -> int:
     if name in _KEPT:
         return sock.options.get((SOL_SOCKET, name), 1 if name == 18 else 0)
     raise KernelError(ENOPROTOOPT)
-

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fork, fs, futex, misc, mm, poll, process, signal, socket, time, xattr
+from mmscope.syscalls import fs, misc, mm, process, signal, time, xattr
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -45,18 +45,6 @@ _MODULES: Final = (
         "sethostname gettid sched_setaffinity sched_getaffinity set_tid_address exit_group "
         "prlimit64 getcpu membarrier rseq capget",
     ),
-    (fork, "clone fork vfork wait4 waitid clone3"),
-    (
-        poll,
-        "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
-        "epoll_pwait2",
-    ),
-    (
-        socket,
-        "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
-        "setsockopt getsockopt",
-    ),
-    (futex, "futex set_robust_list get_robust_list"),
     (
         signal,
         "rt_sigaction rt_sigprocmask rt_sigreturn pause kill rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend "
@@ -68,6 +56,22 @@ _MODULES: Final = (
         "clock_getres clock_nanosleep timer_create timer_settime timer_gettime timer_getoverrun timer_delete",
     ),
     (misc, "getrandom"),
+)
+
+#: The same of modules that are imported when the first of their calls is made: most programs make none.
+_LATE_MODULES: Final = (
+    ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3"),
+    ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
+    (
+        "mmscope.syscalls.poll",
+        "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
+        "epoll_pwait2",
+    ),
+    (
+        "mmscope.syscalls.socket",
+        "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
+        "setsockopt getsockopt",
+    ),
 )
 
 #: Calls that another's function serves.
@@ -87,12 +91,32 @@ _ALIASES: Final = (
 )
 
 
+class _Late:
+    """A system call that puts its own function in its place when it is made for the first time."""
+
+    def __init__(self, module: str, nr: int, name: str) -> None:
+        self.module = module
+        self.nr = nr
+        self.name = name
+
+    def __call__(self, k: Kernel, regs: PtRegs) -> int:
+        """The call."""
+        import importlib
+
+        function: SyscallFn = getattr(importlib.import_module(self.module), self.name)
+        SYSCALLS[self.nr] = (self.name, function)
+        return function(k, regs)
+
+
 def _build() -> dict[int, tuple[str, SyscallFn]]:
     numbers = {name: nr for nr, name in SYSCALL_NAMES.items()}
     table: dict[int, tuple[str, SyscallFn]] = {}
     for module, names in _MODULES:
         for name in names.split():
             table[numbers[name]] = (name, getattr(module, name))
+    for path, names in _LATE_MODULES:
+        for name in names.split():
+            table[numbers[name]] = (name, _Late(path, numbers[name], name))
     for name, function in _ALIASES:
         table[numbers[name]] = (name, function)
     return table

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The end of tasks, and waiting for it (kernel/exit.c).
 
-    do_exit -> zombie -> the parent's wait4 -> release_task        (a thread, or if the parent ignores SIGCHLD: at once)
+do_exit -> zombie -> the parent's wait4 -> release_task        (a thread, or if the parent ignores SIGCHLD: at once)
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ def __exit_signal(k: Kernel, tsk: TaskStruct) -> None:
     """Leave the thread group and the table of tasks; the process keeps what the thread has used."""
     sig = tsk.signal
     if tsk.exit_state != EXIT_DEAD:
-        raise KernelBug(f"release_task: {tsk.comm}[{tsk.pid}] has exit_state {tsk.exit_state:#x}, process {tsk.tgid} waits for it")
+        raise KernelBug(
+            f"release_task: {tsk.comm}[{tsk.pid}] has exit_state {tsk.exit_state:#x}, process {tsk.tgid} waits for it"
+        )
     if sig.notify_count > 0:
         sig.notify_count -= 1
         if not sig.notify_count and sig.group_exit_task is not None:
@@ -444,5 +446,3 @@ def kernel_wait4(k: Kernel, upid: int, options: int) -> tuple[int, WaitOpts]:
     else:
         wo = WaitOpts(PIDTYPE_PID, upid, options | WEXITED)
     return do_wait(k, wo), wo
-
-

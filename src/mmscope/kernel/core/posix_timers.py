@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""POSIX interval timers (kernel/time/posix-timers.c): timer_create(2) and its relatives, on the clocks that do not count CPU time."""
+"""POSIX interval timers (kernel/time/posix-timers.c): timer_create(2) and so on, on clocks that do not count CPU time."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, E
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
 from mmscope.kernel.include.sched import (
+    __TASK_STOPPED,
     JOBCTL_STOP_CONSUME,
     JOBCTL_STOP_PENDING,
     JOBCTL_STOP_SIGMASK,
@@ -29,7 +30,6 @@ from mmscope.kernel.include.sched import (
     TASK_RUNNING,
     TASK_STOPPED,
     TASK_WAKEKILL,
-    __TASK_STOPPED,
 )
 from mmscope.kernel.include.signal import (
     _NSIG,
@@ -665,11 +665,11 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
     """
     current = k.current
     signal = current.signal
-    if signal.flags & SIGNAL_CLD_MASK:
-        why = CLD_CONTINUED if signal.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
-        signal.flags &= ~SIGNAL_CLD_MASK
-        do_notify_parent_cldstop(current, why)
     while True:
+        if signal.flags & SIGNAL_CLD_MASK:
+            why = CLD_CONTINUED if signal.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
+            signal.flags &= ~SIGNAL_CLD_MASK
+            do_notify_parent_cldstop(current, why)
         if signal.group_exit or signal.group_exit_task is not None:
             # The second: another thread executes a new program.
             current.pending.signal &= ~sigmask(SIGKILL)

@@ -322,9 +322,7 @@ def getrusage(k: Kernel, who: int) -> bytes:
     task = k.current
     sig = task.signal
     if who == RUSAGE_CHILDREN:
-        return rusage_bytes(
-            sig.cutime, sig.cstime, sig.cmaxrss, sig.cmin_flt, sig.cmaj_flt, sig.cnvcsw, sig.cnivcsw
-        )
+        return rusage_bytes(sig.cutime, sig.cstime, sig.cmaxrss, sig.cmin_flt, sig.cmaj_flt, sig.cnvcsw, sig.cnivcsw)
     utime, stime, maxrss, minflt, majflt, nvcsw, nivcsw = rusage_self(task)
     if who == RUSAGE_THREAD:
         return rusage_bytes(task.utime, task.stime, maxrss, task.min_flt, task.maj_flt, task.nvcsw, task.nivcsw)

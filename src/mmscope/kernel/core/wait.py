@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Waiting for an event (kernel/sched/wait.c, completion.c).
 
-    wait = WaitQueueEntry(k.current)
-    while True:
-        prepare_to_wait(wq, wait, TASK_INTERRUPTIBLE)
-        if the event has come or signal_pending(k.current): break
-        schedule(k)
-    finish_wait(wq, wait)
+wait = WaitQueueEntry(k.current)
+while True:
+    prepare_to_wait(wq, wait, TASK_INTERRUPTIBLE)
+    if the event has come or signal_pending(k.current): break
+    schedule(k)
+finish_wait(wq, wait)
 """
 
 from __future__ import annotations

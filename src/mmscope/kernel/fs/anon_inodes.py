@@ -4,7 +4,17 @@
 from __future__ import annotations
 
 from mmscope.kernel.fs.file import fd_install, get_unused_fd_flags
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, O_ACCMODE, O_NONBLOCK, Dentry, File, FileOperations, Inode, SuperBlock
+from mmscope.kernel.include.fs import (
+    FMODE_READ,
+    FMODE_WRITE,
+    O_ACCMODE,
+    O_NONBLOCK,
+    Dentry,
+    File,
+    FileOperations,
+    Inode,
+    SuperBlock,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

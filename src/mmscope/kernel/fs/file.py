@@ -49,7 +49,7 @@ def fget_raw(k: Kernel, fd: int) -> File:
 
 
 def fget(k: Kernel, fd: int) -> File:
-    """The file open as `fd`; EBADF if none, or if it was opened with O_PATH. The caller borrows it: no sleep until its last use."""
+    """The file open as `fd`; EBADF if none, or if it was opened with O_PATH. Borrowed: no sleep until its last use."""
     file = fget_raw(k, fd)
     if file.f_mode & FMODE_PATH:
         raise KernelError(EBADF)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pipes (fs/pipe.c): a ring of pages. A write first fills up the last page, then takes new ones while the ring has slots.
 
-    tail -> [####    ]  [########]  [##      ] <- head      max_usage slots; 16 at first
-             offset..offset + len
+tail -> [####    ]  [########]  [##      ] <- head      max_usage slots; 16 at first
+         offset..offset + len
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, Dentry
 from mmscope.kernel.include.mm import FOLL_FORCE
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
 from mmscope.kernel.include.resource import RLIM_INFINITY
-from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, __TASK_STOPPED
+from mmscope.kernel.include.sched import __TASK_STOPPED, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN
 from mmscope.kernel.mm.gup import get_user_pages_remote
 from mmscope.kernel.mm.memory_unmap import get_mm_rss

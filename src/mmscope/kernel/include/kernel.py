@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
-    from mmscope.kernel.core.timekeeping import Timekeeper
     from mmscope.kernel.core.futex import FutexQ
+    from mmscope.kernel.core.timekeeping import Timekeeper
     from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namei import Vfs
     from mmscope.kernel.include.fs import Inode, SuperBlock

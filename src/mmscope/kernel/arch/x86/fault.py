@@ -7,8 +7,8 @@ Error code: bit 0 PROT (0 = not present), 1 WRITE, 2 USER, 3 RSVD, 4 INSTR.
 from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
-import mmscope.kernel.mm.oom_kill as mm_oom_kill
 import mmscope.kernel.mm.mmap as mm_mmap
+import mmscope.kernel.mm.oom_kill as mm_oom_kill
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_PROT, X86_PF_RSVD, X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
 from mmscope.kernel.include.mm import (
