@@ -233,6 +233,13 @@ def test_root_is_the_programs_world(tmp_path: Path) -> None:
 # --- what is no command line
 
 
+def test_uid(build: Callable[[str], Path]) -> None:
+    body = "call(60, call(102, 0, 0, 0) == 65534 && call(108, 0, 0, 0) == 65534 && call(115, 0, 0, 0) == 0, 0, 0);"
+    program = build(body)
+    program.parent.chmod(0o755)
+    assert mmscope("run", "-q", "--uid", "65534", "--root", program.parent, f"/{program.name}").returncode == 1
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -244,8 +251,10 @@ def test_root_is_the_programs_world(tmp_path: Path) -> None:
         (["run", "--ram=1M", "x"], "too small"),
         (["run", "--no-aslr=1", "x"], "--no-aslr takes no value"),
         (["run", "--seed", "x", "y"], "'x' is not a whole number"),
+        (["run", "--uid", "-1", "y"], "-1 is no user id"),
         (["run", "--time", "noon", "y"], "'noon' is neither"),
         (["run", "--vdso-pages", "3", "y"], "1 or 2"),
+        (["run", "--vsyscall", "native", "y"], "none, xonly or emulate"),
         (["run", "--root", "/no/such", "y"], "/no/such"),
         (["walk"], "unknown command 'walk'"),
         (["--frobnicate"], "unknown option --frobnicate"),

@@ -50,6 +50,11 @@ def test_compilation() -> None:
         ("heap = brk 0", "has a meaning of its own"),
         ("in c: load 0", "no child 'c'"),
         ("a =", "no operation"),
+        ("open /etc/passwd rdwr", "'/etc/passwd' may not be changed"),
+        ("unlink ../x", "'../x' may not be changed"),
+        ("rename f16 /x", "'/x' may not be changed"),
+        ("truncate agent 0", "'agent' may not be changed"),
+        ("open a/b creat", "'a/b' may not be changed"),
     ],
 )
 def test_errors_name_what_is_wrong(text: str, says: str) -> None:
@@ -76,6 +81,24 @@ def test_the_first_divergence_ends_a_comparison() -> None:
     result = compare(scenario, ["= 0x0", "= 0x1", "= 0x2"], ["= 0x0", "= 0x3", "= 0x4"])
     assert [(found.index, found.live, found.model) for found in result.divergences] == [(1, "0x1", "0x3")]
     assert (result.operations, result.compared, result.skipped.total()) == (3, 2, 1)
+
+
+def test_a_large_folio_excuses_more_pages_never_fewer() -> None:
+    """On ext4, after what makes large folios; on tmpfs, and in a child that is gone, nothing is excused."""
+
+    def masked(text: str, live: str, model: str, fs: str) -> bool:
+        scenario = parse("fork c\nfadvise 3 0 0 dontneed\n" + text)
+        result = compare(scenario, ["= c0", "= 0x0", live], ["= c0", "= 0x0", model], in_force((6, 18)), fs)
+        assert bool(result.divergences) != bool(result.masked)
+        return bool(result.masked)
+
+    assert masked("mincore 0 2p", "= 0x0 11", "= 0x0 10", "ext4")
+    assert not masked("mincore 0 2p", "= 0x0 10", "= 0x0 11", "ext4")
+    assert not masked("mincore 0 2p", "= 0x0 11", "= 0x0 10", "tmpfs")
+    assert masked("faults", "= 3/0", "= 1/1", "ext4")
+    assert not masked("faults", "= 0/1", "= 1/0", "ext4")
+    assert not masked("in c: faults", "= 0/1", "= gone", "ext4")
+    assert not masked("load 0", "= 0x1", "= 0x2", "ext4")
 
 
 def test_known_differences_are_masked_only_where_the_release_has_them() -> None:

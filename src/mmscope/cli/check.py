@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 from mmscope.cli.console import complain, show
 from mmscope.cli.options import Command, Option, number
@@ -12,6 +15,8 @@ from mmscope.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mmscope.cli.options import Value
     from mmscope.oracle.scenario import Scenario
 
@@ -24,17 +29,31 @@ def positive(value: str) -> int:
     return result
 
 
+def kinds(value: str) -> str:
+    """Names of kinds of operations."""
+    from mmscope.oracle.strategies import KINDS
+
+    for word in value.split(","):
+        if word not in KINDS:
+            raise UsageError(f"{word!r} is no kind of operations; there are " + " ".join(KINDS))
+    return value
+
+
 class Check(Command):
     """Hold the model against Linux: against the kernel that runs here, or against what 5.10 was recorded to do.
 
     --live: SCENARIOs are files (docs/oracle.md describes the language) or names from the library; without any, and without
-    --ops or --minutes, the whole library runs. The first divergence is shrunk, and printed with the state before it.
-    --recorded: FILEs are recordings of structures or of answers (docs/recordings.md); without any, those of the checkout.
+    --ops or --minutes, the whole library runs. What uses files runs on tmpfs and on ext4. The first divergence is shrunk, and
+    printed with the state before it. --only chooses what random sequences are made of, commas between:
+    vma (mmap, munmap, mprotect, mremap, brk, madvise...), lock, read (files that nobody writes), file (writing, truncation,
+    punching, direct I/O, under mappings), shm (memfd and System V), fork (trees of processes). Example:
+    mmscope check --live --ops 5000 --only vma,fork
+    --recorded: FILEs are recordings of structures or of answers (docs/oracle.md); without any, those of the checkout.
     Exit status 1 means that the two differ.
     """
 
     name = "check"
-    usage = "--live [--ops N] [--seed S] [--minutes M] [SCENARIO...] | --recorded [FILE...]"
+    usage = "--live [--ops N] [--seed S] [--minutes M] [--only KINDS] [SCENARIO...] | --recorded [FILE...]"
     example = "mmscope check --live --ops 2000 --seed 1"
     options = (
         Option("--live", "against the kernel that runs here"),
@@ -42,6 +61,7 @@ class Check(Command):
         Option("--ops", "random sequences of N operations in all", "N", positive, 0),
         Option("--seed", "of the random sequences (default 0)", "S", number, 0),
         Option("--minutes", "random sequences for M minutes", "M", positive, 0),
+        Option("--only", "of these kinds: vma,lock,read,file,shm,fork (default: all)", "KINDS", kinds, ""),
         Option("--debug-vm", "check the model's invariants all the time (slow)"),
         Option("--coverage", "count the library's scenarios by row, and run nothing"),
         Option("--differences", "what later kernels do otherwise, and how the check treats it"),
@@ -75,20 +95,33 @@ class Check(Command):
         return self._live(values, scenarios, ops, minutes)
 
     def _live(self, values: dict[str, Value], scenarios: list[Scenario], ops: int, minutes: int) -> int:
+        from contextlib import ExitStack
+
         from mmscope.oracle.campaign import Campaign, report, save_scenario
         from mmscope.oracle.differences import running_release
-        from mmscope.oracle.runner import LiveRunner, ModelRunner
+        from mmscope.oracle.runner import LiveRunner, ModelRunner, scratch_folders
 
+        only = [word for word in str(values["only"] or "").split(",") if word]
         progress = Progress(ops)
-        with LiveRunner() as live, ModelRunner(debug_vm=bool(values["debug_vm"]), version=running_release()) as model:
-            campaign = Campaign(live, model)
-            campaign.run(scenarios)
-            if ops or minutes:
-                campaign.run_random(int(values["seed"] or 0), ops, 60.0 * minutes, progress)
-            progress.clear()
-            show(report(campaign, save_scenario))
-            for text in model.warnings:
+        with ExitStack() as stack:
+            stack.enter_context(_terminated_as_interrupted())
+            pairs = {}
+            for fs in scratch_folders() or ("unknown",):
+                live = stack.enter_context(LiveRunner(fs=fs))
+                model = ModelRunner(debug_vm=bool(values["debug_vm"]), version=running_release(), fs=fs)
+                pairs[fs] = (live, stack.enter_context(model))
+            first = next(iter(pairs))
+            campaign = Campaign(*pairs[first], first, pairs)
+            try:
+                campaign.run(scenarios)
+                if ops or minutes:
+                    campaign.run_random(int(values["seed"] or 0), ops, 60.0 * minutes, progress, only)
+            finally:
+                progress.clear()
+            warnings = dict.fromkeys(text for _, model in pairs.values() for text in model.warnings)
+            for text in warnings:
                 complain(f"mmscope: warning: {text}\n")
+            show(report(campaign, save_scenario))
         return 1 if campaign.divergences or campaign.unexpected_passes else 0
 
     def _scenario(self, name: str) -> Scenario:
@@ -101,6 +134,24 @@ class Check(Command):
         if not path.exists() and "/" not in name and (LIBRARY / f"{name}.scn").exists():
             path = LIBRARY / f"{name}.scn"
         return load(path)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, or a terminal that goes, ends the run as Ctrl-C does: folders, processes and shared memory go first."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Progress:

@@ -67,6 +67,21 @@ def vdso_pages(value: str) -> int:
     return pages
 
 
+def vsyscall(value: str) -> str:
+    """none, xonly or emulate."""
+    if value not in ("none", "xonly", "emulate"):
+        raise UsageError(f"{value!r} is not a mode of the vsyscall page: none, xonly or emulate")
+    return value
+
+
+def user_id(value: str) -> int:
+    """0 to 2**32 - 2."""
+    uid = number(value)
+    if not 0 <= uid < (1 << 32) - 1:
+        raise UsageError(f"{value} is no user id: they are 0 to 4294967294")
+    return uid
+
+
 class Run(Command):
     """Run PROGRAM, a Linux x86-64 executable, unmodified: its memory is the model's, its output is its own.
 
@@ -82,11 +97,13 @@ class Run(Command):
         Option("--no-aslr", "the same layout each time", dest="aslr", value=False, default=True),
         Option("--ram", "memory of the machine, as 64M or 8G (default 256M)", "SIZE", default="256M"),
         Option("--root", "host directory that is the program's / (default /)", "DIR", default="/"),
+        Option("--uid", "user and group id of the program (default: yours)", "N", user_id),
         Option("--seed", "of everything random (default 0)", "N", number, 0),
         Option("--time", "the wall clock at boot: now (default), or seconds", "T", boot_time),
         Option("--json", "write the summary there too", "FILE"),
         Option("--cold", "no file is in the page cache at first (default: as if read before)"),
         Option("--vdso-pages", "size of the vDSO image, 1 (default) or 2", "N", vdso_pages, 1),
+        Option("--vsyscall", "the vsyscall page: none (default), xonly or emulate", "MODE", vsyscall, "none"),
         Option("--debug-vm", "check the kernel's invariants all the time (slow)"),
         Option("-q --quiet", "no summary"),
     )
@@ -144,6 +161,7 @@ def boot(values: dict[str, Value], streams: tuple[int, int, int]) -> Machine:
 
     if values["time"] is None:
         values["time"] = time.time_ns()
+    uid = None if values["uid"] is None else int(values["uid"])
     return Machine(
         ram=str(values["ram"]),
         aslr=bool(values["aslr"]),
@@ -151,9 +169,12 @@ def boot(values: dict[str, Value], streams: tuple[int, int, int]) -> Machine:
         seed=int(values["seed"] or 0),
         debug_vm=bool(values["debug_vm"]),
         streams=streams,
-        groups=tuple(sorted(os.getgroups())),
+        uid=uid,
+        gid=uid,
+        groups=tuple(sorted(os.getgroups())) if uid is None else (),
         boot_time=values["time"],
         vdso_pages=values["vdso_pages"],
+        vsyscall=values["vsyscall"],
         warm_page_cache=not values["cold"],
     )
 

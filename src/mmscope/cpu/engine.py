@@ -56,6 +56,9 @@ _PRIVATE_PHYS: Final = 1 << 44
 _GDT: Final = 0xFFFFFE0000001000
 _IRETQ: Final = _GDT + 0x100
 _IRET_FRAME: Final = _GDT + 0x200
+#: A frame behind it, and the last page below the canonical hole: never mapped, but an access may reach beyond it.
+_SCRATCH_PHYS: Final = _PRIVATE_PHYS + 4096
+_LAST_PAGE: Final = 0x00007FFFFFFFF000
 #: Address at which a frame is shown to Unicorn while its translations are dropped (where Linux has its direct map).
 _DIRECT_MAP: Final = 0xFFFF888000000000
 
@@ -118,9 +121,9 @@ class Engine:
         self._ctl(U.UC_CTL_UC_USE_EXITS, 1)
         self._ram: Any = ctypes.c_char.from_buffer(k.ram)
         lib.check(lib.uc_mem_map_ptr(uc, 0, k.config.ram, U.UC_PROT_ALL, ctypes.addressof(self._ram)), "map RAM")
-        self._private_map = mmap.mmap(-1, 4096)
+        self._private_map = mmap.mmap(-1, 8192)
         self._private: Any = ctypes.c_char.from_buffer(self._private_map)
-        lib.check(lib.uc_mem_map_ptr(uc, _PRIVATE_PHYS, 4096, U.UC_PROT_ALL, ctypes.addressof(self._private)), "map GDT")
+        lib.check(lib.uc_mem_map_ptr(uc, _PRIVATE_PHYS, 8192, U.UC_PROT_ALL, ctypes.addressof(self._private)), "map GDT")
 
         r = U.UC_X86_REG_R8
         ids: tuple[int, ...]
@@ -599,6 +602,8 @@ class Engine:
             return self._segment_load(regs)
         if 0x6C <= insn.opcode <= 0x6F:
             return self._trap(regs, X86_TRAP_GP, 0)
+        if page == _LAST_PAGE and self._reaches_noncanonical(regs):
+            self._fault_result = -2
         write = self._fault_type == U.UC_MEM_WRITE
         access = find_access(insn, page, write)
         if self._fault_result == -2:
@@ -658,6 +663,21 @@ class Engine:
         self._kernel_pages.clear()
         self._flush_tlb()
         return self._after_step(regs, err)
+
+    def _reaches_noncanonical(self, regs: PtRegs) -> bool:
+        """The access that has missed the last user page ends beyond it, which counts first: try it on a scratch page."""
+        if self.k.cpu.tlb_fill(_LAST_PAGE, 0) >= 0:
+            return False
+        kind = self._fault_type
+        self._context.save()
+        self._kernel_pages[_LAST_PAGE] = _SCRATCH_PHYS
+        self._one_step(regs)
+        self._kernel_pages.clear()
+        beyond = self._event == _EV_FAULT and self._fault_result == -2
+        self._context.restore()
+        self._flush_tlb()
+        self._fault_type = kind
+        return beyond
 
     def _code_store(self, regs: PtRegs, pfn: int) -> bool:
         """A store, not through its executable mapping, to a frame that holds translated code: drop the code, store again."""

@@ -43,6 +43,7 @@ class Tracepoints:
         self.sched_process_fork: Callable[..., Any] | None = None
         self.sched_process_exec: Callable[..., Any] | None = None
         self.sched_process_exit: Callable[..., Any] | None = None
+        self.emulate_vsyscall: Callable[..., Any] | None = None
 
     def attach(self, event: str, probe: Callable[..., Any]) -> None:
         """Call `probe` at every `event`, after the probes that already are there. AttributeError: no such event."""
@@ -198,3 +199,9 @@ def trace_sched_process_exit(k: Kernel, task: TaskStruct) -> None:
     """`task` has let go of its address space, and will not make another system call."""
     if k.tp.sched_process_exit is not None:
         k.tp.sched_process_exit(task)
+
+
+def trace_emulate_vsyscall(k: Kernel, nr: int) -> None:
+    """A jump into the vsyscall page: call 0 to 2, or negative."""
+    if k.tp.emulate_vsyscall is not None:
+        k.tp.emulate_vsyscall(nr)

@@ -29,6 +29,8 @@ class Divergence:
     index: int
     live: str
     model: str
+    #: The file system that the scenario's files stood on.
+    fs: str = "tmpfs"
 
     @property
     def op(self) -> Op:
@@ -71,7 +73,11 @@ def missing(op: Op, live: str, model: str) -> str:
 
 
 def compare(
-    scenario: Scenario, live: Sequence[str], model: Sequence[str], rows: Sequence[Difference] | None = None
+    scenario: Scenario,
+    live: Sequence[str],
+    model: Sequence[str],
+    rows: Sequence[Difference] | None = None,
+    fs: str = "tmpfs",
 ) -> Comparison:
     """Raw answers of both. What follows an operation that the model lacks is skipped too, unless it was a mere probe.
 
@@ -79,6 +85,7 @@ def compare(
     """
     if rows is None:
         rows = in_force(running_release())
+    rows = [row for row in rows if row.fs in ("", fs)]
     result = Comparison(operations=len(scenario.ops))
     for at, op in enumerate(scenario.ops):
         left = live[at] if at < len(live) else "(no answer)"
@@ -109,15 +116,9 @@ def compare(
                 result.skipped[f"after {row.id}"] += len(scenario.ops) - at - 1
             return result
         result.compared += 1
-        result.divergences.append(Divergence(scenario, at, left, right))
+        result.divergences.append(Divergence(scenario, at, left, right, fs))
         # What follows starts from states that differ.
         if len(scenario.ops) > at + 1:
             result.skipped["after a divergence"] += len(scenario.ops) - at - 1
         return result
     return result
-
-
-def first_divergence(scenario: Scenario, live: Sequence[str], model: Sequence[str]) -> Divergence | None:
-    """The first operation on which they differ, None if they agree in all that was compared."""
-    found = compare(scenario, live, model).divergences
-    return found[0] if found else None

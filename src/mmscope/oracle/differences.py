@@ -43,6 +43,8 @@ class Difference:
     stops: bool = False
     #: Asked when the answers agree: do the states differ all the same?
     silent: Mask | None = None
+    #: Only where the scenario's files stand on this file system; "" for any.
+    fs: str = ""
 
 
 def _flag(op: Op, at: int, name: str) -> bool:
@@ -96,6 +98,41 @@ def merge_lines(maps: str) -> list[str]:
 
 def _mremap_errno(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     return op.name == "mremap" and live.startswith("-E") and model.startswith("-E")
+
+
+#: Operations after which an ext4 file's cache may hold folios of several pages: those that write several pages at once, and those
+#: that drop pages or make holes, for readahead to fill.
+_MAKES_FOLIOS: Final = ("write", "pwrite", "fadvise", "readahead", "ftruncate", "truncate", "fallocate", "madvise")
+
+
+def _large_folios(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    """They bring in more pages than were asked for, never fewer; what a fault maps of them is more or less."""
+    if not any(earlier.name in _MAKES_FOLIOS for earlier in before) or live.startswith("-E") or model.startswith("-E"):
+        return False
+    if op.name == "mincore":
+        bits, ours = live.split(" ")[-1], model.split(" ")[-1]
+        return len(bits) == len(ours) and all(left >= right for left, right in zip(bits, ours, strict=True))
+    if op.name == "faults" and "/" in live and "/" in model:
+        return int(live.split("/")[1]) <= int(model.split("/")[1])
+    return op.name == "pagemap"
+
+
+def _failed_write(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    from_memory = (op.name == "write" and len(op.args) > 2) or (op.name == "pwrite" and len(op.args) > 3)
+    return from_memory and (model == "-EFAULT" or live != model)
+
+
+def _remove_read_only(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    return op.name == "madvise" and "remove" in op.args and (live, model) == ("0x0", "-EACCES")
+
+
+def _tmpfs_direct(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    return op.name == "open" and _flag(op, 1, "direct") and live.startswith("0x") and model == "-EINVAL"
+
+
+def _write_sealed(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    sealed = any(earlier.name == "add_seals" for earlier in before)
+    return sealed and op.name == "mmap" and live.startswith("0x") and model == "-EPERM"
 
 
 _SWITCH: Final = "the model does what KernelConfig.version says; `check --live` runs it as the running release"
@@ -220,6 +257,43 @@ DIFFERENCES: Final = (
         "mmap-fixed-failed",
         "an mmap(MAP_FIXED) that fails with ENOMEM leaves what was mapped there; before, it has unmapped it",
         "6.12", "f8d112a4e657", "switch", _SWITCH, scenario="mmap_fixed_failure_unmaps",
+    ),
+    Difference(
+        "ext4-large-folios",
+        "the page cache of an ext4 file holds folios of several pages, made by readahead and by writes of more than a page; "
+        "a fault maps all of a folio, beyond fault-around's window, but only one page of a folio that reaches beyond the VMA",
+        "6.16", "unknown", "mask", "the prepared files are written page by page: folios of one page on every release; "
+        "after writes, truncation and fadvise on ext4 minor faults and pagemap may differ, and mincore show more pages",
+        _large_folios, "ext4_large_folios", fs="ext4",
+    ),
+    Difference(
+        "failed-write-extends",
+        "a write() beyond the end whose buffer cannot be read fails with EFAULT, and extends the file all the same: the buffer "
+        "is no longer faulted in before; it may be a page that only the extended file has",
+        "6.14", "unknown", "mask", "what follows such a write is not compared", _failed_write, "failed_write_extends_the_file",
+        stops=True, silent=_failed_write,
+    ),
+    Difference(
+        "madvise-remove-read-only",
+        "MADV_REMOVE wants a shared mapping that could be made writable; before, one that is writable, else EACCES",
+        "6.7", "unknown", "mask", "success against EACCES is let pass; the rest is not compared", _remove_read_only,
+        "madvise_remove_read_only", stops=True,
+    ),
+    Difference(
+        "tmpfs-direct-io",
+        "open(O_DIRECT) of a tmpfs file succeeds, any alignment, through the page cache; before, EINVAL",
+        "6.6", "unknown", "mask", "success against EINVAL is let pass; the rest is not compared", _tmpfs_direct,
+        "direct_io_alignment", stops=True, fs="tmpfs",
+    ),
+    Difference(
+        "write-sealed-map-read-only",
+        "a memfd with F_SEAL_WRITE can be mapped shared and read-only; before, EPERM",
+        "6.7", "unknown", "mask", "success against EPERM is let pass; the rest is not compared", _write_sealed, "memfd_seals",
+        stops=True,
+    ),
+    Difference(
+        "memfd-noexec", "memfd_create() knows flags 8 (MFD_NOEXEC_SEAL) and 16 (MFD_EXEC); before, EINVAL", "6.3", "unknown",
+        "avoid", "flags are 0, 1, 2 or 64",
     ),
 )  # fmt: skip
 

@@ -41,13 +41,17 @@ MADV: Final = {
 }  # fmt: skip
 OPEN: Final = {
     "rdonly": 0, "wronly": 1, "rdwr": 2, "creat": 0o100, "excl": 0o200, "trunc": 0o1000, "append": 0o2000, "direct": 0o40000,
-    "directory": 0o200000, "nofollow": 0o400000, "cloexec": 0o2000000, "path": 0o10000000,
+    "directory": 0o200000, "nofollow": 0o400000, "cloexec": 0o2000000, "path": 0o10000000, "tmpfile": 0o20200000,
 }  # fmt: skip
 MSYNC: Final = {"async": 1, "invalidate": 2, "sync": 4}
 MLOCKALL: Final = {"current": 1, "future": 2, "onfault": 4}
 MLOCK2: Final = {"onfault": 1}
 FALLOC: Final = {"keep_size": 1, "punch_hole": 2, "collapse_range": 8, "zero_range": 16, "insert_range": 32}
 MFD: Final = {"cloexec": 1, "allow_sealing": 2}
+FADV: Final = {"normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4, "noreuse": 5}
+SEALS: Final = {"seal": 1, "shrink": 2, "grow": 4, "write": 8, "future_write": 16}
+SYNC_RANGE: Final = {"wait_before": 1, "write": 2, "wait_after": 4}
+SHMCMD: Final = {"rmid": 0}
 SHM: Final = {"creat": 0o1000, "excl": 0o2000, "rdonly": 0o10000, "rnd": 0o20000, "remap": 0o40000}
 RLIMIT: Final = {"fsize": 1, "data": 2, "stack": 3, "nofile": 7, "memlock": 8, "as": 9}
 
@@ -265,15 +269,41 @@ def compile_op(compiler: Compiler, op: Op) -> list[str]:
 
 
 def compile_scenario(scenario: Scenario) -> list[list[str]]:
-    """Lines for the agent, by operation."""
+    """Lines for the agent, by operation. Nothing is let through that would change a file outside the scenario's folder."""
     compiler = Compiler()
     result = []
     for op in scenario.ops:
         try:
             result.append(compile_op(compiler, op))
+            for name in changed_files(op):
+                if "/" in name or name in ("", ".", "..", AGENT_FILE):
+                    raise ScenarioError(f"{name!r} may not be changed: only files of the scenario's own folder may")
         except ScenarioError as error:
             raise ScenarioError(f"{scenario.name or 'scenario'}: {op}: {error}") from None
     return result
+
+
+#: The agent's own file in the folder.
+AGENT_FILE: Final = "agent"
+#: Devices that may be opened for writing: it changes nothing.
+_DEVICES: Final = ("/dev/zero", "/dev/null", "/dev/full")
+
+
+def changed_files(op: Op) -> tuple[str, ...]:
+    """Names of files that the operation may create, change or remove."""
+    if op.name == "open":
+        flags = int(Compiler().flags(op.args[1], OPEN), 16)
+        changes = flags & (0o3 | OPEN["creat"] | OPEN["trunc"])
+        nameless = flags & OPEN["tmpfile"] == OPEN["tmpfile"] and op.args[0] == "."
+        return (op.args[0],) if changes and not nameless and op.args[0] not in _DEVICES else ()
+    if op.name in ("truncate", "unlink"):
+        return op.args[:1]
+    return op.args[:2] if op.name == "rename" else ()
+
+
+def uses_files(scenario: Scenario) -> bool:
+    """It opens files of its folder: what it shows may depend on the file system."""
+    return any(op.name in ("open", "truncate", "unlink", "rename") and "/" not in op.args[0] for op in scenario.ops)
 
 
 # --- answers
@@ -294,6 +324,24 @@ def _render_result(text: str) -> str:
 def _render_id(text: str) -> str:
     """The number cannot be reproduced."""
     return "id" if text.startswith("0x") else _render_result(text)
+
+
+def _render_stat(text: str) -> str:
+    """Of struct stat what can be reproduced: links, mode, size, block size."""
+    words = text.split(" ")
+    if len(words) < 9:
+        return _render_result(text)
+    links, mode, size, block = (int(words[1 + at], 16) for at in (2, 3, 6, 7))
+    return f"nlink {links} mode {mode & 0xFFFFFFFF:o} size {size} blksize {block}"
+
+
+def _render_shmstat(text: str) -> str:
+    """Size, mode (with SHM_DEST) and attachments of a segment."""
+    words = text.split(" ")
+    if len(words) < 13:
+        return _render_result(text)
+    mode, size, attached = (int(words[1 + at], 16) for at in (2, 6, 11))
+    return f"mode {mode >> 32 & 0xFFFF:o} size {size} nattch {attached}"
 
 
 def _render_text(text: str) -> str:
@@ -374,6 +422,7 @@ def _syscall(
 _TABLES: Final[dict[str, Mapping[str, int]]] = {
     "MAPFLAGS": MAP, "MREMAPFLAGS": MREMAP, "ADVICE": MADV, "OPENFLAGS": OPEN, "MSYNCFLAGS": MSYNC, "LOCKFLAGS": MLOCKALL,
     "LOCK2FLAGS": MLOCK2, "FALLOCFLAGS": FALLOC, "MFDFLAGS": MFD, "SHMFLAGS": SHM, "RLIMIT": RLIMIT,
+    "FADVICE": FADV, "SYNCFLAGS": SYNC_RANGE, "SHMCMD": SHMCMD,
 }  # fmt: skip
 
 
@@ -382,7 +431,7 @@ def _argument(compiler: Compiler, kind: str, text: str) -> str:
         return compiler.prot(text)
     if kind in _TABLES:
         return compiler.flags(text, _TABLES[kind])
-    if kind in ("PATH", "NAME"):
+    if kind in ("PATH", "NAME", "NEWPATH"):
         return '"' + text
     return compiler.num(text)
 
@@ -431,6 +480,24 @@ def _getrlimit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str
     return [f"y {slot:x} 10 12e 0 {compiler.flags(args[0], RLIMIT)} 0 &0"]
 
 
+def _fstat(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """struct stat up to st_blksize."""
+    return [f"y {slot:x} 40 5 {compiler.num(args[0])} &0"]
+
+
+def _shmstat(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """shmctl(IPC_STAT): struct shmid64_ds up to shm_nattch."""
+    return [f"y {slot:x} 60 1f {compiler.num(args[0])} 2 &0"]
+
+
+def _add_seals(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    return [f"y {slot:x} 0 48 {compiler.num(args[0])} 409 {compiler.flags(args[1], SEALS)}"]
+
+
+def _get_seals(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    return [f"y {slot:x} 0 48 {compiler.num(args[0])} 40a"]
+
+
 def _child_op(letter: str) -> Callable[[Compiler, tuple[str, ...], int], list[str]]:
     def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
         return [f"{letter} {compiler.child(args[0], new=letter == 'k'):x}"]
@@ -446,6 +513,7 @@ OPS: Final[dict[str, OpKind]] = {
     "mmap": _syscall(9, "ADDR LEN PROT MAPFLAGS [FD] [OFFSET]", 2, defaults=("0-1", "0")),
     "munmap": _syscall(11, "ADDR LEN"),
     "mprotect": _syscall(10, "ADDR LEN PROT"),
+    "remap_file_pages": _syscall(216, "ADDR LEN PROT PGOFF MAPFLAGS"),
     "mremap": _syscall(25, "ADDR OLDLEN NEWLEN MREMAPFLAGS [NEWADDR]", 1, defaults=("0",)),
     "brk": _syscall(12, "ADDR"),
     "madvise": _syscall(28, "ADDR LEN ADVICE"),
@@ -463,10 +531,21 @@ OPS: Final[dict[str, OpKind]] = {
     "truncate": _syscall(76, "PATH LEN"),
     "fallocate": _syscall(285, "FD FALLOCFLAGS OFFSET LEN"),
     "fsync": _syscall(74, "FD"),
+    "fdatasync": _syscall(75, "FD"),
+    "sync_file_range": _syscall(277, "FD OFFSET LEN SYNCFLAGS"),
+    "fadvise": _syscall(221, "FD OFFSET LEN FADVICE"),
+    "readahead": _syscall(187, "FD OFFSET LEN"),
+    "unlink": _syscall(87, "PATH"),
+    "rename": _syscall(82, "PATH NEWPATH"),
+    "fstat": OpKind("FD", (1, 1), _fstat, _render_stat),
+    "add_seals": OpKind("FD SEALS", (2, 2), _add_seals, _render_result),
+    "get_seals": OpKind("FD", (1, 1), _get_seals, _render_result),
     "memfd_create": _syscall(319, "NAME MFDFLAGS"),
     "shmget": _syscall(29, "KEY SIZE SHMFLAGS", render=_render_id),
     "shmat": _syscall(30, "ID ADDR SHMFLAGS"),
     "shmdt": _syscall(67, "ADDR"),
+    "shmctl": _syscall(31, "ID SHMCMD"),
+    "shmstat": OpKind("ID", (1, 1), _shmstat, _render_shmstat),
     "read": _buffered(0, "FD LEN [ADDR]", False, False),
     "write": _buffered(1, "FD LEN [ADDR]", True, False),
     "pread": _buffered(17, "FD LEN OFFSET [ADDR]", False, True),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_to_user
-from mmscope.kernel.core.sys import capable
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
 from mmscope.kernel.fs import file as fs_file
@@ -14,6 +14,7 @@ from mmscope.kernel.fs import stat as fs_stat
 from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, path_lookup, user_path_at_empty
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
+from mmscope.kernel.include.capability import CAP_DAC_READ_SEARCH
 from mmscope.kernel.include.errno import EINVAL, ENOENT, KernelError
 from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
@@ -364,7 +365,7 @@ def linkat(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     lookup_flags = LOOKUP_FOLLOW if flags & AT_SYMLINK_FOLLOW else 0
     if flags & AT_EMPTY_PATH:
-        if not capable(k):
+        if not capable(k, CAP_DAC_READ_SEARCH):
             raise KernelError(ENOENT)
         lookup_flags |= LOOKUP_EMPTY
     user_path_at_empty(k, s32(regs.di), regs.si, lookup_flags)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import mmscope.kernel.core.futex as core_futex
 import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.arch.x86.uaccess import put_user
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.timekeeping import ktime_get_real_ns
+from mmscope.kernel.include.capability import CAP_SYS_PTRACE
 from mmscope.kernel.include.errno import EINVAL, ENOSYS, EPERM, KernelError
 from mmscope.syscalls.args import s32, u32
 from mmscope.syscalls.time import read_timespec
@@ -77,7 +79,7 @@ def set_robust_list(k: Kernel, regs: PtRegs) -> int:
 def get_robust_list(k: Kernel, regs: PtRegs) -> int:
     """get_robust_list(pid, head_ptr, len_ptr): EPERM for somebody else's."""
     task = core_sys.find_task(k, s32(regs.di))
-    if task.cred.uid != k.current.cred.euid and not core_sys.capable(k):
+    if task.cred.uid != k.current.cred.euid and not capable(k, CAP_SYS_PTRACE):
         raise KernelError(EPERM)
     put_user(k, regs.dx, 24, 8)
     put_user(k, regs.si, task.robust_list, 8)

@@ -7,7 +7,9 @@ import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user
+from mmscope.kernel.core.capability import cap_capset, capable
 from mmscope.kernel.core.sched import yield_task
+from mmscope.kernel.include.capability import CAP_SETGID, CAP_SYS_ADMIN, CAP_SYS_NICE
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, EPERM, KernelError
 from mmscope.kernel.include.page import TASK_SIZE_MAX
 from mmscope.kernel.include.resource import Rlimit
@@ -144,7 +146,7 @@ def getgroups(k: Kernel, regs: PtRegs) -> int:
 def setgroups(k: Kernel, regs: PtRegs) -> int:
     """setgroups(gidsetsize, grouplist)."""
     size = u32(regs.di)
-    if not core_sys.capable(k):
+    if not capable(k, CAP_SETGID):
         raise KernelError(EPERM)
     if size > 65536:
         raise KernelError(EINVAL)
@@ -196,31 +198,51 @@ def exit_group(k: Kernel, regs: PtRegs) -> int:
 
 #: _LINUX_CAPABILITY_VERSION_1, _2, _3: how many times 32 capabilities they have.
 _CAPABILITY_VERSIONS: Final = {0x19980330: 1, 0x20071026: 2, 0x20080522: 2}
-_CAP_FULL: Final = (1 << 41) - 1
+
+
+def cap_validate_magic(k: Kernel, header: int) -> int:
+    """Words of 32 capabilities that the header's version has; 0 for a wrong one, which is replaced by the newest."""
+    words = _CAPABILITY_VERSIONS.get(get_user(k, header, 4), 0)
+    if not words:
+        put_user(k, header, 0x20080522, 4)
+    return words
 
 
 def capget(k: Kernel, regs: PtRegs) -> int:
-    """capget(header, dataptr): all capabilities for the effective user 0, none for others."""
-    version = get_user(k, regs.di, 4)
-    words = _CAPABILITY_VERSIONS.get(version)
-    if words is None:
-        put_user(k, regs.di, 0x20080522, 4)
-        if regs.si == 0:
-            return 0
-        raise KernelError(EINVAL)
+    """capget(header, dataptr)."""
+    words = cap_validate_magic(k, regs.di)
     if regs.si == 0:
         return 0
+    if not words:
+        raise KernelError(EINVAL)
     pid = s32(get_user(k, regs.di + 4, 4))
     if pid < 0:
         raise KernelError(EINVAL)
     cred = core_sys.find_task(k, pid).cred
-    effective = _CAP_FULL if cred.euid == 0 else 0
-    permitted = _CAP_FULL if 0 in (cred.uid, cred.euid, cred.suid) else 0
     data = b""
     for i in range(words):
-        for value in (effective, permitted, 0):
+        for value in (cred.cap_effective, cred.cap_permitted, cred.cap_inheritable):
             data += (value >> 32 * i & 0xFFFFFFFF).to_bytes(4, "little")
     copy_to_user(k, regs.si, data)
+    return 0
+
+
+def capset(k: Kernel, regs: PtRegs) -> int:
+    """capset(header, data): of the calling task only."""
+    words = cap_validate_magic(k, regs.di)
+    if not words:
+        raise KernelError(EINVAL)
+    pid = s32(get_user(k, regs.di + 4, 4))
+    if pid not in (0, k.current.pid):
+        raise KernelError(EPERM)
+    raw = copy_from_user(k, regs.si, 12 * words)
+    sets = [0, 0, 0]
+    for i in range(words):
+        for j in range(3):
+            at = 12 * i + 4 * j
+            sets[j] |= int.from_bytes(raw[at : at + 4], "little") << 32 * i
+    effective, permitted, inheritable = sets
+    cap_capset(k.current.cred, effective, inheritable, permitted)
     return 0
 
 
@@ -325,7 +347,7 @@ def uname(k: Kernel, regs: PtRegs) -> int:
 
 def sethostname(k: Kernel, regs: PtRegs) -> int:
     """sethostname(name, len)."""
-    if not core_sys.capable(k):
+    if not capable(k, CAP_SYS_ADMIN):
         raise KernelError(EPERM)
     if not 0 <= s32(regs.si) <= 64:
         raise KernelError(EINVAL)
@@ -437,7 +459,7 @@ def _setscheduler(k: Kernel, pid: int, policy: int, param: int) -> int:
     realtime = policy in (1, 2)
     if prio > 99 or realtime != (prio != 0):
         raise KernelError(EINVAL)
-    if realtime and not core_sys.capable(k):
+    if realtime and not capable(k, CAP_SYS_NICE):
         raise KernelError(EPERM)
     task.policy = policy
     task.rt_priority = prio

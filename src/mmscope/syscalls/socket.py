@@ -6,9 +6,11 @@ from __future__ import annotations
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.net.af_unix as af_unix
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, copy_to_user_partial, get_user, put_user
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import fd_install, fdget, fdput, fget, fput, get_file, get_unused_fd_flags, set_close_on_exec
 from mmscope.kernel.fs.pipe import install_pair
 from mmscope.kernel.fs.read_write import MAX_RW_COUNT, import_iovec
+from mmscope.kernel.include.capability import CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import (
     EFAULT,
     EINVAL,
@@ -273,7 +275,7 @@ def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
             pid, uid, gid = (int.from_bytes(body[i : i + 4], "little") for i in (0, 4, 8))
             cred = k.current.cred
             honest = pid == k.current.tgid and uid in (cred.uid, cred.euid, cred.suid) and gid in (cred.gid, cred.egid, cred.sgid)
-            if not honest and cred.euid != 0:
+            if not honest and not capable(k, CAP_SYS_ADMIN):
                 raise KernelError(EPERM)
         elif level == SOL_SOCKET:
             raise KernelError(EINVAL)

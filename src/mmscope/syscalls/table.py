@@ -43,7 +43,7 @@ _MODULES: Final = (
         "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
         "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
         "sethostname gettid sched_setaffinity sched_getaffinity set_tid_address exit_group "
-        "prlimit64 getcpu membarrier rseq capget",
+        "prlimit64 getcpu membarrier rseq capget capset",
     ),
     (
         signal,

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import mmscope.kernel.core.posix_timers as posix_timers
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.futex import futex_wait_restart
 from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, thread_group_cputime
 from mmscope.kernel.core.sched import sleep
-from mmscope.kernel.core.sys import capable, do_sys_times
+from mmscope.kernel.core.sys import do_sys_times
 from mmscope.kernel.core.timekeeping import (
     NSEC_PER_SEC,
     TICK_NSEC,
@@ -17,6 +18,7 @@ from mmscope.kernel.core.timekeeping import (
     ktime_get_ns,
     ktime_get_real_ns,
 )
+from mmscope.kernel.include.capability import CAP_SYS_TIME
 from mmscope.kernel.include.errno import (
     EINTR,
     EINVAL,
@@ -141,7 +143,7 @@ def clock_settime(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EPERM)
     if ns < 0:
         raise KernelError(EINVAL)
-    if not capable(k):
+    if not capable(k, CAP_SYS_TIME):
         raise KernelError(EPERM)
     k.timekeeper.set_realtime(ns)
     return 0
@@ -225,7 +227,7 @@ def settimeofday(k: Kernel, regs: PtRegs) -> int:
         if not 0 <= usec <= 1_000_000 or sec < 0:
             raise KernelError(EINVAL)
         ns = sec * NSEC_PER_SEC + usec * 1000
-    if not capable(k):
+    if not capable(k, CAP_SYS_TIME):
         raise KernelError(EPERM)
     if ns >= 0:
         k.timekeeper.set_realtime(ns)

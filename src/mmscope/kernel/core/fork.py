@@ -10,8 +10,10 @@ import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.fs.file import get_file, put_files_struct
+from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.mm_types import MmStruct
@@ -322,8 +324,10 @@ def copy_creds(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
     cred.euid, cred.suid, cred.fsuid = old.euid, old.suid, old.fsuid
     cred.egid, cred.sgid, cred.fsgid = old.egid, old.sgid, old.fsgid
     cred.groups = list(old.groups)
+    cred.cap_effective, cred.cap_permitted, cred.cap_inheritable = old.cap_effective, old.cap_permitted, old.cap_inheritable
     limit = k.current.signal.rlim[RLIMIT_NPROC].rlim_cur
-    if cred.uid != 0 and cred.euid != 0 and user_processes(k, cred.uid) >= limit:
+    privileged = cred.uid == 0 or capable(k, CAP_SYS_RESOURCE) or capable(k, CAP_SYS_ADMIN)
+    if not privileged and user_processes(k, cred.uid) >= limit:
         raise KernelError(EAGAIN)
     if args.flags & CLONE_NEWUSER:
         k.warn_once("clone: user namespaces are not implemented: EINVAL")
@@ -333,7 +337,7 @@ def copy_creds(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
 def copy_namespaces(k: Kernel, flags: int) -> None:
     """EPERM without CAP_SYS_ADMIN; with it EINVAL, as from a kernel built without namespaces."""
     if flags & (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME):
-        if k.current.cred.euid != 0:
+        if not capable(k, CAP_SYS_ADMIN):
             raise KernelError(EPERM)
         k.warn_once("clone: namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)

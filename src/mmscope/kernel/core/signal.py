@@ -11,6 +11,8 @@ import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.wait as core_wait
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.include.capability import CAP_KILL
 from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH, KernelError
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
@@ -383,7 +385,7 @@ def check_kill_permission(k: Kernel, sig: int, t: TaskStruct) -> None:
     if t is k.current:
         return
     cred = k.current.cred
-    if cred.euid in (0, t.cred.suid, t.cred.uid) or cred.uid in (t.cred.suid, t.cred.uid):
+    if cred.euid in (t.cred.suid, t.cred.uid) or cred.uid in (t.cred.suid, t.cred.uid) or capable(k, CAP_KILL):
         return
     if sig == SIGCONT and t.signal.session == k.current.signal.session:
         return

@@ -5,8 +5,10 @@ arguments come in decoded, results go out as numbers or as the bytes of the C st
 
 from __future__ import annotations
 
+from mmscope.kernel.core.capability import cap_emulate_setfsuid, cap_emulate_setxuid, capable
 from mmscope.kernel.core.itimer import thread_group_cputime
 from mmscope.kernel.core.timekeeping import HZ, NSEC_PER_SEC, USER_HZ, jiffies
+from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
 from mmscope.kernel.include.sched import PF_FORKNOEXEC
@@ -55,11 +57,6 @@ def find_task(k: Kernel, pid: int) -> TaskStruct:
     return task
 
 
-def capable(k: Kernel) -> bool:
-    """The current task has the rights of root (capabilities are not told apart)."""
-    return k.current.cred.euid == 0
-
-
 # --- names
 
 
@@ -77,12 +74,13 @@ def set_uids(k: Kernel, uid: int) -> None:
     if uid == U32:
         raise KernelError(EINVAL)
     cred = k.current.cred
-    if capable(k):
+    old = (cred.uid, cred.euid, cred.suid)
+    if capable(k, CAP_SETUID):
         cred.uid = cred.suid = uid
     elif uid not in (cred.uid, cred.suid):
         raise KernelError(EPERM)
     cred.euid = cred.fsuid = uid
-    _creds_changed(k)
+    _creds_changed(k, *old)
 
 
 def set_gids(k: Kernel, gid: int) -> None:
@@ -90,7 +88,7 @@ def set_gids(k: Kernel, gid: int) -> None:
     if gid == U32:
         raise KernelError(EINVAL)
     cred = k.current.cred
-    if capable(k):
+    if capable(k, CAP_SETGID):
         cred.gid = cred.egid = cred.sgid = cred.fsgid = gid
     elif gid in (cred.gid, cred.sgid):
         cred.egid = cred.fsgid = gid
@@ -101,8 +99,8 @@ def set_gids(k: Kernel, gid: int) -> None:
 def setreuid(k: Kernel, ruid: int, euid: int) -> None:
     """setreuid(2); U32 (-1) leaves an id alone."""
     cred = k.current.cred
-    old_uid, old_euid = cred.uid, cred.euid
-    if not capable(k):
+    old_uid, old_euid, old_suid = cred.uid, cred.euid, cred.suid
+    if not capable(k, CAP_SETUID):
         if ruid not in (U32, old_uid, old_euid):
             raise KernelError(EPERM)
         if euid not in (U32, old_uid, old_euid, cred.suid):
@@ -114,14 +112,14 @@ def setreuid(k: Kernel, ruid: int, euid: int) -> None:
     if ruid != U32 or (euid != U32 and euid != old_uid):
         cred.suid = cred.euid
     cred.fsuid = cred.euid
-    _creds_changed(k)
+    _creds_changed(k, old_uid, old_euid, old_suid)
 
 
 def setregid(k: Kernel, rgid: int, egid: int) -> None:
     """setregid(2)."""
     cred = k.current.cred
     old_gid, old_egid = cred.gid, cred.egid
-    if not capable(k):
+    if not capable(k, CAP_SETGID):
         if rgid not in (U32, old_gid, old_egid):
             raise KernelError(EPERM)
         if egid not in (U32, old_gid, old_egid, cred.sgid):
@@ -138,7 +136,8 @@ def setregid(k: Kernel, rgid: int, egid: int) -> None:
 def setresuid(k: Kernel, ruid: int, euid: int, suid: int) -> None:
     """setresuid(2)."""
     cred = k.current.cred
-    if not capable(k):
+    old = (cred.uid, cred.euid, cred.suid)
+    if not capable(k, CAP_SETUID):
         for uid in (ruid, euid, suid):
             if uid not in (U32, cred.uid, cred.euid, cred.suid):
                 raise KernelError(EPERM)
@@ -149,13 +148,13 @@ def setresuid(k: Kernel, ruid: int, euid: int, suid: int) -> None:
     if suid != U32:
         cred.suid = suid
     cred.fsuid = cred.euid
-    _creds_changed(k)
+    _creds_changed(k, *old)
 
 
 def setresgid(k: Kernel, rgid: int, egid: int, sgid: int) -> None:
     """setresgid(2)."""
     cred = k.current.cred
-    if not capable(k):
+    if not capable(k, CAP_SETGID):
         for gid in (rgid, egid, sgid):
             if gid not in (U32, cred.gid, cred.egid, cred.sgid):
                 raise KernelError(EPERM)
@@ -172,8 +171,9 @@ def setfsuid(k: Kernel, uid: int) -> int:
     """setfsuid(2): the old one, whether it worked or not."""
     cred = k.current.cred
     old = cred.fsuid
-    if uid != U32 and (uid in (cred.uid, cred.euid, cred.suid, cred.fsuid) or capable(k)):
+    if uid != U32 and (uid in (cred.uid, cred.euid, cred.suid, cred.fsuid) or capable(k, CAP_SETUID)):
         cred.fsuid = uid
+        cap_emulate_setfsuid(cred, old)
     return old
 
 
@@ -181,13 +181,14 @@ def setfsgid(k: Kernel, gid: int) -> int:
     """setfsgid(2)."""
     cred = k.current.cred
     old = cred.fsgid
-    if gid != U32 and (gid in (cred.gid, cred.egid, cred.sgid, cred.fsgid) or capable(k)):
+    if gid != U32 and (gid in (cred.gid, cred.egid, cred.sgid, cred.fsgid) or capable(k, CAP_SETGID)):
         cred.fsgid = gid
     return old
 
 
-def _creds_changed(k: Kernel) -> None:
+def _creds_changed(k: Kernel, old_uid: int, old_euid: int, old_suid: int) -> None:
     """commit_creds(): a process whose ids changed no longer gets its parent-death signal."""
+    cap_emulate_setxuid(k.current.cred, old_uid, old_euid, old_suid, k.current.keepcaps)
     k.current.pdeath_signal = 0
 
 
@@ -257,7 +258,7 @@ def do_prlimit(k: Kernel, task: TaskStruct, resource: int, new: Rlimit | None) -
     rlim = task.signal.rlim[resource]
     old = Rlimit(rlim.rlim_cur, rlim.rlim_max)
     if new is not None:
-        if new.rlim_max > rlim.rlim_max and not capable(k):
+        if new.rlim_max > rlim.rlim_max and not capable(k, CAP_SYS_RESOURCE):
             raise KernelError(EPERM)
         task.signal.rlim[resource] = Rlimit(new.rlim_cur, new.rlim_max)
     return old
@@ -266,7 +267,7 @@ def do_prlimit(k: Kernel, task: TaskStruct, resource: int, new: Rlimit | None) -
 def check_prlimit_permission(k: Kernel, task: TaskStruct) -> None:
     """Only our own limits, unless all ids agree or we are root."""
     cred, tcred = k.current.cred, task.cred
-    if task is k.current or capable(k):
+    if task is k.current or capable(k, CAP_SYS_RESOURCE):
         return
     if {tcred.euid, tcred.suid, tcred.uid} == {cred.uid} and {tcred.egid, tcred.sgid, tcred.gid} == {cred.gid}:
         return
@@ -370,7 +371,7 @@ def setpriority(k: Kernel, which: int, who: int, niceval: int) -> None:
     if not targets:
         raise KernelError(ESRCH)
     for task in targets:
-        if niceval < task.static_prio_nice and not capable(k):
+        if niceval < task.static_prio_nice and not capable(k, CAP_SYS_NICE):
             raise KernelError(EACCES)
         task.static_prio_nice = niceval
 
@@ -450,7 +451,7 @@ def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) ->
             raise KernelError(EINVAL)
         return 0
     if option == PR_CAPBSET_READ:
-        if arg2 > 39:
+        if arg2 > CAP_LAST_CAP:
             raise KernelError(EINVAL)
         return 1
     if option == PR_GET_TSC:

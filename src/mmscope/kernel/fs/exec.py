@@ -14,6 +14,7 @@ from mmscope.kernel.arch.x86.mmap import arch_align_stack, arch_pick_mmap_layout
 from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
+from mmscope.kernel.core.capability import cap_bprm_creds_from_file
 from mmscope.kernel.core.posix_timers import exit_posix_timers
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import do_close_on_exec, fput, get_file, put_files_struct
@@ -423,6 +424,8 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     name = bprm.filename.rpartition(b"/")[2][:15]
     task.comm = name.decode("utf-8", "surrogateescape")
     flush_signal_handlers(task)
+    cap_bprm_creds_from_file(task.cred)
+    task.keepcaps = 0
     trace_sched_process_exec(k, task)
 
 

@@ -8,12 +8,14 @@ symbolic link, `..` or mount of the host leads out of the root.
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
+from mmscope.kernel.core.capability import cap_raised
 from mmscope.kernel.fs.devtmpfs import devtmpfs_init
 from mmscope.kernel.fs.file import fget_raw
 from mmscope.kernel.fs.hostfs import HostFs
 from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.proc import proc_init
 from mmscope.kernel.fs.streams import HostStream, open_descriptors, open_streams, reopen_stream
+from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE
 from mmscope.kernel.include.errno import (
     EACCES,
     EEXIST,
@@ -197,8 +199,8 @@ def in_group_p(cred: Cred, gid: int) -> bool:
 
 
 def capable_dac(cred: Cred) -> bool:
-    """CAP_DAC_OVERRIDE and its like: the model gives all capabilities to the effective user 0, none to others."""
-    return cred.euid == 0 and cred.fsuid == 0
+    """CAP_DAC_OVERRIDE; those of its kin are taken for the same."""
+    return cap_raised(cred, CAP_DAC_OVERRIDE)
 
 
 def acl_permission_check(cred: Cred, inode: Inode, mask: int) -> bool:

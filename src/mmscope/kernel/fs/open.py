@@ -91,6 +91,7 @@ def do_faccessat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, fl
     if not flags & AT_EACCESS:
         override = Cred(old_cred.uid, old_cred.gid)
         override.groups = old_cred.groups
+        override.cap_effective = old_cred.cap_permitted if old_cred.uid == 0 else 0
         task.cred = override
     try:
         dentry = user_path_at_empty(k, dfd, filename, lookup_flags)
@@ -196,7 +197,8 @@ def ksys_fallocate(k: Kernel, fd: int, mode: int, offset: int, length: int) -> i
     file = fget(k, fd)
     if offset < 0 or length <= 0:
         raise KernelError(EINVAL)
-    if mode & ~0x7F:
+    # FALLOC_FL_SUPPORTED_MASK; a hole (2) never changes the size, and the caller has to say so (FALLOC_FL_KEEP_SIZE, 1).
+    if mode & ~0x7F or mode & 3 == 2:
         raise KernelError(EOPNOTSUPP)
     if not file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)

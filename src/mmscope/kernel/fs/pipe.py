@@ -12,7 +12,9 @@ import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.arch.x86.cpu import phys_read, phys_write
 from mmscope.kernel.arch.x86.uaccess import put_user
+from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import alloc_fd, current_files, fd_install, fput, set_close_on_exec
+from mmscope.kernel.include.capability import CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import (
     EAGAIN,
     EBADF,
@@ -428,7 +430,7 @@ def pipe_fcntl(k: Kernel, file: File, cmd: int, arg: int) -> int:
     nr_slots = size // PAGE_SIZE
     if not nr_slots:
         raise KernelError(EINVAL)
-    if nr_slots > pipe.max_usage and size > pipe_max_size and k.current.cred.euid != 0:
+    if nr_slots > pipe.max_usage and size > pipe_max_size and not capable(k, CAP_SYS_RESOURCE):
         raise KernelError(EPERM)
     if nr_slots < len(pipe.bufs):
         raise KernelError(EBUSY)

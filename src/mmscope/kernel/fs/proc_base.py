@@ -7,6 +7,7 @@ from mmscope.kernel.arch.x86.cpu import phys_read
 from mmscope.kernel.core.sys import task_ppid_nr
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.task_mmu import maps_next, task_mem, task_statm
+from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.errno import ENOENT, KernelError
 from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, Dentry
 from mmscope.kernel.include.mm import FOLL_FORCE
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import TaskStruct
-
-#: The capabilities that v5.11 knows: CAP_LAST_CAP is CAP_CHECKPOINT_RESTORE, 40.
-_CAP_FULL: Final = (1 << 41) - 1
 
 
 def access_remote_vm(mm: MmStruct, addr: int, length: int) -> bytes:
@@ -125,7 +123,6 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
     """The process, a line a value."""
     cred = task.cred
     ignored, caught = _signal_sets(task)
-    cap = _CAP_FULL if cred.euid == 0 else 0
     umask = task.fs.umask if task.fs is not None else 0
     # The space at the end has always been there.
     groups = " ".join(str(gid) for gid in cred.groups) + " "
@@ -159,10 +156,10 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
         f"SigBlk:\t{task.blocked:016x}",
         f"SigIgn:\t{ignored:016x}",
         f"SigCgt:\t{caught:016x}",
-        "CapInh:\t0000000000000000",
-        f"CapPrm:\t{cap:016x}",
-        f"CapEff:\t{cap:016x}",
-        f"CapBnd:\t{_CAP_FULL:016x}",
+        f"CapInh:\t{cred.cap_inheritable:016x}",
+        f"CapPrm:\t{cred.cap_permitted:016x}",
+        f"CapEff:\t{cred.cap_effective:016x}",
+        f"CapBnd:\t{CAP_FULL_SET:016x}",
         "CapAmb:\t0000000000000000",
         "NoNewPrivs:\t0",
         "Seccomp:\t0",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.vdso import gate_vma_name, get_gate_vma
+from mmscope.kernel.arch.x86.vsyscall_64 import gate_vma_name, get_gate_vma
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.include.mm import (
     MM_ANONPAGES,

@@ -60,6 +60,8 @@ class Kernel:
         self.timekeeper: Timekeeper
         #: The vDSO's image in RAM and the vvar frame; None until init_vdso().
         self.vdso_image_64: VdsoImage | None = None
+        #: The PGD entry that all page tables share, of the kernel's half: for the vsyscall page; 0 = none.
+        self.swapper_pgd_511 = 0
         #: shmem's internal mount (ShmemSbInfo of mm/shmem.py), None until the first shared anonymous mapping.
         self.shm_mnt: object = None
         #: pid -> task; the running one.

@@ -16,6 +16,8 @@ TASK_SIZE: Final = 0x7FFFFFFFF000
 TASK_SIZE_MAX: Final = 0x7FFFFFFFF000
 STACK_TOP: Final = 0x7FFFFFFFF000
 STACK_TOP_MAX: Final = 0x7FFFFFFFF000
+#: The one page of vsyscalls, at a fixed address in the kernel's half.
+VSYSCALL_ADDR: Final = 0xFFFFFFFFFF600000
 
 
 def PAGE_ALIGN(addr: int) -> int:

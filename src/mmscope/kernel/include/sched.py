@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.ptrace import PtRegs
 from mmscope.kernel.include.resource import init_rlimits
@@ -96,12 +97,15 @@ ADDR_LIMIT_32BIT: Final = 0x0800000
 
 
 class Cred:
-    """struct cred: ids of the task."""
+    """struct cred: ids and capabilities of the task."""
 
     def __init__(self, uid: int, gid: int) -> None:
         self.uid = self.euid = self.suid = self.fsuid = uid
         self.gid = self.egid = self.sgid = self.fsgid = gid
         self.groups: list[int] = []
+        #: Sets of capabilities, a bit each: in use, those that it may take up, and those that file capabilities could pass on.
+        self.cap_effective = self.cap_permitted = CAP_FULL_SET if uid == 0 else 0
+        self.cap_inheritable = 0
 
 
 class FilesStruct:
@@ -193,6 +197,8 @@ class ThreadStruct:
         self.trap_nr = 0
         #: FPU and SSE registers while the task does not run: the FXSAVE image. None = the initial state.
         self.fpu: bytes | None = None
+        #: A bad access by the kernel is a signal too, not only EFAULT: while a vsyscall is emulated.
+        self.sig_on_uaccess_err = False
 
 
 class TaskStruct:

@@ -10,6 +10,7 @@ import mmap
 
 from mmscope.kernel.arch.x86.cpu import Cpu
 from mmscope.kernel.arch.x86.vdso import init_vdso
+from mmscope.kernel.arch.x86.vsyscall_64 import map_vsyscall
 from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.core.timekeeping import timekeeping_init
 from mmscope.kernel.fs.exec import exec_user_process
@@ -70,6 +71,7 @@ def start_kernel(
     mem_init(k)
     timekeeping_init(k)
     init_vdso(k)
+    map_vsyscall(k)
     k.init_cred = Cred(uid, gid)
     k.init_cred.groups = list(groups)
     k.last_pid = FIRST_PID - 1

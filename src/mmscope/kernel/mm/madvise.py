@@ -26,6 +26,8 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_offset,
     set_pte_at,
 )
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.include.capability import CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EOPNOTSUPP, EPERM, KernelError
 from mmscope.kernel.include.mm import (
     VM_DONTCOPY,
@@ -347,7 +349,7 @@ def madvise_vma(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
 
 def madvise_inject_error(k: Kernel, behavior: int) -> None:
     """MADV_HWPOISON, MADV_SOFT_OFFLINE: for the administrator, and not there."""
-    if k.current.cred.euid != 0:
+    if not capable(k, CAP_SYS_ADMIN):
         raise KernelError(EPERM)
     k.warn_once("madvise(MADV_HWPOISON, MADV_SOFT_OFFLINE) is not there yet")
     raise KernelError(EINVAL)

@@ -192,7 +192,7 @@ def unmapped_area(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
         return -ENOMEM
     low_limit = info.low_limit + length
 
-    gap_start = _unmapped_area_walk(mm, length, low_limit, high_limit)
+    gap_start = unmapped_area_walk(mm, length, low_limit, high_limit)
     if gap_start == -1:
         # Above the last VMA: a gap that no node of the tree knows.
         gap_start = mm.highest_vm_end
@@ -203,7 +203,7 @@ def unmapped_area(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
     return gap_start + ((info.align_offset - gap_start) & info.align_mask)
 
 
-def _unmapped_area_walk(mm: MmStruct, length: int, low_limit: int, high_limit: int) -> int:
+def unmapped_area_walk(mm: MmStruct, length: int, low_limit: int, high_limit: int) -> int:
     """The tree walk of unmapped_area(): start of the gap found; -1: look above the last VMA; -ENOMEM: nothing can fit."""
     root = mm.mm_rb.rb_node
     if root is None:
@@ -262,7 +262,7 @@ def unmapped_area_topdown(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
     low_limit = info.low_limit + length
 
     if mm.highest_vm_end > high_limit:
-        gap_end = _unmapped_area_topdown_walk(mm, length, low_limit, high_limit)
+        gap_end = unmapped_area_topdown_walk(mm, length, low_limit, high_limit)
         if gap_end < 0:
             return gap_end
         if gap_end > info.high_limit:
@@ -271,7 +271,7 @@ def unmapped_area_topdown(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
     return gap_end - ((gap_end - info.align_offset) & info.align_mask)
 
 
-def _unmapped_area_topdown_walk(mm: MmStruct, length: int, low_limit: int, high_limit: int) -> int:
+def unmapped_area_topdown_walk(mm: MmStruct, length: int, low_limit: int, high_limit: int) -> int:
     """The tree walk of unmapped_area_topdown(): end of the gap found, or -ENOMEM."""
     root = mm.mm_rb.rb_node
     if root is None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.include.capability import CAP_IPC_LOCK, CAP_SYS_ADMIN, CAP_SYS_RAWIO
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.mman import OVERCOMMIT_ALWAYS, OVERCOMMIT_GUESS
 from mmscope.kernel.include.page import PAGE_ALIGN
@@ -10,8 +12,6 @@ from mmscope.kernel.mm.page_alloc import totalram_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.fs import File
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
@@ -21,15 +21,6 @@ __all__ = [
     "capable", "rlimit", "rlimit_max", "security_vm_enough_memory_mm", "vm_acct_memory", "vm_commit_limit", "vm_mmap",
     "vm_mmap_pgoff", "vm_unacct_memory",
 ]  # fmt: skip
-
-CAP_IPC_LOCK: Final = 14
-CAP_SYS_RAWIO: Final = 17
-CAP_SYS_ADMIN: Final = 21
-
-
-def capable(k: Kernel, cap: int) -> bool:
-    """The current task has the capability (kernel/capability.c): root has all of them, others none."""
-    return k.current.cred.euid == 0
 
 
 def rlimit(k: Kernel, limit: int) -> int:

@@ -27,7 +27,8 @@ enum {
 	NR_read = 0, NR_write = 1, NR_close = 3, NR_mmap = 9, NR_munmap = 11, NR_brk = 12, NR_rt_sigaction = 13,
 	NR_rt_sigreturn = 15, NR_mincore = 27, NR_madvise = 28, NR_shmget = 29, NR_shmctl = 31, NR_fork = 57, NR_wait4 = 61,
 	NR_fcntl = 72, NR_getrusage = 98, NR_sigaltstack = 131, NR_munlockall = 152, NR_exit_group = 231, NR_openat = 257,
-	NR_pipe2 = 293, NR_prlimit64 = 302, NR_pread64 = 17, NR_setrlimit = 160, NR_close_range = 436,
+	NR_pipe2 = 293, NR_prlimit64 = 302, NR_pread64 = 17, NR_setrlimit = 160, NR_close_range = 436, NR_unlink = 87,
+	NR_fsync = 74, NR_personality = 135, NR_waitid = 247,
 };
 
 extern u8 image_start[], image_end[], data_end[];
@@ -46,7 +47,7 @@ static struct child children[NR_CHILDREN];
 static s64 shm[NR_SHM];
 static u64 rlimits[16][2];
 static u64 in_at, in_end, out_at, nr_shm, start_brk, start_stack, fill_end, limits_changed, unbuffered;
-static u64 min_flt, maj_flt;
+static u64 min_flt, maj_flt, persona_changed, persona;
 static int in_fd = 0, out_fd = 1;
 static volatile u64 guarded, fault_signo, fault_code, fault_addr;
 
@@ -399,6 +400,17 @@ static void reap(struct child *child)
 	put_hex((unsigned)status);
 }
 
+/* End the children that are left, and theirs: a process never leaves any behind, whose end would come at some time of its own. */
+static void reap_all(void)
+{
+	u64 keep = out_at;
+
+	for (int i = 0; i < NR_CHILDREN; i++)
+		if (children[i].pid)
+			reap(&children[i]);
+	out_at = keep;
+}
+
 /* Fill what lies below vvar, with a mapping that merges with none. */
 static void fill(void)
 {
@@ -410,19 +422,19 @@ static void fill(void)
 /* Back to the state after start. */
 static void reset(void)
 {
-	u64 keep = out_at, heap;
+	u64 heap;
 	u8 *p;
 
-	for (int i = 0; i < NR_CHILDREN; i++)
-		if (children[i].pid)
-			reap(&children[i]);
-	out_at = keep;
+	reap_all();
 	while (nr_shm)
 		sys(NR_shmctl, shm[--nr_shm], 0, 0, 0, 0, 0);
 	if (limits_changed)
 		for (u64 i = 0; i < 16; i++)
 			sys(NR_prlimit64, 0, i, (u64)rlimits[i], 0, 0, 0);
 	limits_changed = 0;
+	if (persona_changed)
+		sys(NR_personality, persona, 0, 0, 0, 0, 0);
+	persona_changed = 0;
 	sys(NR_munlockall, 0, 0, 0, 0, 0, 0);
 	sys(NR_brk, start_brk, 0, 0, 0, 0, 0);
 	slurp("/proc/self/maps");
@@ -466,6 +478,34 @@ static void reset(void)
 	read_faults(&min_flt, &maj_flt);
 }
 
+/* A file of the working directory as it was before the scenario: `len` bytes, or -1 for no such file. A new one each time: what
+ * the scenario did to the old one's cache goes with it. */
+static void put_back(const char *path, u64 len)
+{
+	u64 value = 0;
+	s64 fd, n;
+
+	sys(NR_unlink, (u64)path, 0, 0, 0, 0, 0);
+	if (len == -1UL)
+		return;
+	fd = sys(NR_openat, -100, (u64)path, 0301 /* O_WRONLY O_CREAT O_EXCL */, 0644, 0, 0);
+	if (fd < 0)
+		return;
+	/* Page by page: one write of more may get a large folio. */
+	for (; len; len -= n) {
+		/* As file_bytes() of runner.py: multiples of the golden ratio. */
+		for (u64 i = 0; i < PAGE / 8; i++, value += 0x9e3779b97f4a7c15UL)
+			((u64 *)text)[i] = value;
+		n = sys(NR_write, fd, (u64)text, len < PAGE ? len : PAGE, 0, 0, 0);
+		if (n <= 0)
+			break;
+	}
+	/* Clean: a page that is being written back at some time of its own is locked, and passed over by fault-around. */
+	sys(NR_fsync, fd, 0, 0, 0, 0, 0);
+	sys(NR_close, fd, 0, 0, 0, 0, 0);
+	read_faults(&min_flt, &maj_flt);
+}
+
 static int private_fd(int fd)
 {
 	int moved = sys(NR_fcntl, fd, 1030 /* F_DUPFD_CLOEXEC */, PRIVATE_FD, 0, 0, 0);
@@ -499,8 +539,14 @@ static void do_fork(u64 which)
 		out_fd = from[1];
 		in_at = in_end = out_at = 0;
 		nr_shm = 0;
-		for (int i = 0; i < NR_CHILDREN; i++)
+		for (int i = 0; i < NR_CHILDREN; i++) {
+			/* Else a sister would not see the end of her input. */
+			if (children[i].pid) {
+				sys(NR_close, children[i].to, 0, 0, 0, 0, 0);
+				sys(NR_close, children[i].from, 0, 0, 0, 0, 0);
+			}
 			children[i].pid = 0;
+		}
 		touch_self();
 		puts("ready\n");
 		flush();
@@ -525,12 +571,36 @@ static void do_fork(u64 which)
 	touch_self();
 }
 
+/* reset() removes it; segments that children made too, since they outlive them. */
+static void note_shm(s64 id)
+{
+	if (nr_shm < NR_SHM)
+		shm[nr_shm++] = id;
+}
+
+/* Is this line, perhaps of a child's child, a shmget? */
+static int is_shmget(u8 *at)
+{
+	while (*at == 'i') {
+		at++;
+		parse(&at);
+		while (*at == ' ')
+			at++;
+	}
+	if (*at++ != 'y')
+		return 0;
+	parse(&at);
+	parse(&at);
+	return parse(&at) == NR_shmget;
+}
+
 /* Pass the rest of the line to a child, and its answer on. */
 static void in_child(u64 which, u8 *rest)
 {
 	struct child *child = &children[which % NR_CHILDREN];
-	u64 n = 0;
-	u8 c = 0;
+	u64 n = 0, got = 0;
+	u8 c = 0, answer[32], *at = answer + 2;
+	int makes_shm = is_shmget(rest);
 
 	if (!child->pid) {
 		puts("= dead");
@@ -540,10 +610,22 @@ static void in_child(u64 which, u8 *rest)
 		n++;
 	rest[n++] = '\n';
 	sys(NR_write, child->to, (u64)rest, n, 0, 0, 0);
-	while (sys(NR_read, child->from, (u64)&c, 1, 0, 0, 0) == 1 && c != '\n')
+	while (sys(NR_read, child->from, (u64)&c, 1, 0, 0, 0) == 1 && c != '\n') {
+		if (got < sizeof(answer) - 1)
+			answer[got++] = c;
 		put(c);
+	}
 	if (c != '\n')
 		puts("= dead");
+	if (rest[0] == 'e')
+		/* P_PID, WEXITED | WNOWAIT: go on when it is a zombie, its memory gone. */
+		sys(NR_waitid, 1, child->pid, 0, 0x01000004, 0, 0);
+	answer[got] = 0;
+	/* "= 0xID" */
+	if (makes_shm && got > 4 && answer[2] == '0') {
+		at += 2;
+		note_shm(parse_hex(&at));
+	}
 }
 
 static void do_syscall(u8 *at)
@@ -555,8 +637,12 @@ static void do_syscall(u8 *at)
 		a[i] = parse(&at);
 	ret = sys(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	slots[slot % NR_SLOTS] = ret;
-	if (nr == NR_shmget && ret >= 0 && nr_shm < NR_SHM)
-		shm[nr_shm++] = ret;
+	if (nr == NR_shmget && ret >= 0)
+		note_shm(ret);
+	if (nr == NR_personality && !persona_changed && ret >= 0) {
+		persona_changed = 1;
+		persona = ret;
+	}
 	if (nr == NR_prlimit64 || nr == NR_setrlimit)
 		limits_changed = 1;
 	puts("= ");
@@ -569,7 +655,7 @@ static void do_syscall(u8 *at)
 		puts(" #");
 		put_hex(hash);
 	} else if (dump > 1 && ret >= 0) {
-		for (u64 i = 0; i < dump && i < 64; i += 8) {
+		for (u64 i = 0; i < dump && i < 128; i += 8) {
 			puts(" 0x");
 			put_hex(*(u64 *)(data + i));
 		}
@@ -750,6 +836,7 @@ static void perform(void)
 			puts("= -10");
 		break;
 	case 'e':	/* e CODE: answered before */
+		reap_all();
 		puts("= exit\n");
 		flush();
 		sys(NR_exit_group, parse(&at), 0, 0, 0, 0, 0);
@@ -758,6 +845,10 @@ static void perform(void)
 		reset();
 		put('z');
 		break;
+	case 'p':	/* p "NAME LEN: between scenarios; no answer */
+		a = parse(&at);
+		put_back((char *)a, parse(&at));
+		return;
 	case 'u':	/* every answer at once, for a scenario that may not end */
 		unbuffered = 1;
 		return;
@@ -818,6 +909,7 @@ void agent(void)
 	touch_self();
 	while (read_line())
 		perform();
+	reap_all();
 	flush();
 	sys(NR_exit_group, 0, 0, 0, 0, 0, 0);
 }

@@ -12,15 +12,20 @@ from mmscope.oracle.campaign import library, random_scenarios
 from mmscope.oracle.record.debian import KERNELS, fetch_kernel, unpack_kernel
 from mmscope.oracle.record.guest import GuestRunner
 from mmscope.oracle.scenario import Scenario, load
+from mmscope.oracle.strategies import KINDS
 from mmscope.oracle.truth import NOT_AS_V5_11, write_recording
 
 CACHE = Path.home() / ".cache" / "mmscope" / "kernels"
 
 
-def some_random(seed: int, operations: int) -> list[Scenario]:
-    """Random scenarios until there are `operations`."""
+#: Where the guest's files stand: on its initramfs.
+FS = "tmpfs"
+
+
+def some_random(seed: int, operations: int, only: list[str]) -> list[Scenario]:
+    """Random scenarios of the kinds `only` until there are `operations`."""
     chosen: list[Scenario] = []
-    for scenario in random_scenarios(seed):
+    for scenario in random_scenarios(seed, only):
         chosen.append(scenario)
         operations -= len(scenario.ops)
         if operations <= 0:
@@ -37,14 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the recording, JSON lines; *.xz is compressed")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="random sequences of N operations instead")
     parser.add_argument("--seed", type=int, default=0, help="of the random sequences")
+    parser.add_argument("--only", default="", metavar="KINDS", help=f"of these kinds: {','.join(KINDS)} (default: all)")
     parser.add_argument("scenario", nargs="*", type=Path, help="files (default: the library)")
     args = parser.parse_args(argv)
     try:
         args.cache.mkdir(parents=True, exist_ok=True)
         if args.random:
-            scenarios = some_random(args.seed, args.random)
+            scenarios = some_random(args.seed, args.random, [word for word in args.only.split(",") if word])
         else:
             scenarios = [load(path) for path in args.scenario] or library()
+            scenarios = [scenario for scenario in scenarios if scenario.headers.get("fs", FS) == FS]
         package = args.deb or fetch_kernel(args.kernel, args.cache)
         with GuestRunner(unpack_kernel(package)) as runner:
             scenarios.sort(key=lambda scenario: scenario.name in NOT_AS_V5_11)

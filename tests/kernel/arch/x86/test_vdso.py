@@ -227,19 +227,6 @@ def test_moving_it_moves_context_vdso() -> None:
         assert p.mm.vdso == target
 
 
-@pytest.mark.parametrize(("mode", "flags"), [("xonly", 0x4), ("emulate", 0x5)])
-def test_gate_vma(mode: str, flags: int) -> None:
-    with Machine(vsyscall=mode, root=None) as m:
-        gate = vdso.get_gate_vma(m.process().mm)
-        assert gate is not None
-        assert (gate.vm_start, gate.vm_end, gate.vm_flags) == (0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000, flags)
-
-
-def test_no_gate_by_default() -> None:
-    with Machine(root=None) as m:
-        assert vdso.get_gate_vma(m.process().mm) is None
-
-
 CLOCKS = r"""
 #include <stdio.h>
 #include <sys/time.h>

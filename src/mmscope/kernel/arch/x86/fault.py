@@ -29,7 +29,7 @@ from mmscope.kernel.include.mm import (
     VM_GROWSDOWN,
     VM_WRITE,
 )
-from mmscope.kernel.include.page import PAGE_MASK, TASK_SIZE_MAX
+from mmscope.kernel.include.page import PAGE_MASK, TASK_SIZE_MAX, VSYSCALL_ADDR
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV
 from mmscope.kernel.mm.debug_vm import debug_vm_check
@@ -45,11 +45,9 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.ptrace import PtRegs
     from mmscope.kernel.include.sched import TaskStruct
 
-__all__ = ["VSYSCALL_ADDR", "access_error", "do_user_addr_fault", "exc_page_fault", "handle_page_fault"]
+__all__ = ["access_error", "do_user_addr_fault", "exc_page_fault", "handle_page_fault"]
 
 X86_TRAP_PF: Final = 14
-#: The one page of the fixed vsyscall area, above TASK_SIZE_MAX yet not counted to the kernel's space.
-VSYSCALL_ADDR: Final = 0xFFFFFFFFFF600000
 
 
 def exc_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:
@@ -77,7 +75,7 @@ def handle_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) ->
 
 
 def is_vsyscall_vaddr(address: int) -> bool:
-    """In the vsyscall page."""
+    """In the vsyscall page, which is above TASK_SIZE_MAX yet not counted to the kernel's space."""
     return address & PAGE_MASK == VSYSCALL_ADDR
 
 
@@ -115,8 +113,11 @@ def do_user_addr_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -
         flags |= FAULT_FLAG_WRITE
     if error_code & X86_PF_INSTR:
         flags |= FAULT_FLAG_INSTRUCTION
-    if is_vsyscall_vaddr(address) and emulate_vsyscall(k, error_code, regs, address):
-        return
+    if is_vsyscall_vaddr(address):
+        from mmscope.kernel.arch.x86.vsyscall_64 import emulate_vsyscall
+
+        if emulate_vsyscall(k, error_code, regs, address):
+            return
     while True:
         vma = mm_mmap.find_vma(mm, address)
         if vma is None:
@@ -137,7 +138,7 @@ def do_user_addr_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -
         fault = handle_mm_fault(vma, address, flags, regs)
         if fault_signal_pending(k, fault, regs):
             if not user_mode(regs):
-                no_context(k, regs, error_code, address)
+                no_context(k, regs, error_code, address, SIGBUS, BUS_ADRERR)
             return
         if not (fault & VM_FAULT_RETRY and flags & FAULT_FLAG_ALLOW_RETRY):
             break
@@ -152,16 +153,6 @@ def fault_signal_pending(k: Kernel, fault: int, regs: PtRegs) -> bool:
         return False
     tsk = k.current
     return core_signal.fatal_signal_pending(tsk) or (user_mode(regs) and core_signal.signal_pending(tsk))
-
-
-def emulate_vsyscall(k: Kernel, error_code: int, regs: PtRegs, address: int) -> bool:
-    """A call into the vsyscall page; False = not emulated, an ordinary bad access.
-
-    vsyscall=none never emulates. The other two settings need the gate's three calls, which come with row S29.
-    """
-    if k.config.vsyscall != "none":
-        k.warn_once(f"vsyscall={k.config.vsyscall} is not there yet: treated as none")
-    return False
 
 
 # --- bad areas
@@ -189,7 +180,7 @@ def bad_area_nosemaphore(k: Kernel, regs: PtRegs, error_code: int, address: int)
 def __bad_area_nosemaphore(k: Kernel, regs: PtRegs, error_code: int, address: int, si_code: int) -> None:
     """SIGSEGV for user mode."""
     if not (user_mode(regs) and error_code & X86_PF_USER):
-        no_context(k, regs, error_code, address)
+        no_context(k, regs, error_code, address, SIGSEGV, si_code)
         return
     error_code = sanitize_error_code(address, error_code)
     show_signal_msg(k, regs, error_code, address, k.current)
@@ -230,17 +221,23 @@ def print_vma_addr(k: Kernel, tsk: TaskStruct, ip: int) -> str:
     return f" in {name}[{vma.vm_start:x}+{vma.vm_end - vma.vm_start:x}]"
 
 
-def no_context(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:
-    """The kernel itself touched a bad address: the access functions of uaccess.py have a fixup for that."""
+def no_context(k: Kernel, regs: PtRegs, error_code: int, address: int, signal: int, si_code: int) -> None:
+    """The kernel itself touched a bad address: the access functions of uaccess.py have a fixup for that.
+
+    In an emulated vsyscall it is SIGSEGV or SIGBUS besides, as if the program had made the access.
+    """
     if user_mode(regs):
         raise KernelBug(f"page fault at {address:#x}, error code {error_code:#x} without USER, from user mode at {regs.ip:#x}")
+    if signal and k.current.thread.sig_on_uaccess_err:
+        set_signal_archinfo(k, address, sanitize_error_code(address, error_code))
+        core_signal.force_sig_fault(k, signal, si_code, address)
     raise KernelError(EFAULT)
 
 
 def do_sigbus(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:
     """The mapping has no page to give: beyond the end of the file, or an I/O error."""
     if not error_code & X86_PF_USER:
-        no_context(k, regs, error_code, address)
+        no_context(k, regs, error_code, address, SIGBUS, BUS_ADRERR)
         return
     set_signal_archinfo(k, address, sanitize_error_code(address, error_code))
     core_signal.force_sig_fault(k, SIGBUS, BUS_ADRERR, address)
@@ -249,11 +246,11 @@ def do_sigbus(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:
 def mm_fault_error(k: Kernel, regs: PtRegs, error_code: int, address: int, fault: int) -> None:
     """handle_mm_fault() failed: out of memory, SIGBUS or SIGSEGV."""
     if core_signal.fatal_signal_pending(k.current) and not error_code & X86_PF_USER:
-        no_context(k, regs, error_code, address)
+        no_context(k, regs, error_code, address, 0, 0)
         return
     if fault & VM_FAULT_OOM:
         if not error_code & X86_PF_USER:
-            no_context(k, regs, error_code, address)
+            no_context(k, regs, error_code, address, SIGSEGV, SEGV_MAPERR)
             return
         mm_oom_kill.pagefault_out_of_memory(k)
     elif fault & (VM_FAULT_SIGBUS | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE):

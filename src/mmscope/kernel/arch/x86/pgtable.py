@@ -530,6 +530,8 @@ def pgd_alloc(mm: MmStruct) -> int:
     page = __get_free_pages(mm.kernel, GFP_PGTABLE_USER, 0)
     if page is None:
         raise KernelError(ENOMEM)
+    if mm.kernel.swapper_pgd_511:
+        mm.kernel.words[(page.pfn << 9) + 511] = mm.kernel.swapper_pgd_511
     return page.pfn << 12
 
 

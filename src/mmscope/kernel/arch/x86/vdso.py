@@ -30,7 +30,7 @@ from mmscope.kernel.include.mm import (
     VM_PFNMAP,
     VM_READ,
 )
-from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault, VmOperationsStruct, VmSpecialMapping
+from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault, VmSpecialMapping
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.page_flags import PG_reserved
 from mmscope.kernel.lib.random import get_random_int
@@ -73,8 +73,6 @@ CLOCK_REALTIME_COARSE: Final = 5
 CLOCK_MONOTONIC_COARSE: Final = 6
 CLOCK_BOOTTIME: Final = 7
 CLOCK_TAI: Final = 11
-
-VSYSCALL_ADDR: Final = 0xFFFFFFFFFF600000
 
 
 class VdsoImage:
@@ -230,25 +228,3 @@ def arch_setup_additional_pages(k: Kernel, mm: MmStruct) -> None:
     image = k.vdso_image_64
     assert image is not None
     map_vdso(k, mm, vdso_addr(k, mm.start_stack, image.size - image.sym_vvar_start))
-
-
-def gate_vma_name(vma: VmAreaStruct) -> str:
-    """The name that maps shows for the vsyscall page."""
-    return "[vsyscall]"
-
-
-gate_vma_ops: Final = VmOperationsStruct("gate_vma_ops", name=gate_vma_name)
-
-
-def get_gate_vma(mm: MmStruct) -> VmAreaStruct | None:
-    """The vsyscall page's VMA, outside every mm's list and tree; None with vsyscall=none."""
-    mode = mm.kernel.config.vsyscall
-    if mode == "none":
-        return None
-    vma = VmAreaStruct(mm)
-    vma.vm_start = VSYSCALL_ADDR
-    vma.vm_end = VSYSCALL_ADDR + PAGE_SIZE
-    # xonly: emulated when called, unreadable; emulate: readable too.
-    vma.vm_flags = VM_EXEC if mode == "xonly" else VM_READ | VM_EXEC
-    vma.vm_ops = gate_vma_ops
-    return vma
