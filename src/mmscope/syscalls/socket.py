@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.net.af_unix as af_unix
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, copy_to_user_partial, get_user, put_user
 from mmscope.kernel.core.capability import capable
@@ -19,11 +18,9 @@ from mmscope.kernel.include.errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
-    EPIPE,
     KernelError,
 )
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, File
-from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.syscalls.args import s32, u32
 from mmscope.syscalls.poll import put_fd_pair
 
@@ -195,18 +192,6 @@ def shutdown(k: Kernel, regs: PtRegs) -> int:
 # --- data
 
 
-def _send(k: Kernel, file: File, data: bytes, name: bytes | None, files: list[File], flags: int) -> int:
-    sock = af_unix.sock_of(file)
-    if flags & af_unix.MSG_OOB:
-        raise KernelError(EOPNOTSUPP)
-    try:
-        return af_unix.unix_sendmsg(sock, data, name, files, _nonblock(file, flags))
-    except KernelError as error:
-        if error.errno == EPIPE and not flags & af_unix.MSG_NOSIGNAL and sock.type != af_unix.SOCK_DGRAM:
-            core_signal.send_sig(k, SIGPIPE, k.current, 0)
-        raise
-
-
 def sendto(k: Kernel, regs: PtRegs) -> int:
     """sendto(fd, buff, len, flags, addr, addr_len)."""
     file = fdget(k, u32(regs.di))
@@ -214,7 +199,7 @@ def sendto(k: Kernel, regs: PtRegs) -> int:
         af_unix.sock_of(file)
         name = read_sockaddr(k, regs.r8, s32(regs.r9)) if regs.r8 else None
         data = copy_from_user(k, regs.si, min(regs.dx, MAX_RW_COUNT))
-        return _send(k, file, data, name, [], u32(regs.r10))
+        return af_unix.sock_sendmsg(file, data, name, [], u32(regs.r10))
     finally:
         fdput(file)
 
@@ -291,7 +276,7 @@ def sendmsg(k: Kernel, regs: PtRegs) -> int:
         msg = _MsgHdr(k, regs.si)
         name = read_sockaddr(k, msg.name, msg.namelen) if msg.name and msg.namelen else None
         data = b"".join([copy_from_user(k, base, size) for base, size in import_iovec(k, msg.iov, msg.iovlen)])
-        return _send(k, file, data, name, _scm_send(k, msg), u32(regs.dx))
+        return af_unix.sock_sendmsg(file, data, name, _scm_send(k, msg), u32(regs.dx))
     finally:
         fdput(file)
 

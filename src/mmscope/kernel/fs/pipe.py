@@ -95,6 +95,8 @@ class PipeInodeInfo:
         self.files = 0
         self.rd_wait = WaitQueueHead()
         self.wr_wait = WaitQueueHead()
+        #: Somebody has polled it: since v5.14 each write and read then wakes, for the sake of edge-triggered epoll.
+        self.poll_usage = False
         #: A page kept for the next write.
         self.tmp_page: Page | None = None
 
@@ -178,7 +180,7 @@ def pipe_read(file: File, count: int, pos: int) -> bytes:
         if not pipe_wait(k, pipe, pipe.rd_wait, True):
             raise KernelError(ERESTARTSYS)
         was_full = pipe_full(pipe)
-    if was_full:
+    if was_full or (pipe.poll_usage and k.config.at_least(5, 14)):
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
     if pipe.bufs:
         # Another reader may go on with the rest.
@@ -226,6 +228,7 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
     if total == 0:
         return 0
     if not pipe.readers:
+        core_signal.send_sig(k, SIGPIPE, k.current, 0)
         raise KernelError(EPIPE)
     done = 0
     was_empty = not pipe.bufs
@@ -264,21 +267,22 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
             core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
         pipe_wait(k, pipe, pipe.wr_wait, False)
         was_empty = not pipe.bufs
-    if was_empty:
+    if was_empty or (pipe.poll_usage and k.config.at_least(5, 14)):
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
     if not pipe_full(pipe):
         # Another writer may go on.
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
-    if error and not done:
-        raise KernelError(error)
     if error == EPIPE:
         core_signal.send_sig(k, SIGPIPE, k.current, 0)
+    if error and not done:
+        raise KernelError(error)
     return done
 
 
 def pipe_poll(file: File, pt: PollTable | None) -> int:
     """Ready for what."""
     pipe = pipe_of(file)
+    pipe.poll_usage = True
     mask = 0
     if file.f_mode & FMODE_READ:
         poll_wait(file, pipe.rd_wait, pt)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.uaccess import (
     access_ok,
     copy_from_user,
@@ -21,7 +20,6 @@ from mmscope.kernel.include.errno import (
     ENXIO,
     EOPNOTSUPP,
     EOVERFLOW,
-    EPIPE,
     ESPIPE,
     KernelError,
 )
@@ -39,7 +37,6 @@ from mmscope.kernel.include.fs import (
     S_IFREG,
     File,
 )
-from mmscope.kernel.include.signal import SIGPIPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +146,7 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
             data = data[: len(data) & -4096]
         if not data:
             raise
-    return _write_file(k, file, data, pos)
+    return file.f_op.write(file, data, pos)
 
 
 def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
@@ -164,17 +161,6 @@ def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
     except KernelError:
         return b"".join(parts)
     return b"".join(parts)
-
-
-def _write_file(k: Kernel, file: File, data: bytes, pos: int) -> int:
-    """f_op->write, and SIGPIPE with its EPIPE."""
-    assert file.f_op.write is not None
-    try:
-        return file.f_op.write(file, data, pos)
-    except KernelError as error:
-        if error.errno == EPIPE:
-            core_signal.send_sig(k, SIGPIPE, k.current, 0)
-        raise
 
 
 def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
@@ -292,7 +278,7 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
             if not data:
                 raise
             break
-    return _write_file(k, file, data, pos)
+    return file.f_op.write(file, data, pos)
 
 
 def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
@@ -405,7 +391,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         if not data:
             break
         out_pos = file_ppos(out_file)
-        written = _write_file(k, out_file, data, out_pos)
+        written = out_file.f_op.write(out_file, data, out_pos)
         if out_pos >= 0:
             out_file.f_pos = out_pos + written
         done += written

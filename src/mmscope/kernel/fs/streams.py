@@ -132,10 +132,10 @@ def stream_write(file: File, data: bytes, pos: int) -> int:
             else:
                 done += os.write(fd, data[done:] if done else data)
         except OSError as error:
-            if not done:
-                raise host_error(error) from None
             if error.errno == EPIPE:
                 core_signal.send_sig(stream.kernel, SIGPIPE, stream.kernel.current, 0)
+            if not done:
+                raise host_error(error) from None
             break
     return done
 

@@ -63,6 +63,7 @@ from mmscope.kernel.include.poll import (
     poll_wait,
 )
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_RUNNING
+from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.include.wait import WaitQueueEntry, WaitQueueHead
 
 TYPE_CHECKING = False
@@ -381,7 +382,11 @@ def dgram_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[F
     if len(data) > sock.sndbuf - 32:
         raise KernelError(EMSGSIZE)
     end = timeout_end(k, sock.sndtimeo, nonblock)
-    while sock.wmem + SKB_OVERHEAD > sock.sndbuf:
+    while True:
+        if sock.shutdown & SEND_SHUTDOWN:
+            raise KernelError(EPIPE)
+        if sock.wmem + SKB_OVERHEAD <= sock.sndbuf:
+            break
         if nonblock:
             raise KernelError(EAGAIN)
         sock_wait(sock, end, "a write to a socket")
@@ -635,7 +640,20 @@ def sock_read(file: File, count: int, pos: int) -> bytes:
 
 def sock_write(file: File, data: bytes, pos: int) -> int:
     """write(2)."""
-    return unix_sendmsg(sock_of(file), data, None, [], file.f_flags & O_NONBLOCK != 0)
+    return sock_sendmsg(file, data, None, [], 0)
+
+
+def sock_sendmsg(file: File, data: bytes, name: bytes | None, files: list[File], flags: int) -> int:
+    """Send with MSG_*; a stream's EPIPE comes with a SIGPIPE."""
+    sock = sock_of(file)
+    if flags & MSG_OOB:
+        raise KernelError(EOPNOTSUPP)
+    try:
+        return unix_sendmsg(sock, data, name, files, bool(file.f_flags & O_NONBLOCK or flags & MSG_DONTWAIT))
+    except KernelError as error:
+        if error.errno == EPIPE and not flags & MSG_NOSIGNAL and sock.type == SOCK_STREAM:
+            core_signal.send_sig(sock.kernel, SIGPIPE, sock.kernel.current, 0)
+        raise
 
 
 def sock_poll(file: File, pt: PollTable | None) -> int:
@@ -665,7 +683,7 @@ def sock_ioctl(file: File, cmd: int, arg: int) -> int:
         if sock.state == TCP_LISTEN:
             raise KernelError(EINVAL)
         waiting = [len(skb.data) - skb.consumed for skb in sock.queue]
-        put_user(sock.kernel, arg, sum(waiting if sock.type == SOCK_STREAM else waiting[:1]), 4)
+        put_user(sock.kernel, arg, sum(waiting[:1] if sock.type == SOCK_DGRAM else waiting), 4)
         return 0
     if cmd == SIOCOUTQ:
         put_user(sock.kernel, arg, sock.wmem, 4)
