@@ -8,8 +8,8 @@ than the parent's. Memory itself is not copied: see mm/memory_fork.py.
 from __future__ import annotations
 
 import mmscope.kernel.core.fork as core_fork
+import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.tlbflush import flush_tlb_mm
-from mmscope.kernel.core.signal import fatal_signal_pending
 from mmscope.kernel.fs.file import get_file
 from mmscope.kernel.include.errno import EINTR, KernelError
 from mmscope.kernel.include.mm import (
@@ -94,7 +94,7 @@ def dup_mmap(mm: MmStruct, oldmm: MmStruct) -> None:
                 vm_stat_account(mm, mpnt.vm_flags, -vma_pages(mpnt))
                 mpnt = mpnt.vm_next
                 continue
-            if fatal_signal_pending(current):
+            if core_signal.fatal_signal_pending(current):
                 raise KernelError(EINTR)
             if mpnt.vm_flags & VM_ACCOUNT:
                 # Asked on behalf of the parent: its size decides how much of the reserve is left.
