@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from mmscope.errors import SegmentationFault
+from mmscope.kernel.core.fork_mm import dup_mm
 from mmscope.kernel.core.signal import force_sig
 from mmscope.kernel.include.errno import EINTR, ENOMEM, KernelError
 from mmscope.kernel.include.gfp import GFP_HIGHUSER
 from mmscope.kernel.include.mm import VM_LOCKED
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.mman import MADV_DONTFORK, MADV_WIPEONFORK, OVERCOMMIT_NEVER
+from mmscope.kernel.include.sched import TaskStruct
 from mmscope.kernel.include.signal import SIGKILL
 from mmscope.kernel.lib.rbtree import RB_BLACK, RbNode
 from mmscope.kernel.mm.debug_vm import validate_vm
@@ -268,7 +270,7 @@ def test_a_parent_that_was_killed_does_not_go_on_copying(machine: Machine) -> No
     p.resume()
     force_sig(machine.kernel, SIGKILL)
     with pytest.raises(KernelError) as stopped:
-        p.fork()
+        dup_mm(TaskStruct(machine.kernel, 9999, "child"), p.mm)
     assert stopped.value.errno == EINTR
 
 
