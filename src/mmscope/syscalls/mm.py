@@ -12,6 +12,7 @@ from mmscope.kernel.mm.mmap import do_brk, ksys_mmap_pgoff, vm_munmap
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.mremap import do_mremap
 from mmscope.kernel.mm.msync import ksys_msync
+from mmscope.kernel.mm.process_vm_access import process_vm_rw
 from mmscope.syscalls.args import s32
 
 TYPE_CHECKING = False
@@ -112,3 +113,13 @@ def munlockall(k: Kernel, regs: PtRegs) -> int:
     """munlockall()."""
     do_munlockall(k)
     return 0
+
+
+def process_vm_readv(k: Kernel, regs: PtRegs) -> int:
+    """process_vm_readv(pid, lvec, liovcnt, rvec, riovcnt, flags)."""
+    return process_vm_rw(k, s32(regs.di), regs.si, regs.dx, regs.r10, regs.r8, regs.r9, False)
+
+
+def process_vm_writev(k: Kernel, regs: PtRegs) -> int:
+    """process_vm_writev(pid, lvec, liovcnt, rvec, riovcnt, flags)."""
+    return process_vm_rw(k, s32(regs.di), regs.si, regs.dx, regs.r10, regs.r8, regs.r9, True)

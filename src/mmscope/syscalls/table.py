@@ -34,7 +34,7 @@ _MODULES: Final = (
     (
         mm,
         "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"
-        " pkey_mprotect pkey_alloc pkey_free",
+        " pkey_mprotect pkey_alloc pkey_free process_vm_readv process_vm_writev",
     ),
     (
         process,

@@ -53,8 +53,8 @@ OMITTED = {
         tlb_flush tlb_flush_mmu_free tlb_batch_pages_flush may_expand_vm.part.0 pagevec_lru_move_fn""",
     "the TLB is the processor's": """flush_tlb_batched_pending flush_tlb_func_local flush_tlb_func_common.constprop.0
         flush_tlb_one_user __flush_tlb_one_user flush_tlb_local __flush_tlb_local switch_mm_irqs_off load_new_mm_cr3""",
-    "tree rotations: compared by the trees' shapes": """vma_gap_callbacks_rotate vma_interval_tree_augment_rotate ____rb_erase_color
-        __anon_vma_interval_tree_augment_rotate
+    "tree rotations: compared by the trees' shapes": """vma_gap_callbacks_rotate vma_interval_tree_augment_rotate
+        ____rb_erase_color __anon_vma_interval_tree_augment_rotate
         rb_insert_augmented __rb_insert __rb_insert_augmented vma_rb_insert __vma_rb_erase vma_rb_erase_ignore""",
 }
 #: page_evictable() asks the mapping for AS_UNEVICTABLE, which nothing sets here.
@@ -63,8 +63,9 @@ OMITTED_IN = {
     "i_child_write_cow": {"page_mapping", "page_evictable"},
     # Which pages were used how often, and what the pagevecs hold, is that of another program.
     "i_child_exit_mmap": {
-        "mark_page_accessed", "activate_page", "free_unref_page_list", "__pagevec_lru_add", "__pagevec_lru_add_fn", "__activate_page", "page_evictable", "page_mapping",
-        "add_page_to_lru_list", "del_page_from_lru_list", "release_pages", "free_unref_page_commit",
+        "mark_page_accessed", "activate_page", "free_unref_page_list", "__pagevec_lru_add", "__pagevec_lru_add_fn",
+        "__activate_page", "page_evictable", "page_mapping", "add_page_to_lru_list", "del_page_from_lru_list",
+        "release_pages", "free_unref_page_commit",
     },
 }  # fmt: skip
 #: Scenarios of which one function is compared: the rest belongs to the task. The mappings are the recorded program's, their

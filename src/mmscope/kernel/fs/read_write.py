@@ -211,20 +211,28 @@ def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
     return _write_user(k, file, buf, count, pos)
 
 
-def import_iovec(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
-    """The user's iovec array as (address, length); EINVAL for too many or a negative length, lengths capped in sum."""
+def iovec_from_user(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
+    """The user's iovec array as (address, length); EINVAL for too many or a negative length."""
     if nr_segs > UIO_MAXIOV:
         raise KernelError(EINVAL)
     if nr_segs == 0:
         return []
     raw = copy_from_user(k, uvector, nr_segs * 16)
     segs = []
-    total = 0
     for i in range(nr_segs):
         base = int.from_bytes(raw[i * 16 : i * 16 + 8], "little")
         length = int.from_bytes(raw[i * 16 + 8 : i * 16 + 16], "little")
         if length >> 63:
             raise KernelError(EINVAL)
+        segs.append((base, length))
+    return segs
+
+
+def import_iovec(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
+    """iovec_from_user() of the caller's own memory: EFAULT for what is outside of user space, lengths capped in sum."""
+    segs = []
+    total = 0
+    for base, length in iovec_from_user(k, uvector, nr_segs):
         if not access_ok(base, length):
             raise KernelError(EFAULT)
         length = min(length, MAX_RW_COUNT - total)

@@ -29,6 +29,7 @@ from mmscope.kernel.include.errno import (
     EEXIST,
     EFAULT,
     EINTR,
+    EMLINK,
     ENOENT,
     ENOMEM,
     KernelBug,
@@ -39,6 +40,7 @@ from mmscope.kernel.include.mm import (
     FAULT_FLAG_KILLABLE,
     FAULT_FLAG_REMOTE,
     FAULT_FLAG_RETRY_NOWAIT,
+    FAULT_FLAG_UNSHARE,
     FAULT_FLAG_WRITE,
     FOLL_ANON,
     FOLL_COW,
@@ -47,10 +49,12 @@ from mmscope.kernel.include.mm import (
     FOLL_GET,
     FOLL_MLOCK,
     FOLL_NOWAIT,
+    FOLL_PIN,
     FOLL_POPULATE,
     FOLL_REMOTE,
     FOLL_TOUCH,
     FOLL_WRITE,
+    GUP_PIN_COUNTING_BIAS,
     VM_FAULT_ERROR,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
@@ -61,13 +65,15 @@ from mmscope.kernel.include.mm import (
     VM_LOCKED,
     VM_LOCKONFAULT,
     VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
     VM_PFNMAP,
     VM_READ,
     VM_SHARED,
     VM_WRITE,
 )
 from mmscope.kernel.include.page import PAGE_SIZE
-from mmscope.kernel.include.page_flags import PG_dirty
+from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty
 from mmscope.kernel.mm.filemap import trylock_page, unlock_page
 from mmscope.kernel.mm.memory import (
     handle_mm_fault,
@@ -77,7 +83,7 @@ from mmscope.kernel.mm.memory import (
     vma_is_accessible,
     vma_is_anonymous,
 )
-from mmscope.kernel.mm.page_alloc import get_page, pfn_to_page
+from mmscope.kernel.mm.page_alloc import get_page, page_ref_add, pfn_to_page, put_page
 from mmscope.kernel.mm.page_writeback import set_page_dirty
 from mmscope.kernel.mm.swap import lru_add_drain, mark_page_accessed
 
@@ -91,7 +97,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GupLocked", "__get_user_pages", "__mm_populate", "check_vma_flags", "faultin_page", "follow_page_mask", "follow_page_pte",
-    "get_user_pages_remote", "mm_populate", "populate_vma_page_range",
+    "get_user_pages_remote", "mm_populate", "pin_user_pages_remote", "populate_vma_page_range", "unpin_user_page",
+    "unpin_user_pages_dirty_lock",
 ]  # fmt: skip
 
 #: A PROT_NONE entry counts as absent: set for all callers without FOLL_FORCE.
@@ -127,29 +134,59 @@ def follow_pfn_pte(vma: VmAreaStruct, address: int, ptep: int, flags: int) -> in
     return EEXIST
 
 
-def can_follow_write_pte(pte: i64, flags: int) -> bool:
-    """Writable, or a forced write whose copy was made already (FOLL_COW, Dirty COW's fix)."""
-    return pte_write(pte) or (flags & FOLL_FORCE != 0 and flags & FOLL_COW != 0 and pte_dirty(pte))
+def can_follow_write_pte(vma: VmAreaStruct, pte: i64, page: Page | None, flags: int) -> bool:
+    """Writable, or a forced write whose copy was made already (FOLL_COW, Dirty COW's fix).
+
+    Since v6.0 (5535be309971) the page says so itself: in a private read-only mapping it is exclusive.
+    """
+    if pte_write(pte):
+        return True
+    if not flags & FOLL_FORCE:
+        return False
+    if not vma.vm_mm.kernel.config.at_least(6, 0):
+        return flags & FOLL_COW != 0 and pte_dirty(pte)
+    if vma.vm_flags & (VM_MAYSHARE | VM_SHARED | VM_MAYWRITE | VM_WRITE) != VM_MAYWRITE:
+        return False
+    return page is not None and PageAnon(page) and PageAnonExclusive(page)
+
+
+def gup_must_unshare(flags: int, page: Page) -> bool:
+    """A page to be pinned for reading has to be made exclusive first, lest a later write leave the pin behind (v5.19)."""
+    return (
+        flags & (FOLL_WRITE | FOLL_PIN) == FOLL_PIN
+        and PageAnon(page)
+        and not PageAnonExclusive(page)
+        and page.kernel.config.at_least(5, 19)
+    )
+
+
+def try_grab_page(page: Page, flags: int) -> None:
+    """Take the reference that the caller wants: FOLL_PIN counts as 1024, so that it can be told from others."""
+    if flags & FOLL_PIN:
+        page_ref_add(page, GUP_PIN_COUNTING_BIAS)
+    elif flags & FOLL_GET:
+        get_page(page)
 
 
 def follow_page_pte(vma: VmAreaStruct, address: int, pmdp: int, flags: int) -> Page | None:
-    """The page mapped at `address`; None = fault first. Raises EEXIST (no struct page) or EFAULT."""
+    """The page mapped at `address`; None = fault first. Raises EEXIST (no struct page), EFAULT, or EMLINK (unshare first)."""
     k = vma.vm_mm.kernel
     ptep = pte_offset_map(k, pmdp, address)
     pte: i64 = k.words[ptep]
     if not pte_present(pte) or (flags & FOLL_NUMA and pte_protnone(pte)):
         return no_page_table(vma, flags) if pte_none(pte) else None
-    if flags & FOLL_WRITE and not can_follow_write_pte(pte, flags):
-        return None
     page = vm_normal_page(vma, address, pte)
+    if flags & FOLL_WRITE and not can_follow_write_pte(vma, pte, page, flags):
+        return None
     if page is None:
         if flags & FOLL_DUMP:
             raise KernelError(EFAULT)
         if not is_zero_pfn(k, pte_pfn(pte)):
             raise KernelError(follow_pfn_pte(vma, address, ptep, flags))
         page = pfn_to_page(k, pte_pfn(pte))
-    if flags & FOLL_GET:
-        get_page(page)
+    if not pte_write(pte) and gup_must_unshare(flags, page):
+        raise KernelError(EMLINK)
+    try_grab_page(page, flags)
     if flags & FOLL_TOUCH:
         if flags & FOLL_WRITE and not pte_dirty(pte) and page.flags & PG_dirty == 0:
             set_page_dirty(page)
@@ -178,10 +215,11 @@ def follow_page_mask(vma: VmAreaStruct, address: int, flags: int) -> Page | None
     return follow_page_pte(vma, address, pmdp, flags)
 
 
-def faultin_page(vma: VmAreaStruct, address: int, flags: int, locked: GupLocked | None) -> tuple[int, int]:
+def faultin_page(vma: VmAreaStruct, address: int, flags: int, locked: GupLocked | None, unshare: bool = False) -> tuple[int, int]:
     """Take a fault on behalf of the caller: (0 or a positive errno, new flags).
 
-    EBUSY: the lock was dropped, start again later; ENOENT: mlock of what is present only.
+    EBUSY: the lock was dropped, start again later; ENOENT: mlock of what is present only. `unshare`: an anonymous page
+    is there, but must become exclusive.
     """
     if flags & (FOLL_POPULATE | FOLL_MLOCK) == FOLL_MLOCK:
         return ENOENT, flags
@@ -194,6 +232,8 @@ def faultin_page(vma: VmAreaStruct, address: int, flags: int, locked: GupLocked 
         fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE
     if flags & FOLL_NOWAIT:
         fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT
+    if unshare:
+        fault_flags |= FAULT_FLAG_UNSHARE
     ret = handle_mm_fault(vma, address, fault_flags, None)
     if ret & VM_FAULT_ERROR:
         return vm_fault_to_errno(ret), flags
@@ -236,11 +276,11 @@ def __get_user_pages(
 ) -> int:
     """Walk `nr_pages` pages from `start` on, faulting; the number done. Raises the errno if it is none.
 
-    `pages` gets them, with a reference each, when gup_flags has FOLL_GET.
+    `pages` gets them, with a reference or a pin each, when gup_flags has FOLL_GET or FOLL_PIN.
     """
     if nr_pages == 0:
         return 0
-    if (pages is not None) != (gup_flags & FOLL_GET != 0):
+    if (pages is not None) != (gup_flags & (FOLL_GET | FOLL_PIN) != 0):
         raise KernelBug(f"__get_user_pages: flags {gup_flags:#x} do not go with pages {pages!r}")
     if not gup_flags & FOLL_FORCE:
         gup_flags |= FOLL_NUMA
@@ -259,26 +299,26 @@ def __get_user_pages(
             err = EINTR
             break
         page: Page | None = None
+        err = 0
         try:
             page = follow_page_mask(vma, start, foll_flags)
         except KernelError as error:
             err = error.args[0]
-            if err != EEXIST:
+            if err not in (EEXIST, EMLINK):
                 break
-            err = 0
-        else:
-            if page is None:
-                err, foll_flags = faultin_page(vma, start, foll_flags, locked)
-                if err == 0:
-                    continue
-                if err == EBUSY:
-                    err = 0
-                    break
-                if err != ENOENT:
-                    break
-                err = 0
-            elif pages is not None:
+        if page is not None:
+            if pages is not None:
                 pages.append(page)
+        elif err != EEXIST:
+            err, foll_flags = faultin_page(vma, start, foll_flags, locked, err == EMLINK)
+            if err == 0:
+                continue
+            if err == EBUSY:
+                err = 0
+                break
+            if err != ENOENT:
+                break
+        err = 0
         done += 1
         start += PAGE_SIZE
         foll_flags = gup_flags
@@ -292,6 +332,29 @@ def get_user_pages_remote(mm: MmStruct, start: int, nr_pages: int, gup_flags: in
     pages: list[Page] = []
     __get_user_pages(mm, start, nr_pages, gup_flags | FOLL_GET | FOLL_TOUCH | FOLL_REMOTE, pages, None)
     return pages
+
+
+def pin_user_pages_remote(mm: MmStruct, start: int, nr_pages: int, gup_flags: int) -> list[Page]:
+    """get_user_pages_remote() for those who read or write the pages' data: each is pinned, and fork() will not share it."""
+    pages: list[Page] = []
+    mm.has_pinned = True
+    __get_user_pages(mm, start, nr_pages, gup_flags | FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE, pages, None)
+    return pages
+
+
+def unpin_user_page(page: Page) -> None:
+    """Undo a pin."""
+    page_ref_add(page, 1 - GUP_PIN_COUNTING_BIAS)
+    put_page(page)
+
+
+def unpin_user_pages_dirty_lock(pages: list[Page], make_dirty: bool) -> None:
+    """Undo the pins of pages that, with `make_dirty`, were written to."""
+    for page in pages:
+        if make_dirty and not page.flags & PG_dirty and trylock_page(page):
+            set_page_dirty(page)
+            unlock_page(page)
+        unpin_user_page(page)
 
 
 def populate_vma_page_range(vma: VmAreaStruct, start: int, end: int, locked: GupLocked | None = None) -> int:

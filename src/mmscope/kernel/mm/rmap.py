@@ -145,11 +145,16 @@ def anon_vma_clone(dst: VmAreaStruct, src: VmAreaStruct) -> None:
         dst.anon_vma.num_active_vmas += 1
 
 
+def _drop_inherited_anon_vma(vma: VmAreaStruct) -> None:
+    # On its own: after an assignment of None mypyc takes the attribute for None, whatever was called in between.
+    vma.anon_vma = None
+
+
 def anon_vma_fork(vma: VmAreaStruct, pvma: VmAreaStruct) -> None:
     """Attach the child's `vma` to all that `pvma` is attached to, and to an anon_vma of its own."""
     if pvma.anon_vma is None:
         return
-    vma.anon_vma = None
+    _drop_inherited_anon_vma(vma)
     anon_vma_clone(vma, pvma)
     if vma.anon_vma is not None:
         return
