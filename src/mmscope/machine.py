@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mmscope.cpu.engine import Engine
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct
+    from mmscope.kernel.include.sched import TaskStruct
 
     class HasFileno(Protocol):
         """An open file of the host."""
