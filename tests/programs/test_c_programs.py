@@ -19,7 +19,7 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 #: Programs that need no arguments.
 PLAIN = [
     "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
-    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "caps",
+    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "caps",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000

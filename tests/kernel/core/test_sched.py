@@ -26,7 +26,8 @@ def wait_all(k: Kernel) -> list[tuple[int, int]]:
         try:
             pid, wo = kernel_wait4(k, -1, 0)
         except KernelError as error:
-            assert error.errno == ECHILD
+            if error.errno != ECHILD:
+                raise
             return found
         found.append((pid, wo.wo_stat))
 

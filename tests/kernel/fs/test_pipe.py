@@ -74,7 +74,10 @@ def test_against_a_pipe_of_the_host(operations: list[tuple[str, int]], packets: 
                 assert outcome(do_fcntl, k, r, F_SETPIPE_SZ, n) == outcome(fcntl.fcntl, host_r, F_SETPIPE_SZ, n)
             assert do_fcntl(k, w, F_GETPIPE_SZ, 0) == fcntl.fcntl(host_w, F_GETPIPE_SZ)
             ready = dict(poll.poll(0))
-            assert (vfs_poll(fget(k, r), None) & 0x3F, vfs_poll(fget(k, w), None) & 0x3F) == (ready.get(host_r, 0), ready.get(host_w, 0))
+            assert (vfs_poll(fget(k, r), None) & 0x3F, vfs_poll(fget(k, w), None) & 0x3F) == (
+                ready.get(host_r, 0),
+                ready.get(host_w, 0),
+            )
             validate_vm(k)
     finally:
         os.close(host_r)

@@ -410,7 +410,11 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     if bprm.file is not None:
         mm.exe_file = get_file(bprm.file)
     mm.personality = task.personality
-    de_thread(k, task)
+    k.exec_mms.append(mm)
+    try:
+        de_thread(k, task)
+    finally:
+        k.exec_mms.remove(mm)
     unshare_files(task)
     bprm.mm = None
     exec_mmap(k, mm)

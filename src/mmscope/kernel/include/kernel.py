@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.fs.namei import Vfs
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
-    from mmscope.kernel.include.mm_types import Page
+    from mmscope.kernel.include.mm_types import MmStruct, Page
     from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.mm.page_alloc import Zone
     from mmscope.kernel.mm.swap import LruState
@@ -94,6 +94,8 @@ class Kernel:
         self.pipe_pages: set[int] = set()
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
+        #: Address spaces of programs that are about to run, while execve waits for other threads to die: nobody's yet.
+        self.exec_mms: list[MmStruct] = []
         #: The ids of every task that new_task() makes.
         self.init_cred: Cred
         #: State of get_random_bytes (xorshift64*), seeded from config.seed.

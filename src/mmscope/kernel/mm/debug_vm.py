@@ -104,7 +104,7 @@ def validate_vm(k: Kernel) -> None:
 
 
 def _address_spaces(k: Kernel) -> list[MmStruct]:
-    mms: list[MmStruct] = []
+    mms: list[MmStruct] = list(k.exec_mms)
     tasks = list(k.tasks.values())
     if k.has_current() and k.current not in tasks:
         tasks.append(k.current)
