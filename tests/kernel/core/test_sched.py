@@ -21,7 +21,7 @@ from .tasks import Tasks
 
 def wait_all(k: Kernel) -> list[tuple[int, int]]:
     """(pid, status) of all children, in the order in which they are reported."""
-    found = []
+    found: list[tuple[int, int]] = []
     while True:
         try:
             pid, wo = kernel_wait4(k, -1, 0)
