@@ -144,9 +144,9 @@ class Level:
 class Machine:
     """A computer that runs Linux's memory management: RAM, one CPU, a kernel that has just booted.
 
-    `ram`: "256M", "8G" or bytes. `aslr`: random layout, drawn from `seed`. `root`: host directory that is the guest's /, read
-    only; None for an empty one. `debug_vm`: check the kernel's invariants after every operation. Other keywords are attributes
-    of KernelConfig: `Machine(vdso_pages=2)`.
+    `ram`: "256M", "8G" or bytes. `aslr`: random layout, drawn from `seed`. `root`: host directory that is the guest's /; it
+    is only read, what guests write vanishes with the machine unless keep() is called; None for an empty one. `debug_vm`: check
+    the kernel's invariants after every operation. Other keywords are attributes of KernelConfig: `Machine(vdso_pages=2)`.
     """
 
     def __init__(
@@ -255,6 +255,12 @@ class Machine:
                 self._engine.run_rest()
             except KeyboardInterrupt:
                 return
+
+    def keep(self, path: str | os.PathLike[str]) -> int:
+        """Write what the guests changed of their files into `path`, a new or empty directory of the host: how many were made."""
+        from mmscope.keep import keep
+
+        return keep(self._alive(), os.fspath(path))
 
     def close(self) -> None:
         """Give the RAM and the host's descriptors back. The machine and its processes cannot be used any more."""

@@ -24,6 +24,7 @@ from mmscope.kernel.include.mm_types import MmStruct, Page
 from mmscope.kernel.include.page_flags import PG_locked, PG_uptodate
 from mmscope.kernel.mm.page_alloc import Zone, mem_init
 from mmscope.kernel.mm.swap import LruState
+from mmscope.kernel.mm.util import init_admin_reserve, init_user_reserve
 from mmscope.kernel.mm.vmstat import VmStat
 
 
@@ -37,6 +38,8 @@ def bare_kernel(ram: int = 64 << 20) -> Kernel:
     k.lru = LruState()
     k.vmstat = VmStat()
     mem_init(k)
+    init_user_reserve(k)
+    init_admin_reserve(k)
     return k
 
 

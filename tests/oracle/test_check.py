@@ -97,7 +97,7 @@ def test_a_thousand_operations_a_second() -> None:
 #: (what, file of kernel/, line as it is, line as it is with the bug)
 BUGS = (
     (
-        "a merge across different vm_flags", "mm/mmap_vma.py",
+        "a merge across different vm_flags", "mm/mmap_merge.py",
         "if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:", "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | 4):",
     ),
     (
@@ -119,7 +119,7 @@ def test_a_planted_bug_is_found_and_shrunk(what: str, file: str, right: str, wro
     assert text.count(right) == 1, f"{file} has changed: plant {what} elsewhere"
     planted.write_text(text.replace(right, wrong))
     done = subprocess.run(
-        [sys.executable, "-m", "mmscope", "check", "--live", "--ops", "3000", "--seed", "1"],
+        [sys.executable, "-m", "mmscope", "check", "--live", "--ops", "6000", "--seed", "1", "--only", "vma"],
         env={**os.environ, "PYTHONPATH": str(tmp_path), "MMSCOPE_PURE": "1", "TMPDIR": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,
@@ -136,7 +136,7 @@ def test_a_planted_bug_is_found_and_shrunk(what: str, file: str, right: str, wro
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["check", "--live", "merge_right_neighbour", "topdown_placement"]) == 0
+    assert main(["check", "--live", "merge_case_2_right_of_its_neighbour", "topdown_placement"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "7 operations, 7 compared, 0 divergences"
     assert main(["check", "--live", "--ops", "100", "--seed", "3"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("100 operations, ")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from mmscope.oracle.campaign import coverage, library
 from mmscope.oracle.differ import compare
-from mmscope.oracle.differences import BY_ID, DIFFERENCES, in_force, merge_lines, table
+from mmscope.oracle.differences import BY_ID, DIFFERENCES, in_force, table
 from mmscope.oracle.scenario import Op, Scenario, ScenarioError, compile_scenario, format_scenario, parse, parse_op, render
 from mmscope.oracle.shrink import shrink, without_labels
 from mmscope.oracle.strategies import Choices, random_scenario, scenarios
@@ -102,9 +102,9 @@ def test_a_large_folio_excuses_more_pages_never_fewer() -> None:
 
 
 def test_known_differences_are_masked_only_where_the_release_has_them() -> None:
-    scenario = parse("mremap 0x20000000 0x400000001000 1p maymove|fixed 0x30000000\n")
-    assert compare(scenario, ["= -12"], ["= 0x30000000"], in_force((6, 18))).masked == {"mremap-fixed-huge-shrink": 1}
-    assert compare(scenario, ["= -12"], ["= 0x30000000"], in_force((6, 16))).divergences
+    scenario = parse("madvise 0x20000000 1p remove\n")
+    assert compare(scenario, ["= 0x0"], ["= -13"], in_force((6, 18))).masked == {"madvise-remove-read-only": 1}
+    assert compare(scenario, ["= 0x0"], ["= -13"], in_force((6, 6))).divergences
 
 
 def test_rows_of_the_table_are_complete() -> None:
@@ -115,15 +115,6 @@ def test_rows_of_the_table_are_complete() -> None:
         assert (row.treatment == "mask") == (row.mask is not None or row.silent is not None), row.id
         assert row.scenario == "" or row.scenario in names, row.id
         assert row.id in table()
-
-
-def test_neighbours_that_look_alike_become_one_line() -> None:
-    assert merge_lines("1000-2000 rw-p 0 | 2000-3000 rw-p 0 | 3000-4000 r--p 0 | 5000-6000 r--p 0") == [
-        "1000-3000 rw-p 0", "3000-4000 r--p 0", "5000-6000 r--p 0",
-    ]  # fmt: skip
-    assert merge_lines("1000-2000 r--p 0 f | 2000-3000 r--p 1000 f | 3000-4000 r--p 3000 f") == [
-        "1000-3000 r--p 0 f", "3000-4000 r--p 3000 f",
-    ]  # fmt: skip
 
 
 def test_shrinking_keeps_what_matters() -> None:

@@ -120,7 +120,7 @@ def count_tree(found: Counter[str], alive: list[str], exited: list[str], child: 
 
 def test_everything_interesting_is_drawn() -> None:
     total: Counter[str] = Counter()
-    for scenario in islice(random_scenarios(5), 600):
+    for scenario in islice(random_scenarios(5), 1000):
         total += drawn(scenario)
     assert {name: total[name] for name, least in WANTED.items() if total[name] < least} == {}
 

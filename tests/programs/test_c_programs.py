@@ -19,7 +19,8 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 #: Programs that need no arguments.
 PLAIN = [
     "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
-    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "caps",
+    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
+    "caps",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000
@@ -194,5 +195,5 @@ def test_faults_of_a_whole_process_are_the_hosts(build: Build, how: str, pages: 
 
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
-    used |= {"interrupted"}
+    used |= {"interrupted", "layout"}
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

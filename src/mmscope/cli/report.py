@@ -14,10 +14,7 @@ TOP_SYSCALLS = 6
 TOP_PROCESSES = 8
 
 #: What a program may ask for and not get. docs/architecture.md explains.
-NOT_MODELLED = (
-    ("writing to files", "EROFS"),
-    ("swap, reclaim, huge pages", "absent"),
-)
+NOT_MODELLED = (("swap, reclaim, huge pages", "absent"),)
 
 
 class Style:

@@ -86,7 +86,7 @@ class Run(Command):
     """Run PROGRAM, a Linux x86-64 executable, unmodified: its memory is the model's, its output is its own.
 
     Its exit status is passed on, 128 + n if signal n killed it. The summary goes to stderr. Files are read from the
-    host (or from --root DIR) and never written.
+    host (or from --root DIR); what the program writes vanishes at its end, unless --keep DIR asks.
     """
 
     name = "run"
@@ -101,6 +101,7 @@ class Run(Command):
         Option("--seed", "of everything random (default 0)", "N", number, 0),
         Option("--time", "the wall clock at boot: now (default), or seconds", "T", boot_time),
         Option("--json", "write the summary there too", "FILE"),
+        Option("--keep", "write the files that the program changed there; a new or empty directory", "DIR"),
         Option("--cold", "no file is in the page cache at first (default: as if read before)"),
         Option("--vdso-pages", "size of the vDSO image, 1 (default) or 2", "N", vdso_pages, 1),
         Option("--vsyscall", "the vsyscall page: none (default), xonly or emulate", "MODE", vsyscall, "none"),
@@ -117,6 +118,10 @@ class Run(Command):
         json_file = values["json"]
         if json_file is not None:
             check_writable(str(json_file))
+        if values["keep"] is not None:
+            from mmscope.keep import check_keep
+
+            check_keep(str(values["keep"]))
         streams = standard_streams()
         machine = boot(values, streams)
         warnings: list[str] = []
@@ -134,6 +139,8 @@ class Run(Command):
         machine.run_rest()
         host_ns = time.perf_counter_ns() - started
         report(values, args, stats, process, status, host_ns, warnings)
+        if values["keep"] is not None:
+            machine.keep(str(values["keep"]))
         if json_file is not None:
             write_json(str(json_file), values, args, machine, stats, process, status, warnings)
         return status.exit_status

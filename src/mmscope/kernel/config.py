@@ -29,6 +29,8 @@ class KernelConfig:
         self.randomize_va_space = 2
         #: validate_mm and friends after every operation.
         self.CONFIG_DEBUG_VM = False
+        #: Shown as VmFlags "sd" and pagemap bit 55, cleared by clear_refs. Debian builds with it.
+        self.CONFIG_MEM_SOFT_DIRTY = True
         #: Pages of the vDSO image: 1 in the deck, 2 in the recordings; depends on the kernel's build.
         self.vdso_pages = 1
         #: vsyscall=none|xonly|emulate
@@ -36,13 +38,28 @@ class KernelConfig:
         #: vm.*
         self.sysctl_max_map_count = DEFAULT_MAX_MAP_COUNT
         self.mmap_min_addr = 65536
+        #: vm.legacy_va_layout: every program's mappings go bottom up.
+        self.sysctl_legacy_va_layout = 0
         self.stack_guard_gap = DEFAULT_STACK_GUARD_GAP
         self.sysctl_overcommit_memory = 0
         self.sysctl_overcommit_ratio = 50
         self.sysctl_overcommit_kbytes = 0
-        self.sysctl_admin_reserve_kbytes = 8192
-        self.sysctl_user_reserve_kbytes = 131072
+        #: -1: a 32nd of free RAM at boot, at most 8 MiB and 128 MiB.
+        self.sysctl_admin_reserve_kbytes = -1
+        self.sysctl_user_reserve_kbytes = -1
+        #: vm.dirty_*: of each pair one is 0, the one that was set last holds. Percent of dirtyable memory; bytes.
+        self.dirty_background_ratio = 10
+        self.dirty_background_bytes = 0
+        self.vm_dirty_ratio = 20
+        self.vm_dirty_bytes = 0
+        #: How often writeback wakes up, and how old dirty data may become, 1/100 s.
+        self.dirty_writeback_interval = 500
+        self.dirty_expire_interval = 3000
         self.fault_around_bytes = 65536
+        #: What the root is: "ext4", "tmpfs", or "" for tmpfs where the host's directory is on one, ext4 elsewhere.
+        self.rootfstype = ""
+        #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.
+        self.disk_size = 8 << 30
         #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.
         self.warm_page_cache = False
         self.mmap_rnd_bits = 28

@@ -26,6 +26,7 @@ class Tracepoints:
         self.vma_link: Callable[..., Any] | None = None
         self.vma_unlink: Callable[..., Any] | None = None
         self.vma_adjust: Callable[..., Any] | None = None
+        self.vma_flags: Callable[..., Any] | None = None
         self.vm_unmapped_area: Callable[..., Any] | None = None
         self.mm_page_alloc: Callable[..., Any] | None = None
         self.mm_page_free: Callable[..., Any] | None = None
@@ -91,6 +92,13 @@ def trace_vma_adjust(vma: VmAreaStruct, start: int, end: int, pgoff: int) -> Non
     probe = vma.vm_mm.kernel.tp.vma_adjust
     if probe is not None:
         probe(vma, start, end, pgoff)
+
+
+def trace_vma_flags(vma: VmAreaStruct, vm_flags: int) -> None:
+    """`vma`, which is linked, got other vm_flags; called after the change with those before it."""
+    probe = vma.vm_mm.kernel.tp.vma_flags
+    if probe is not None:
+        probe(vma, vm_flags)
 
 
 def trace_vm_unmapped_area(mm: MmStruct, addr: int, flags: int, length: int, low: int, high: int) -> None:

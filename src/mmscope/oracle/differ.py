@@ -15,9 +15,6 @@ from mmscope.oracle.scenario import Op, Scenario, render
 _DEAD: Final = "= dead"
 _ENOSYS: Final = "= -38"
 _EROFS: Final = "= -30"
-_ENOENT: Final = "= -2"
-#: Probes whose file of /proc the model may lack.
-_PROBES: Final = ("smaps", "pagemap", "vm", "pagetables")
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,6 @@ def missing(op: Op, live: str, model: str) -> str:
         return op.name
     if model.startswith(_EROFS):
         return f"{op.name} (writing)"
-    if op.name in _PROBES and model == _ENOENT:
-        return op.name
     return ""
 
 
@@ -79,7 +74,7 @@ def compare(
     rows: Sequence[Difference] | None = None,
     fs: str = "tmpfs",
 ) -> Comparison:
-    """Raw answers of both. What follows an operation that the model lacks is skipped too, unless it was a mere probe.
+    """Raw answers of both. What follows an operation that the model lacks is skipped too.
 
     `rows`: the known differences, by default those of the running kernel's release.
     """
@@ -93,8 +88,6 @@ def compare(
         name = missing(op, left, right)
         if name:
             result.skipped[name] += 1
-            if op.name in _PROBES:
-                continue
             rest = len(scenario.ops) - at - 1
             if rest:
                 result.skipped[f"after {name}"] += rest

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a later release does otherwise than v5.11 and a program can see, and how `mmscope check` deals with each.
 
-Most rows are a switch of KernelConfig.version: the model runs as the live kernel's release. Until a row has one, the check either
+Nearly every row is a switch of KernelConfig.version: the model runs as the live kernel's release. Until a row has one, the check
 masks the answers that it touches (they count as masked, not as compared) or the random sequences avoid it. Nothing is hidden:
 `check --live` prints which of those rows were in force, and how often.
+What no model could know (the size of vvar) the agent makes alike.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Difference:
     #: "avoid": random sequences keep off it.
     #: "arrange": agent or runner make both kernels alike.
     treatment: str
-    #: How, in words; for "avoid" what strategies.py does.
+    #: How, in words; for "avoid" what the random sequences do.
     how: str
     #: Only asked about answers that differ.
     mask: Mask | None = None
@@ -49,55 +50,6 @@ class Difference:
 
 def _flag(op: Op, at: int, name: str) -> bool:
     return len(op.args) > at and name in op.args[at].split("|")
-
-
-def _huge_shrink(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "mremap" and _flag(op, 3, "fixed") and live == "-ENOMEM" and model.startswith("0x")
-
-
-def _but_for_page_tables(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "pagetables" and any(earlier.name == "mremap" for earlier in before)
-
-
-def _live_merged_more(op: Op, live: str, model: str) -> bool:
-    return op.name == "maps" and live.count("|") < model.count("|") and merge_lines(live) == merge_lines(model)
-
-
-def _grown_together(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return any(earlier.name == "mremap" for earlier in before) and _live_merged_more(op, live, model)
-
-
-#: What gives a mapping an anon_vma, and what makes a mapping of two that touch.
-_TOUCHES: Final = ("store", "touch", "fill", "read", "pread", "mlock", "mlock2", "mlockall", "mmap")
-_JOINS: Final = ("mprotect", "madvise", "mlock", "munlock", "mlock2", "mlockall", "munlockall", "mremap", "brk")
-
-
-def _anon_vma_joined(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    if not any(earlier.name in _TOUCHES for earlier in before) or not any(earlier.name in _JOINS for earlier in before):
-        return False
-    return _live_merged_more(op, live, model)
-
-
-def merge_lines(maps: str) -> list[str]:
-    """The lines of `maps`, neighbours that look alike put together: equal rights, offsets (of files) that go on."""
-    lines: list[tuple[int, int, str, int, str]] = []
-    for line in maps.split(" | "):
-        words = line.split(" ", 3)
-        if len(words) < 3:
-            return [maps]
-        start, end = (int(word, 16) for word in words[0].split("-"))
-        offset, name = int(words[2], 16), words[3] if len(words) > 3 else ""
-        if lines:
-            first, last, rights, at, same = lines[-1]
-            if (last, rights, same) == (start, words[1], name) and (not name or offset == at + start - first):
-                lines[-1] = (first, end, rights, at, name)
-                continue
-        lines.append((start, end, words[1], offset, name))
-    return [f"{start:x}-{end:x} {rights} {offset:x} {name}".rstrip() for start, end, rights, offset, name in lines]
-
-
-def _mremap_errno(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "mremap" and live.startswith("-E") and model.startswith("-E")
 
 
 #: Operations after which an ext4 file's cache may hold folios of several pages: those that write several pages at once, and those
@@ -120,14 +72,6 @@ def _large_folios(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
 def _failed_write(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     from_memory = (op.name == "write" and len(op.args) > 2) or (op.name == "pwrite" and len(op.args) > 3)
     return from_memory and (model == "-EFAULT" or live != model)
-
-
-def _remove_read_only(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "madvise" and "remove" in op.args and (live, model) == ("0x0", "-EACCES")
-
-
-def _tmpfs_direct(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    return op.name == "open" and _flag(op, 1, "direct") and live.startswith("0x") and model == "-EINVAL"
 
 
 def _write_sealed(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
@@ -172,15 +116,13 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-fixed-huge-shrink",
-        "MREMAP_FIXED from an old length of terabytes to few pages fails with ENOMEM, after unmapping; before, it moves",
-        "6.17", "unknown", "mask", "ENOMEM against success is let pass; the rest of the scenario is not compared", _huge_shrink,
-        "mremap_fixed_huge_shrink", stops=True,
+        "MREMAP_FIXED to a smaller size charges what it cuts off, and never gives it back: from terabytes to few pages it fails "
+        "with ENOMEM, after unmapping; before, it moves",
+        "6.15", "d5c8aec0542e", "switch", _SWITCH, scenario="mremap_fixed_huge_shrink",
     ),
     Difference(
-        "mremap-grow-merges",
-        "a mapping that mremap() grows in place merges with the next one; before, it does not",
-        "6.0", "ca3d76b0aa80", "mask", "`maps` after an mremap: neighbours that look alike are compared as one, where the live "
-        "kernel has merged more", _grown_together, "mremap_grow_up_to_the_next",
+        "mremap-grow-merges", "a mapping that mremap() grows in place merges with the next one; before, it does not",
+        "6.0", "ca3d76b0aa80", "switch", _SWITCH, scenario="mremap_grow_up_to_the_next",
     ),
     Difference(
         "mremap-dontunmap-any",
@@ -201,21 +143,27 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "merge-one-anon-vma",
-        "mprotect(), mlock() and madvise() merge with a left neighbour that has no anon_vma although the VMA itself has one; "
+        "a VMA that has an anon_vma merges with a neighbour that has none, in mprotect(), mlock(), madvise() and mremap(); "
         "before, only the other way round",
-        "6.16", "879bca0a2c4f", "mask",
-        "`maps`: anonymous neighbours that look alike are compared as one, where the live kernel has merged more",
-        _anon_vma_joined, "merge_mlock_splits",
+        "6.16", "879bca0a2c4f", "switch", _SWITCH, scenario="merge_faulted_with_unfaulted",
     ),
     Difference(
-        "mremap-check-order", "the checks of mremap() come in another order: another errno where several apply",
-        "6.17", "unknown (the refactoring of mremap.c)", "mask", "two different errors of mremap() are let pass", _mremap_errno,
+        "mmap-fills-hole",
+        "mmap() between two mappings of different anon_vmas merges with the upper one, until 6.12 (cacded5e42b9); before and "
+        "after, with the lower one",
+        "6.1", "4dd1b84140c1", "switch", _SWITCH, scenario="merge_fills_hole_between_two_anon_vmas",
+    ),
+    Difference(
+        "mremap-check-order",
+        "mremap() checks all its arguments, and then all of the mapping, before it changes anything: another errno where "
+        "several apply, and less is unmapped by a call that fails (6.15 has a part of it)",
+        "6.17", "unknown (the refactoring of mremap.c)", "switch", _SWITCH, scenario="mremap_two_errors_at_once",
     ),
     Difference(
         "thp-alignment",
-        "mmap(NULL) of anonymous memory whose length is a multiple of 2 MiB is placed on a 2 MiB boundary",
-        "6.7", "efa7df3e3bb5",
-        "avoid", "mappings without an address are shorter than 2 MiB", None, "",
+        "private anonymous memory of at least 2 MiB is placed on a 2 MiB boundary; since 6.12 (d4148aeab412) only multiples of "
+        "2 MiB, since 6.13 (249608ee4713) only without a hint",
+        "6.7", "efa7df3e3bb5", "switch", _SWITCH, scenario="thp_alignment",
     ),
     Difference(
         "mlock-limit",
@@ -223,15 +171,72 @@ DIFFERENCES: Final = (
         "5.16", "9dcc38e2813e", "switch", _SWITCH,
     ),
     Difference(
+        "brk-shrink-of-a-hole", "brk() does not shrink a heap of which nothing is mapped any more; before, it does",
+        "6.1", "unknown", "switch", _SWITCH, scenario="brk_shrink_of_a_hole",
+    ),
+    Difference(
+        "brk-randomness", "under ASLR the heap starts up to 1 GiB above the bss; before, up to 32 MiB",
+        "6.9", "44c76825d6ee", "switch", _SWITCH,
+    ),
+    Difference(
+        "map-above-4g", "flag 0x80 is MAP_ABOVE4G, which MAP_SHARED_VALIDATE knows; before, it means nothing",
+        "6.6", "29f890d1050f", "switch", _SWITCH, scenario="map_above_4g",
+    ),
+    Difference(
+        "hugetlb-placement",
+        "the hint of a huge page mapping is rounded up, and MAP_32BIT counts; before, down, and it does not",
+        "6.13", "unknown", "switch", _SWITCH, scenario="hugetlb_hint",
+    ),
+    Difference(
+        "hugetlb-mremap", "mremap() moves mappings of huge pages by multiples of their size; before, EINVAL",
+        "5.16", "550a7d60bd5e", "switch", _SWITCH, scenario="hugetlb_mremap",
+    ),
+    Difference(
+        "hugetlb-dontneed", "MADV_DONTNEED of huge pages, by multiples of their size; before, EINVAL",
+        "5.18", "90e7e7f5ef3f", "switch", _SWITCH, scenario="hugetlb_dontneed",
+    ),
+    Difference(
+        "mmap-fixed-splits",
+        "an mmap(MAP_FIXED) that is refused leaves mappings split at its borders, and says why they could not be; before, "
+        "the limits are looked at first, and what cannot be split is ENOMEM",
+        "6.12", "f8d112a4e657", "switch", _SWITCH, scenario="mmap_over_what_cannot_be_split",
+    ),
+    Difference(
+        "mmap-seal-first", "a sealed file refuses to be mapped before the target of MAP_FIXED is unmapped; before, after it",
+        "6.12", "5de195060b2e", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
+    ),
+    Difference(
         "vvar-vclock", "a second vvar mapping, [vvar_vclock]", "6.13", "e93d2521b27f",
         "arrange", "the agent fills the space below vvar, so that placement starts at one address",
     ),
     Difference(
-        "later-advice", "MADV_POPULATE_READ/WRITE (5.14), DONTNEED_LOCKED (5.18), COLLAPSE (6.1), GUARD_INSTALL/REMOVE (6.13)",
-        "5.14", "4ca9b3859dac", "avoid", "random advice is 0 to 21, or beyond 200",
+        "madvise-populate", "MADV_POPULATE_READ and MADV_POPULATE_WRITE; before, EINVAL",
+        "5.14", "4ca9b3859dac", "switch", _SWITCH, scenario="madvise_populate",
     ),
     Difference(
-        "map-droppable", "map type 8 is MAP_DROPPABLE; before, EINVAL", "6.11", "9651fcedf7b9", "avoid", "no map type 8",
+        "madvise-populate-hole", "MADV_POPULATE_READ and MADV_POPULATE_WRITE stop at a hole; before, they skip it",
+        "6.9", "631426ba1d45", "switch", _SWITCH, scenario="madvise_populate_over_a_hole",
+    ),
+    Difference(
+        "madvise-dontneed-locked", "MADV_DONTNEED_LOCKED; before, EINVAL", "5.18", "9457056ac426", "switch", _SWITCH,
+        scenario="madvise_dontneed_even_locked",
+    ),
+    Difference(
+        "madvise-collapse", "MADV_COLLAPSE; before, EINVAL, which it still is without huge pages, but for holes (ENOMEM)",
+        "6.1", "7d8faaf15545", "switch", _SWITCH, scenario="madvise_collapse",
+    ),
+    Difference(
+        "madvise-guard", "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE: guards without a mapping of their own; before, EINVAL",
+        "6.13", "662df3e5c376", "switch", _SWITCH, scenario="madvise_guard",
+    ),
+    Difference(
+        "madvise-guard-any", "guards in shared, file and read-only mappings too; before, EINVAL",
+        "6.15", "unknown (mm: allow guard regions in file-backed and read-only mappings)", "switch", _SWITCH,
+        scenario="madvise_guard_of_a_file",
+    ),
+    Difference(
+        "map-droppable", "map type 8 is MAP_DROPPABLE, which is never locked, never inherited, never charged; before, EINVAL",
+        "6.11", "9651fcedf7b9", "switch", _SWITCH, scenario="map_droppable",
     ),
     Difference(
         "map-stack-nohugepage",
@@ -240,18 +245,18 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-dontunmap-locked", "MREMAP_DONTUNMAP of locked memory adds to VmLck, and never takes it back",
-        "6.17", "unknown", "avoid", "no MREMAP_DONTUNMAP in a scenario that locks memory", None, "",
+        "6.15", "b714ccb02a76", "switch", _SWITCH, scenario="mremap_dontunmap_locked",
     ),
     Difference(
         "mremap-pud", "mremap() of pages that were never touched allocates a page of page tables at the new place",
-        "5.14", "unknown (5.14 or later)", "mask", "VmPTE is not compared after an mremap", _but_for_page_tables,
-        "mremap_allocates_page_tables",
+        "5.14", "unknown (mm/mremap: convert huge PUD move to separate helper)", "switch", _SWITCH,
+        scenario="mremap_allocates_page_tables",
     ),
     Difference(
         "guard-gap-skips-holes",
         "where a mapping stands in the guard gap of another, the search for a place goes on below the gap; "
         "before, the room beside that mapping is used",
-        "6.4", "58c5d0d6d522", "switch", _SWITCH, scenario="guard_gap_with_a_mapping_in_it",
+        "6.1", "58c5d0d6d522 (6.4 and 6.1 stable)", "switch", _SWITCH, scenario="guard_gap_with_a_mapping_in_it",
     ),
     Difference(
         "mmap-fixed-failed",
@@ -276,14 +281,12 @@ DIFFERENCES: Final = (
     Difference(
         "madvise-remove-read-only",
         "MADV_REMOVE wants a shared mapping that could be made writable; before, one that is writable, else EACCES",
-        "6.7", "unknown", "mask", "success against EACCES is let pass; the rest is not compared", _remove_read_only,
-        "madvise_remove_read_only", stops=True,
+        "6.7", "unknown", "switch", _SWITCH, scenario="madvise_remove_read_only",
     ),
     Difference(
         "tmpfs-direct-io",
         "open(O_DIRECT) of a tmpfs file succeeds, any alignment, through the page cache; before, EINVAL",
-        "6.6", "unknown", "mask", "success against EINVAL is let pass; the rest is not compared", _tmpfs_direct,
-        "direct_io_alignment", stops=True, fs="tmpfs",
+        "6.6", "unknown", "switch", _SWITCH, scenario="direct_io_alignment", fs="tmpfs",
     ),
     Difference(
         "write-sealed-map-read-only",
@@ -294,6 +297,40 @@ DIFFERENCES: Final = (
     Difference(
         "memfd-noexec", "memfd_create() knows flags 8 (MFD_NOEXEC_SEAL) and 16 (MFD_EXEC); before, EINVAL", "6.3", "unknown",
         "avoid", "flags are 0, 1, 2 or 64",
+    ),
+    Difference(
+        "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843940e", "switch", _SWITCH, scenario="smaps_counts",
+    ),
+    Difference(
+        "smaps-ksm", "smaps has a line KSM", "6.7", "unknown", "switch", _SWITCH, scenario="smaps_counts",
+    ),
+    Difference(
+        "smaps-thpeligible", "the number of the line THPeligible of smaps stands in the column of the others",
+        "6.6", "unknown", "switch", _SWITCH, scenario="smaps_counts",
+    ),
+    Difference(
+        "smaps-lockonfault", "VmFlags shows VM_LOCKONFAULT as lf; before, as ??", "6.3", "8614d6c5eda0", "switch", _SWITCH,
+        scenario="smaps_flags",
+    ),
+    Difference(
+        "smaps-denywrite", "there is no VM_DENYWRITE: VmFlags of a program's file mappings has no dw", "5.15", "8d0920bde5eb",
+        "switch", _SWITCH,
+    ),
+    Difference(
+        "munlock-drains", "munlock() drains the pagevecs first, so that LazyFree of smaps counts what MADV_FREE has just freed",
+        "5.18", "unknown", "switch", _SWITCH, scenario="smaps_anon",
+    ),
+    Difference(
+        "status-lines", "/proc/PID/status has SpeculationIndirectBranch (5.17), untag_mask (6.4) and Kthread (6.8)",
+        "5.17", "unknown", "switch", _SWITCH,
+    ),
+    Difference(
+        "kpageflags-exclusive", "KPF_MAPPEDTODISK of an anonymous page says that it belongs to one process only",
+        "5.18", "unknown", "switch", _SWITCH,
+    ),
+    Difference(
+        "fdinfo-mode", "/proc/PID/fdinfo may be listed by everybody who may read the process; before, mode 0500",
+        "5.14", "unknown", "switch", _SWITCH,
     ),
 )  # fmt: skip
 

@@ -22,6 +22,8 @@ _FILES: Final = ("f16", "f64", "odd", "small", "empty", "f16")
 _ADVICE: Final = (
     "normal", "random", "sequential", "willneed", "dontneed", "dontneed", "dontneed", "dontfork", "dofork", "dontdump",
     "dodump", "wipeonfork", "keeponfork", "250", "6",
+    "populate_read", "populate_write", "populate_write", "dontneed_locked", "collapse", "guard_install", "guard_install",
+    "guard_remove", "free", "cold", "pageout", "hugepage", "nohugepage", "mergeable", "unmergeable",
 )  # fmt: skip
 
 
@@ -235,7 +237,7 @@ class Generator:
                 prot = self.choose.pick(("r", "r", "none", "rx"))
         else:
             flags += [
-                self.choose.pick(("private", "shared", "shared_validate", "4", "private")),
+                self.choose.pick(("private", "shared", "shared_validate", "4", "droppable", "droppable|growsdown")),
                 self.choose.pick(("anon", "anon", "0")),
             ]
             prot = self.choose.pick((*_PROTS, "w", "rw|growsdown", "r|sem", "0x40"))
@@ -265,6 +267,9 @@ class Generator:
             label = self.label()
         tame = not addr.startswith(("0x2", "0")) or "populate" in flags or "locked" in flags
         length = self.length(0 if tame else 3)
+        if addr == "0" and not tame and self.chance(15):
+            # Placed for huge pages, or just not.
+            length = self.choose.pick(("2M", "2M", "4M", "0x201000", "0x1ff000", "6M"))
         args = [addr, length, prot, "|".join(flags)]
         if fd != "0-1" or offset != "0":
             args += [fd, offset]
@@ -304,10 +309,12 @@ class Generator:
             args += ["maymove|fixed", self.addr()]
             self.note(args[0], args[1], False)
             self.note(args[4], args[2], True)
-        elif how <= 96 and not self.locks:
+        elif how <= 96:
             args += ["maymove|dontunmap", self.addr()]
         else:
             args += [self.choose.pick(("fixed", "dontunmap", "8", "maymove|fixed|8")), self.addr()]
+        if self.chance(3) and (len(args) == 4 or arena_page(args[4]) >= 0):
+            args[2] = self.choose.pick(("2M", "4M", "0x201000"))
         self.look(args[0], 30)
         self.add("mremap", *args)
         self.look(args[4] if len(args) > 4 else args[0], 40)

@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -22,6 +23,7 @@ from typing import Final, Protocol, Self
 from mmscope.errors import MmscopeError
 from mmscope.kernel.config import BASE_VERSION
 from mmscope.machine import Machine
+from mmscope.oracle.differences import running_release
 from mmscope.oracle.scenario import Scenario, changed_files, compile_scenario
 
 AGENT: Final = Path(__file__).parent / "agent" / "agent"
@@ -245,6 +247,11 @@ def _end_group(agent: subprocess.Popen[bytes]) -> None:
             libc.shmctl(int(segment[1]), 0, None)
 
 
+def soft_dirty_live() -> bool:
+    """The kernel under us has CONFIG_MEM_SOFT_DIRTY: fresh mappings show the flag."""
+    return re.search(r"^VmFlags:.* sd ", Path("/proc/self/smaps").read_text(errors="replace"), re.MULTILINE) is not None
+
+
 class ModelRunner(_AgentRunner):
     """The model, as a machine with the host's RAM. Its kernel's own warnings are in `warnings`.
 
@@ -266,6 +273,8 @@ class ModelRunner(_AgentRunner):
         self.version = version
         #: Seconds that one call may take; 0: by the number of its lines.
         self.timeout = timeout
+        #: CONFIG_MEM_SOFT_DIRTY: as that kernel was built.
+        self.soft_dirty = version != running_release() or soft_dirty_live()
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
 
@@ -311,6 +320,7 @@ class ModelRunner(_AgentRunner):
                 version=self.version,
             ) as machine:
                 machine.kernel.warn = warnings.append
+                machine.kernel.config.CONFIG_MEM_SOFT_DIRTY = self.soft_dirty
                 process = machine.spawn("./agent", ["./agent"])
                 try:
                     status = process.run()

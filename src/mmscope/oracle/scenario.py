@@ -27,17 +27,20 @@ BUILTIN_SLOTS: Final = {"heap": 510, "stack": 511}
 _FIRST_SLOT: Final = 1
 _NR_SLOTS: Final = 500
 
+PERSONA: Final = {"read_implies_exec": 0x0400000}
 PROT: Final = {"none": 0, "r": 1, "w": 2, "x": 4, "sem": 8, "growsdown": 0x01000000, "growsup": 0x02000000}
 MAP: Final = {
     "shared": 0x01, "private": 0x02, "shared_validate": 0x03, "fixed": 0x10, "anon": 0x20, "32bit": 0x40, "growsdown": 0x100,
     "denywrite": 0x800, "executable": 0x1000, "locked": 0x2000, "noreserve": 0x4000, "populate": 0x8000, "nonblock": 0x10000,
     "stack": 0x20000, "hugetlb": 0x40000, "sync": 0x80000, "fixed_noreplace": 0x100000,
+    "droppable": 0x08,
 }  # fmt: skip
 MREMAP: Final = {"maymove": 1, "fixed": 2, "dontunmap": 4}
 MADV: Final = {
     "normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4, "free": 8, "remove": 9, "dontfork": 10, "dofork": 11,
     "mergeable": 12, "unmergeable": 13, "hugepage": 14, "nohugepage": 15, "dontdump": 16, "dodump": 17, "wipeonfork": 18,
-    "keeponfork": 19, "cold": 20, "pageout": 21,
+    "keeponfork": 19, "cold": 20, "pageout": 21, "populate_read": 22, "populate_write": 23, "dontneed_locked": 24,
+    "collapse": 25, "guard_install": 102, "guard_remove": 103,
 }  # fmt: skip
 OPEN: Final = {
     "rdonly": 0, "wronly": 1, "rdwr": 2, "creat": 0o100, "excl": 0o200, "trunc": 0o1000, "append": 0o2000, "direct": 0o40000,
@@ -285,8 +288,8 @@ def compile_scenario(scenario: Scenario) -> list[list[str]]:
 
 #: The agent's own file in the folder.
 AGENT_FILE: Final = "agent"
-#: Devices that may be opened for writing: it changes nothing.
-_DEVICES: Final = ("/dev/zero", "/dev/null", "/dev/full")
+#: What may be opened for writing besides: devices, which changes nothing, and what changes the agent's own memory.
+_DEVICES: Final = ("/dev/zero", "/dev/null", "/dev/full", "/proc/self/clear_refs", "/proc/self/mem")
 
 
 def changed_files(op: Op) -> tuple[str, ...]:
@@ -322,7 +325,7 @@ def _render_result(text: str) -> str:
 
 
 def _render_id(text: str) -> str:
-    """The number cannot be reproduced."""
+    """The number cannot be reproduced, or is the runner's own (personality)."""
     return "id" if text.startswith("0x") else _render_result(text)
 
 
@@ -344,10 +347,6 @@ def _render_shmstat(text: str) -> str:
     return f"mode {mode >> 32 & 0xFFFF:o} size {size} nattch {attached}"
 
 
-def _render_text(text: str) -> str:
-    return result_text(text.rstrip("|"))
-
-
 AGENT_START: Final = 0x7FFFF8000000
 AGENT_END: Final = 0x7FFFF8100000
 ARENA_TOP: Final = 0x7FFFF7E00000
@@ -363,12 +362,41 @@ def render_maps(text: str) -> str:
             return result_text(text)
         start = int(words[0].partition("-")[0], 16)
         name = words[5].rpartition("/")[2] if len(words) > 5 else ""
-        if start >> 63 or ARENA_TOP <= start < MMAP_BASE:
-            continue
-        if AGENT_START <= start < AGENT_END and (name.startswith("agent") or start == AGENT_START + PAGE):
+        if _is_agents(start, name):
             continue
         lines.append(" ".join(filter(None, (words[0], words[1], words[2], name))))
     return " | ".join(lines)
+
+
+def _is_agents(start: int, name: str) -> bool:
+    """The mapping is the agent's own, or the kernel's."""
+    if start >> 63 or ARENA_TOP <= start < MMAP_BASE:
+        return True
+    return AGENT_START <= start < AGENT_END and (name.startswith("agent") or start == AGENT_START + PAGE)
+
+
+def render_smaps(text: str) -> str:
+    """The scenario's mappings in /proc/self/smaps: what is not 0, the flags, and how many lines there were."""
+    out: list[str] = []
+    lines = text.rstrip("|").split("|")
+    at = 0
+    while at < len(lines):
+        words = lines[at].split(None, 5)
+        if len(words) < 5:
+            return result_text(text)
+        start = int(words[0].partition("-")[0], 16)
+        name = words[5].rpartition("/")[2] if len(words) > 5 else ""
+        begin = at = at + 1
+        fields = []
+        while at < len(lines) and re.match(r"[A-Z]\w*:", lines[at]):
+            field, _, value = lines[at].partition(":")
+            if value.split() != ["0", "kB"] and value.split() != ["0"]:
+                fields.append(f"{field}={value.strip().removesuffix(' kB')}")
+            at += 1
+        if not _is_agents(start, name):
+            head = " ".join(filter(None, (words[0], words[1], words[2], name)))
+            out.append(f"{head} ({at - begin} lines) {' '.join(fields)}")
+    return " | ".join(out)
 
 
 #: The lines of /proc/self/status that `vm` shows.
@@ -422,7 +450,7 @@ def _syscall(
 _TABLES: Final[dict[str, Mapping[str, int]]] = {
     "MAPFLAGS": MAP, "MREMAPFLAGS": MREMAP, "ADVICE": MADV, "OPENFLAGS": OPEN, "MSYNCFLAGS": MSYNC, "LOCKFLAGS": MLOCKALL,
     "LOCK2FLAGS": MLOCK2, "FALLOCFLAGS": FALLOC, "MFDFLAGS": MFD, "SHMFLAGS": SHM, "RLIMIT": RLIMIT,
-    "FADVICE": FADV, "SYNCFLAGS": SYNC_RANGE, "SHMCMD": SHMCMD,
+    "PERSONA": PERSONA, "FADVICE": FADV, "SYNCFLAGS": SYNC_RANGE, "SHMCMD": SHMCMD,
 }  # fmt: skip
 
 
@@ -498,6 +526,12 @@ def _get_seals(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str
     return [f"y {slot:x} 0 48 {compiler.num(args[0])} 40a"]
 
 
+def _mincore(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """The bytes; or, with VEC, only the result, the bytes put there."""
+    words = " ".join(compiler.num(arg) for arg in args)
+    return [f"y {slot:x} 0 1b {words}" if len(args) == 3 else f"c {words}"]
+
+
 def _child_op(letter: str) -> Callable[[Compiler, tuple[str, ...], int], list[str]]:
     def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
         return [f"{letter} {compiler.child(args[0], new=letter == 'k'):x}"]
@@ -513,7 +547,9 @@ OPS: Final[dict[str, OpKind]] = {
     "mmap": _syscall(9, "ADDR LEN PROT MAPFLAGS [FD] [OFFSET]", 2, defaults=("0-1", "0")),
     "munmap": _syscall(11, "ADDR LEN"),
     "mprotect": _syscall(10, "ADDR LEN PROT"),
+    "pkey_mprotect": _syscall(329, "ADDR LEN PROT PKEY"),
     "remap_file_pages": _syscall(216, "ADDR LEN PROT PGOFF MAPFLAGS"),
+    "personality": _syscall(135, "PERSONA", render=_render_id),
     "mremap": _syscall(25, "ADDR OLDLEN NEWLEN MREMAPFLAGS [NEWADDR]", 1, defaults=("0",)),
     "brk": _syscall(12, "ADDR"),
     "madvise": _syscall(28, "ADDR LEN ADVICE"),
@@ -559,10 +595,10 @@ OPS: Final[dict[str, OpKind]] = {
     "fill": _wire("f", "ADDR LEN BYTE"),
     "hash": _wire("h", "ADDR LEN"),
     "call": _wire("x", "ADDR"),
-    "mincore": _wire("c", "ADDR LEN"),
+    "mincore": OpKind("ADDR LEN [VEC]", (2, 3), _mincore, _render_result),
     "pagemap": _wire("P", "ADDR PAGES"),
     "maps": _probe("m", render_maps),
-    "smaps": _probe("M", _render_text),
+    "smaps": _probe("M", render_smaps),
     "vm": _probe("v", render_vm),
     "pagetables": _probe("v", render_page_tables),
     "faults": _probe("F", _render_result),

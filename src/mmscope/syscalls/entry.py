@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.core.itimer import run_timers
+from mmscope.kernel.fs.fs_writeback import wb_check
 from mmscope.kernel.include.errno import ENOSYS, KernelError
 from mmscope.kernel.mm.debug_vm import debug_vm_check, validate_vm
 from mmscope.kernel.tracepoint import trace_sys_enter, trace_sys_exit
@@ -46,6 +47,7 @@ def do_syscall_64(k: Kernel, regs: PtRegs) -> None:
     # rt_sigreturn and execve have loaded registers of their own; their result is the ax they set.
     regs.ax = ret & 0xFFFFFFFFFFFFFFFF
     run_timers(k)
+    wb_check(k)
     trace_sys_exit(k, nr, ret)
     debug_vm_check(k)
 

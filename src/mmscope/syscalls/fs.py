@@ -3,29 +3,28 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.uaccess import copy_to_user
-from mmscope.kernel.core.capability import capable
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
 from mmscope.kernel.fs import file as fs_file
+from mmscope.kernel.fs import namei_create as fs_namei
 from mmscope.kernel.fs import open as fs_open
 from mmscope.kernel.fs import read_write as rw
 from mmscope.kernel.fs import stat as fs_stat
+from mmscope.kernel.fs import sync as fs_sync
 from mmscope.kernel.fs.ioctl import ksys_ioctl
-from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, path_lookup, user_path_at_empty
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
-from mmscope.kernel.include.capability import CAP_DAC_READ_SEARCH
-from mmscope.kernel.include.errno import EINVAL, ENOENT, KernelError
+from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.fs import (
-    AT_EMPTY_PATH,
     AT_FDCWD,
     AT_REMOVEDIR,
-    AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
     O_CREAT,
     O_TRUNC,
     O_WRONLY,
 )
+from mmscope.kernel.mm.fadvise import ksys_fadvise64
 from mmscope.syscalls.args import s32, s64, u32
 
 TYPE_CHECKING = False
@@ -96,7 +95,7 @@ def copy_file_range(k: Kernel, regs: PtRegs) -> int:
 
 def fadvise64(k: Kernel, regs: PtRegs) -> int:
     """fadvise64(fd, offset, len, advice)."""
-    return rw.ksys_fadvise64(k, s32(regs.di), s64(regs.si), s64(regs.dx), s32(regs.r10))
+    return ksys_fadvise64(k, s32(regs.di), s64(regs.si), s64(regs.dx), s32(regs.r10))
 
 
 def readahead(k: Kernel, regs: PtRegs) -> int:
@@ -115,13 +114,28 @@ def getdents64(k: Kernel, regs: PtRegs) -> int:
 
 
 def fsync(k: Kernel, regs: PtRegs) -> int:
-    """fsync(fd), fdatasync(fd), syncfs(fd)."""
-    return fs_open.ksys_fsync(k, u32(regs.di))
+    """fsync(fd)."""
+    return fs_sync.do_fsync(k, u32(regs.di), False)
+
+
+def fdatasync(k: Kernel, regs: PtRegs) -> int:
+    """fdatasync(fd)."""
+    return fs_sync.do_fsync(k, u32(regs.di), True)
 
 
 def sync(k: Kernel, regs: PtRegs) -> int:
     """sync()."""
-    return 0
+    return fs_sync.ksys_sync(k)
+
+
+def syncfs(k: Kernel, regs: PtRegs) -> int:
+    """syncfs(fd)."""
+    return fs_sync.ksys_syncfs(k, s32(regs.di))
+
+
+def sync_file_range(k: Kernel, regs: PtRegs) -> int:
+    """sync_file_range(fd, offset, nbytes, flags)."""
+    return fs_sync.ksys_sync_file_range(k, s32(regs.di), s64(regs.si), s64(regs.dx), u32(regs.r10))
 
 
 # --- descriptors
@@ -282,119 +296,182 @@ def fallocate(k: Kernel, regs: PtRegs) -> int:
     return fs_open.ksys_fallocate(k, s32(regs.di), s32(regs.si), s64(regs.dx), s64(regs.r10))
 
 
-# --- what a read-only root refuses, after the checks that come first
+# --- attributes
 
 
 def chmod(k: Kernel, regs: PtRegs) -> int:
-    """chmod(filename, mode), chown, utime, utimes: the file's attributes."""
-    return fs_open.change_attributes(k, AT_FDCWD, regs.di, 0)
+    """chmod(filename, mode)."""
+    return fs_open.do_fchmodat(k, AT_FDCWD, regs.di, regs.si & 0xFFFF)
+
+
+def fchmod(k: Kernel, regs: PtRegs) -> int:
+    """fchmod(fd, mode)."""
+    return fs_open.ksys_fchmod(k, u32(regs.di), regs.si & 0xFFFF)
+
+
+def fchmodat(k: Kernel, regs: PtRegs) -> int:
+    """fchmodat(dfd, filename, mode)."""
+    return fs_open.do_fchmodat(k, s32(regs.di), regs.si, regs.dx & 0xFFFF)
+
+
+def chown(k: Kernel, regs: PtRegs) -> int:
+    """chown(filename, user, group)."""
+    return fs_open.do_fchownat(k, AT_FDCWD, regs.di, u32(regs.si), u32(regs.dx), 0)
 
 
 def lchown(k: Kernel, regs: PtRegs) -> int:
     """lchown(filename, user, group)."""
-    return fs_open.change_attributes(k, AT_FDCWD, regs.di, AT_SYMLINK_NOFOLLOW)
+    return fs_open.do_fchownat(k, AT_FDCWD, regs.di, u32(regs.si), u32(regs.dx), AT_SYMLINK_NOFOLLOW)
 
 
-def fchmod(k: Kernel, regs: PtRegs) -> int:
-    """fchmod(fd, mode), fchown."""
-    return fs_open.change_attributes_fd(k, u32(regs.di))
-
-
-def fchmodat(k: Kernel, regs: PtRegs) -> int:
-    """fchmodat(dfd, filename, mode), futimesat."""
-    return fs_open.change_attributes(k, s32(regs.di), regs.si, 0)
+def fchown(k: Kernel, regs: PtRegs) -> int:
+    """fchown(fd, user, group)."""
+    return fs_open.ksys_fchown(k, u32(regs.di), u32(regs.si), u32(regs.dx))
 
 
 def fchownat(k: Kernel, regs: PtRegs) -> int:
     """fchownat(dfd, filename, user, group, flag)."""
-    flag = s32(regs.r8)
-    if flag & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
-        raise KernelError(EINVAL)
-    return fs_open.change_attributes(k, s32(regs.di), regs.si, flag)
+    return fs_open.do_fchownat(k, s32(regs.di), regs.si, u32(regs.dx), u32(regs.r10), s32(regs.r8))
+
+
+#: tv_nsec of utimensat: the current time, no change.
+_UTIME_NOW: Final = (1 << 30) - 1
+_UTIME_OMIT: Final = (1 << 30) - 2
 
 
 def utimensat(k: Kernel, regs: PtRegs) -> int:
-    """utimensat(dfd, filename, utimes, flags): without a name, the descriptor itself."""
-    if regs.si == 0 and s32(regs.di) != AT_FDCWD:
-        return fs_open.change_attributes_fd(k, u32(regs.di))
-    return fs_open.change_attributes(k, s32(regs.di), regs.si, s32(regs.r10))
+    """utimensat(dfd, filename, utimes, flags)."""
+    times: tuple[int, int] | None = None
+    if regs.dx:
+        raw = copy_from_user(k, regs.dx, 32)
+        found = []
+        for at in (0, 16):
+            sec = int.from_bytes(raw[at : at + 8], "little", signed=True)
+            nsec = int.from_bytes(raw[at + 8 : at + 16], "little", signed=True)
+            if nsec == _UTIME_NOW:
+                found.append(fs_open.UTIME_NOW)
+            elif nsec == _UTIME_OMIT:
+                found.append(fs_open.UTIME_OMIT)
+            elif 0 <= nsec < NSEC_PER_SEC:
+                found.append(sec * NSEC_PER_SEC + nsec)
+            else:
+                raise KernelError(EINVAL)
+        times = (found[0], found[1])
+        if times == (fs_open.UTIME_OMIT, fs_open.UTIME_OMIT):
+            return 0
+    return fs_open.do_utimes(k, s32(regs.di), regs.si, times, s32(regs.r10))
+
+
+def _timevals(k: Kernel, addr: int) -> tuple[int, int] | None:
+    """Two struct timeval of user memory, as ns."""
+    if addr == 0:
+        return None
+    raw = copy_from_user(k, addr, 32)
+    found = []
+    for at in (0, 16):
+        sec, usec = (int.from_bytes(raw[at + i : at + i + 8], "little", signed=True) for i in (0, 8))
+        if not 0 <= usec < 1_000_000:
+            raise KernelError(EINVAL)
+        found.append(sec * NSEC_PER_SEC + usec * 1000)
+    return found[0], found[1]
+
+
+def futimesat(k: Kernel, regs: PtRegs) -> int:
+    """futimesat(dfd, filename, utimes)."""
+    return fs_open.do_utimes(k, s32(regs.di), regs.si, _timevals(k, regs.dx), 0)
+
+
+def utimes(k: Kernel, regs: PtRegs) -> int:
+    """utimes(filename, utimes)."""
+    return fs_open.do_utimes(k, AT_FDCWD, regs.di, _timevals(k, regs.si), 0)
+
+
+def utime(k: Kernel, regs: PtRegs) -> int:
+    """utime(filename, times): whole seconds."""
+    times: tuple[int, int] | None = None
+    if regs.si:
+        raw = copy_from_user(k, regs.si, 16)
+        first, second = (int.from_bytes(raw[i : i + 8], "little", signed=True) * NSEC_PER_SEC for i in (0, 8))
+        times = (first, second)
+    return fs_open.do_utimes(k, AT_FDCWD, regs.di, times, 0)
+
+
+# --- names that come and go
 
 
 def mkdir(k: Kernel, regs: PtRegs) -> int:
     """mkdir(pathname, mode)."""
-    return fs_open.filename_create(k, AT_FDCWD, regs.di)
+    return fs_namei.do_mkdirat(k, AT_FDCWD, regs.di, regs.si & 0xFFFF)
 
 
 def mkdirat(k: Kernel, regs: PtRegs) -> int:
     """mkdirat(dfd, pathname, mode)."""
-    return fs_open.filename_create(k, s32(regs.di), regs.si)
+    return fs_namei.do_mkdirat(k, s32(regs.di), regs.si, regs.dx & 0xFFFF)
 
 
 def mknod(k: Kernel, regs: PtRegs) -> int:
     """mknod(filename, mode, dev)."""
-    fs_open.may_mknod(regs.si & 0xFFFF)
-    return fs_open.filename_create(k, AT_FDCWD, regs.di)
+    return fs_namei.do_mknodat(k, AT_FDCWD, regs.di, regs.si & 0xFFFF, u32(regs.dx))
 
 
 def mknodat(k: Kernel, regs: PtRegs) -> int:
     """mknodat(dfd, filename, mode, dev)."""
-    fs_open.may_mknod(regs.dx & 0xFFFF)
-    return fs_open.filename_create(k, s32(regs.di), regs.si)
+    return fs_namei.do_mknodat(k, s32(regs.di), regs.si, regs.dx & 0xFFFF, u32(regs.r10))
 
 
 def link(k: Kernel, regs: PtRegs) -> int:
     """link(oldname, newname)."""
-    path_lookup(k, AT_FDCWD, regs.di, False)
-    return fs_open.filename_create(k, AT_FDCWD, regs.si)
-
-
-def symlink(k: Kernel, regs: PtRegs) -> int:
-    """symlink(oldname, newname)."""
-    return fs_open.filename_create(k, AT_FDCWD, regs.si)
-
-
-def symlinkat(k: Kernel, regs: PtRegs) -> int:
-    """symlinkat(oldname, newdfd, newname)."""
-    return fs_open.filename_create(k, s32(regs.si), regs.dx)
+    return fs_namei.do_linkat(k, AT_FDCWD, regs.di, AT_FDCWD, regs.si, 0)
 
 
 def linkat(k: Kernel, regs: PtRegs) -> int:
     """linkat(olddfd, oldname, newdfd, newname, flags)."""
-    flags = s32(regs.r8)
-    if flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH):
-        raise KernelError(EINVAL)
-    lookup_flags = LOOKUP_FOLLOW if flags & AT_SYMLINK_FOLLOW else 0
-    if flags & AT_EMPTY_PATH:
-        if not capable(k, CAP_DAC_READ_SEARCH):
-            raise KernelError(ENOENT)
-        lookup_flags |= LOOKUP_EMPTY
-    user_path_at_empty(k, s32(regs.di), regs.si, lookup_flags)
-    return fs_open.filename_create(k, s32(regs.dx), regs.r10)
+    return fs_namei.do_linkat(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10, s32(regs.r8))
+
+
+def symlink(k: Kernel, regs: PtRegs) -> int:
+    """symlink(oldname, newname)."""
+    return fs_namei.do_symlinkat(k, regs.di, AT_FDCWD, regs.si)
+
+
+def symlinkat(k: Kernel, regs: PtRegs) -> int:
+    """symlinkat(oldname, newdfd, newname)."""
+    return fs_namei.do_symlinkat(k, regs.di, s32(regs.si), regs.dx)
 
 
 def unlink(k: Kernel, regs: PtRegs) -> int:
-    """unlink(pathname), rmdir, rename's old name."""
-    return fs_open.remove_name(k, AT_FDCWD, regs.di)
+    """unlink(pathname)."""
+    return fs_namei.do_unlinkat(k, AT_FDCWD, regs.di)
+
+
+def rmdir(k: Kernel, regs: PtRegs) -> int:
+    """rmdir(pathname)."""
+    return fs_namei.do_rmdir(k, AT_FDCWD, regs.di)
 
 
 def unlinkat(k: Kernel, regs: PtRegs) -> int:
     """unlinkat(dfd, pathname, flag)."""
-    if s32(regs.dx) & ~AT_REMOVEDIR:
+    flag = s32(regs.dx)
+    if flag & ~AT_REMOVEDIR:
         raise KernelError(EINVAL)
-    return fs_open.remove_name(k, s32(regs.di), regs.si)
+    if flag & AT_REMOVEDIR:
+        return fs_namei.do_rmdir(k, s32(regs.di), regs.si)
+    return fs_namei.do_unlinkat(k, s32(regs.di), regs.si)
+
+
+def rename(k: Kernel, regs: PtRegs) -> int:
+    """rename(oldname, newname)."""
+    return fs_namei.do_renameat2(k, AT_FDCWD, regs.di, AT_FDCWD, regs.si, 0)
 
 
 def renameat(k: Kernel, regs: PtRegs) -> int:
     """renameat(olddfd, oldname, newdfd, newname)."""
-    return fs_open.remove_name(k, s32(regs.di), regs.si)
+    return fs_namei.do_renameat2(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10, 0)
 
 
 def renameat2(k: Kernel, regs: PtRegs) -> int:
-    """renameat2(olddfd, oldname, newdfd, newname, flags): RENAME_NOREPLACE 1, _EXCHANGE 2, _WHITEOUT 4."""
-    flags = u32(regs.r8)
-    if flags & ~7 or (flags & 2 and flags & 5):
-        raise KernelError(EINVAL)
-    return fs_open.remove_name(k, s32(regs.di), regs.si)
+    """renameat2(olddfd, oldname, newdfd, newname, flags)."""
+    return fs_namei.do_renameat2(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10, u32(regs.r8))
 
 
 def getdents(k: Kernel, regs: PtRegs) -> int:

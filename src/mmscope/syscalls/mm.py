@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.mm import VM_LOCKED
+from mmscope.kernel.ipc.shm import do_shmat, ksys_shmctl, ksys_shmdt, ksys_shmget
 from mmscope.kernel.mm.madvise import do_madvise
+from mmscope.kernel.mm.memfd import ksys_memfd_create
 from mmscope.kernel.mm.mincore import ksys_mincore
 from mmscope.kernel.mm.mlock import do_mlock, do_munlock, do_munlockall, ksys_mlock2, ksys_mlockall
 from mmscope.kernel.mm.mmap import do_brk, ksys_mmap_pgoff, vm_munmap
+from mmscope.kernel.mm.mmap_remap import ksys_remap_file_pages
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.mremap import do_mremap
 from mmscope.kernel.mm.msync import ksys_msync
 from mmscope.kernel.mm.process_vm_access import process_vm_rw
-from mmscope.syscalls.args import s32
+from mmscope.syscalls.args import s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,10 +70,41 @@ def mremap(k: Kernel, regs: PtRegs) -> int:
     return do_mremap(k, regs.di, regs.si, regs.dx, regs.r10, regs.r8)
 
 
+def remap_file_pages(k: Kernel, regs: PtRegs) -> int:
+    """remap_file_pages(start, size, prot, pgoff, flags)."""
+    ksys_remap_file_pages(k, regs.di, regs.si, regs.dx, regs.r10, regs.r8)
+    return 0
+
+
 def msync(k: Kernel, regs: PtRegs) -> int:
     """msync(start, len, flags)."""
     ksys_msync(k, regs.di, regs.si, s32(regs.dx))
     return 0
+
+
+def memfd_create(k: Kernel, regs: PtRegs) -> int:
+    """memfd_create(uname, flags)."""
+    return ksys_memfd_create(k, regs.di, u32(regs.si))
+
+
+def shmget(k: Kernel, regs: PtRegs) -> int:
+    """shmget(key, size, shmflg)."""
+    return ksys_shmget(k, s32(regs.di), regs.si, s32(regs.dx))
+
+
+def shmat(k: Kernel, regs: PtRegs) -> int:
+    """shmat(shmid, shmaddr, shmflg): the address."""
+    return do_shmat(k, s32(regs.di), regs.si, s32(regs.dx))
+
+
+def shmdt(k: Kernel, regs: PtRegs) -> int:
+    """shmdt(shmaddr)."""
+    return ksys_shmdt(k, regs.di)
+
+
+def shmctl(k: Kernel, regs: PtRegs) -> int:
+    """shmctl(shmid, cmd, buf)."""
+    return ksys_shmctl(k, s32(regs.di), s32(regs.si), regs.dx)
 
 
 def mincore(k: Kernel, regs: PtRegs) -> int:

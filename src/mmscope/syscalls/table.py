@@ -25,7 +25,8 @@ _MODULES: Final = (
         "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
         "linkat symlinkat readlinkat fchmodat faccessat utimensat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
-        "mknodat link renameat renameat2 preadv2 pwritev2",
+        "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
+        "rmdir rename",
     ),
     (
         xattr,
@@ -34,7 +35,8 @@ _MODULES: Final = (
     (
         mm,
         "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2"
-        " pkey_mprotect pkey_alloc pkey_free process_vm_readv process_vm_writev",
+        " pkey_mprotect pkey_alloc pkey_free remap_file_pages process_vm_readv process_vm_writev"
+        " memfd_create shmget shmat shmctl shmdt",
     ),
     (
         process,
@@ -76,15 +78,6 @@ _LATE_MODULES: Final = (
 
 #: Calls that another's function serves.
 _ALIASES: Final = (
-    ("fdatasync", fs.fsync),
-    ("syncfs", fs.fsync),
-    ("chown", fs.chmod),
-    ("utime", fs.chmod),
-    ("utimes", fs.chmod),
-    ("fchown", fs.fchmod),
-    ("futimesat", fs.fchmodat),
-    ("rmdir", fs.unlink),
-    ("rename", fs.unlink),
     ("removexattr", xattr.setxattr),
     ("lremovexattr", xattr.lsetxattr),
     ("fremovexattr", xattr.fsetxattr),

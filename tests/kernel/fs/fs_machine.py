@@ -18,6 +18,7 @@ from tests.hosttool import find_tool
 def boot(root: Path | None, aslr: bool = False, streams: tuple[int, int, int] = (-1, -1, -1), uid: int = 0) -> Kernel:
     """A kernel whose current task is a process without a program."""
     config = KernelConfig(64 << 20)
+    config.rootfstype = "ext4"
     config.CONFIG_DEBUG_VM = True
     config.randomize_va_space = 2 if aslr else 0
     k = start_kernel(config, None if root is None else str(root), streams, uid, uid)
@@ -28,6 +29,7 @@ def boot(root: Path | None, aslr: bool = False, streams: tuple[int, int, int] = 
 def boot_bare(root: Path, aslr: bool = False) -> Kernel:
     """A kernel whose current task has no address space yet: ready for its first execve."""
     config = KernelConfig(64 << 20)
+    config.rootfstype = "ext4"
     config.CONFIG_DEBUG_VM = True
     config.randomize_va_space = 2 if aslr else 0
     k = start_kernel(config, str(root), (-1, -1, -1))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
-from mmscope.kernel.config import KernelConfig
+from mmscope.kernel.config import BASE_VERSION, KernelConfig
 from mmscope.kernel.core.fork import exit_mm
 from mmscope.kernel.core.fork_mm import dup_mm
 from mmscope.kernel.core.pid import alloc_pid
@@ -39,8 +39,9 @@ class Signalled(Exception):
 class Box:
     """One process and the ways to use its memory."""
 
-    def __init__(self, ram: int = 32 << 20, root: str | None = None) -> None:
+    def __init__(self, ram: int = 32 << 20, root: str | None = None, version: tuple[int, int] = BASE_VERSION) -> None:
         config = KernelConfig(ram)
+        config.version = version
         config.randomize_va_space = 0
         config.CONFIG_DEBUG_VM = True
         self.k: Kernel = start_kernel(config, root)

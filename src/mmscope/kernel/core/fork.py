@@ -12,7 +12,7 @@ import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.pid import alloc_pid
-from mmscope.kernel.fs.file import get_file, put_files_struct
+from mmscope.kernel.fs.file import fput, get_file, put_files_struct
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
@@ -76,6 +76,7 @@ def mm_init(mm: MmStruct) -> None:
     mm.mm_count = 1
     mm.map_count = 0
     mm.locked_vm = 0
+    mm.locked_vm_lost = 0
     mm.pinned_vm = 0
     mm.rss_stat = [0] * NR_MM_COUNTERS
     mm.task_size = TASK_SIZE
@@ -131,7 +132,7 @@ def set_mm_exe_file(mm: MmStruct, new_exe_file: object) -> None:
         old = mm.exe_file
         mm.exe_file = None
         if old is not None:
-            old.f_count -= 1
+            fput(old)
 
 
 def exec_mm_release(task: TaskStruct, mm: MmStruct) -> None:
@@ -255,6 +256,7 @@ def copy_signal(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
     sig.rlim = [Rlimit(rlim.rlim_cur, rlim.rlim_max) for rlim in old.rlim]
     sig.pgrp = old.pgrp
     sig.session = old.session
+    sig.oom_score_adj, sig.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min
     sig.has_child_subreaper = old.has_child_subreaper or old.is_child_subreaper
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.include.capability import CAP_SYS_PTRACE
 from mmscope.kernel.include.errno import EACCES, KernelError
 
 TYPE_CHECKING = False
@@ -23,11 +25,12 @@ def ptrace_may_access(k: Kernel, task: TaskStruct) -> bool:
     if task.tgid == current.tgid:
         return True
     cred, tcred = current.cred, task.cred
-    capable = cred.euid == 0
+    if capable(k, CAP_SYS_PTRACE):
+        return True
     uid, gid = cred.fsuid, cred.fsgid
-    if not (uid == tcred.euid == tcred.suid == tcred.uid and gid == tcred.egid == tcred.sgid == tcred.gid) and not capable:
+    if not (uid == tcred.euid == tcred.suid == tcred.uid and gid == tcred.egid == tcred.sgid == tcred.gid):
         return False
-    return task.mm is None or task.dumpable == SUID_DUMP_USER or capable
+    return task.mm is None or task.dumpable == SUID_DUMP_USER
 
 
 def mm_access(k: Kernel, task: TaskStruct) -> MmStruct | None:

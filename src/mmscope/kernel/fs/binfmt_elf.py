@@ -10,7 +10,7 @@ from mmscope.kernel.arch.x86.mmap import arch_align_stack, arch_mmap_rnd, arch_r
 from mmscope.kernel.arch.x86.process import start_thread
 from mmscope.kernel.arch.x86.uaccess import clear_user, copy_to_user, put_user, strncpy_from_user
 from mmscope.kernel.arch.x86.vdso import arch_setup_additional_pages
-from mmscope.kernel.fs.file import fput
+from mmscope.kernel.fs.namei import exec_fput
 from mmscope.kernel.fs.read_write import kernel_read
 from mmscope.kernel.include.elf import (
     AT_BASE,
@@ -344,7 +344,7 @@ def open_interpreter(bprm: LinuxBinprm, phdrs: list[Elf64Phdr]) -> ElfInterprete
         try:
             return ElfInterpreter(file, Elf64Ehdr(elf_read(file, EHDR_SIZE, 0)))
         except KernelError:
-            fput(file)
+            exec_fput(file)
             raise
     return None
 
@@ -366,7 +366,7 @@ def load_elf_binary(bprm: LinuxBinprm) -> None:
         load_elf_checked(bprm, elf_ex, phdrs, interp)
     finally:
         if interp is not None:
-            fput(interp.file)
+            exec_fput(interp.file)
 
 
 def load_elf_checked(bprm: LinuxBinprm, elf_ex: Elf64Ehdr, phdrs: list[Elf64Phdr], interp: ElfInterpreter | None) -> None:

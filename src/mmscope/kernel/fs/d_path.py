@@ -16,6 +16,7 @@ def d_path(k: Kernel, dentry: Dentry) -> str:
     shmem's "/dev/zero (deleted)" with the mark that v5.11 gives to every unlinked file.
     """
     names: list[str] = []
+    deleted = " (deleted)" if dentry.d_unlinked else ""
     fs = k.current.fs
     task_root = fs.root if fs is not None else k.vfs.root
     while dentry is not task_root:
@@ -29,13 +30,13 @@ def d_path(k: Kernel, dentry: Dentry) -> str:
             break
         else:
             return simple_dname(dentry)
-    return "/" + "/".join(reversed(names))
+    return "/" + "/".join(reversed(names)) + deleted
 
 
 def simple_dname(dentry: Dentry) -> str:
     """The name of a dentry outside every tree."""
     name = dentry.d_name
-    if dentry.d_sb.s_type in ("tmpfs", "shmem"):
+    if dentry.d_sb.s_type in ("tmpfs", "shmem", "hugetlbfs"):
         if not name.startswith("/"):
             name = "/" + name
         if not name.endswith(" (deleted)"):

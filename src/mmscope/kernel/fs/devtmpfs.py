@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.fs.libfs import set_times, simple_add, simple_fill_super
+from mmscope.kernel.fs.libfs import set_times, simple_add
 from mmscope.kernel.fs.streams import stream_fops, tty_of
 from mmscope.kernel.include.errno import ENOSPC, ENXIO, KernelError
 from mmscope.kernel.include.fs import (
@@ -12,15 +12,17 @@ from mmscope.kernel.include.fs import (
     FMODE_PWRITE,
     FMODE_STREAM,
     S_IFCHR,
+    S_IFDIR,
     S_IFLNK,
     File,
     FileOperations,
     Inode,
-    InodeOperations,
     SuperBlock,
 )
 from mmscope.kernel.include.mm import VM_SHARED
 from mmscope.kernel.lib.random import get_random_bytes
+from mmscope.kernel.mm.shmem import shmem_fill_super, shmem_zero_setup
+from mmscope.kernel.mm.shmem_dir import shmem_make_root, shmem_set_special_ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,8 +75,6 @@ def urandom_read(file: File, count: int, pos: int) -> bytes:
 def mmap_zero(file: File, vma: VmAreaStruct) -> None:
     """Private mappings of /dev/zero are anonymous memory; shared ones get a shmem file."""
     if vma.vm_flags & VM_SHARED:
-        from mmscope.kernel.mm.shmem import shmem_zero_setup
-
         shmem_zero_setup(vma)
         return
     vma.vm_ops = None
@@ -91,13 +91,6 @@ def tty_open(inode: Inode, file: File) -> None:
     file.f_mode &= ~(FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE)
 
 
-def dev_get_link(inode: Inode) -> str:
-    """/dev/fd and its like."""
-    target = inode.i_private
-    assert isinstance(target, str)
-    return target
-
-
 null_fops: Final = FileOperations("null_fops", llseek=null_lseek, read=read_null, write=write_null, open=memory_open)
 zero_fops: Final = FileOperations(
     "zero_fops", llseek=null_lseek, read=read_zero, write=write_null, mmap=mmap_zero, open=memory_open
@@ -105,7 +98,6 @@ zero_fops: Final = FileOperations(
 full_fops: Final = FileOperations("full_fops", llseek=null_lseek, read=read_zero, write=write_full, open=memory_open)
 urandom_fops: Final = FileOperations("urandom_fops", llseek=memory_lseek, read=urandom_read, write=write_null, open=memory_open)
 tty_fops: Final = FileOperations("tty_fops", open=tty_open)
-dev_symlink_iops: Final = InodeOperations("simple_symlink_inode_operations", get_link=dev_get_link)
 
 #: name, major, minor, mode, driver
 _NODES: Final = (
@@ -127,14 +119,21 @@ _LINKS: Final = (
 
 def devtmpfs_init(k: Kernel, minor: int) -> SuperBlock:
     """The super block of /dev with its nodes."""
-    sb = simple_fill_super(k, "devtmpfs", minor, 0, 0o755)
-    assert sb.s_root is not None
-    root = sb.s_root.d_inode
+    sb = shmem_fill_super(k, minor)
+    sb.s_type = "devtmpfs"
+    root = shmem_make_root(sb, 0o755).d_inode
     assert root is not None
-    ino = 2
+    shm = Inode(sb, 2, S_IFDIR | 0o755)
+    shm.i_nlink = 2
+    shmem_set_special_ops(shm, root)
+    set_times(shm)
+    simple_add(root, "shm", shm)
+    root.i_nlink += 1
+    ino = 3
     for name, major, dev_minor, mode, fops in _NODES:
         inode = Inode(sb, ino, S_IFCHR | mode)
         inode.i_rdev = major << 20 | dev_minor
+        shmem_set_special_ops(inode, root)
         inode.i_fop = fops
         set_times(inode)
         simple_add(root, name, inode)
@@ -143,7 +142,7 @@ def devtmpfs_init(k: Kernel, minor: int) -> SuperBlock:
         inode = Inode(sb, ino, S_IFLNK | 0o777)
         inode.i_private = target
         inode.i_size = len(target)
-        inode.i_op = dev_symlink_iops
+        shmem_set_special_ops(inode, root)
         set_times(inode)
         simple_add(root, name, inode)
         ino += 1

@@ -17,8 +17,8 @@ from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_bprm_creds_from_file
 from mmscope.kernel.core.posix_timers import exit_posix_timers
 from mmscope.kernel.fs.d_path import d_path
-from mmscope.kernel.fs.file import do_close_on_exec, fput, get_file, put_files_struct
-from mmscope.kernel.fs.namei import do_open_execat, getname_flags
+from mmscope.kernel.fs.file import do_close_on_exec, get_file, put_files_struct
+from mmscope.kernel.fs.namei import do_open_execat, exec_fput, getname_flags
 from mmscope.kernel.fs.read_write import kernel_read
 from mmscope.kernel.include.elf import EXSTACK_DISABLE_X, EXSTACK_ENABLE_X
 from mmscope.kernel.include.errno import E2BIG, EACCES, EAGAIN, EFAULT, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
@@ -32,7 +32,7 @@ from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGSEGV, KS
 from mmscope.kernel.lib.random import get_random_long
 from mmscope.kernel.mm.gup import get_user_pages_remote
 from mmscope.kernel.mm.memory import free_pgd_range, sync_mm_rss, update_hiwater_rss
-from mmscope.kernel.mm.mmap import expand_stack, find_vma, insert_vm_struct, vm_area_alloc, vma_adjust
+from mmscope.kernel.mm.mmap import expand_stack, find_vma, insert_vm_struct, vm_area_alloc, vm_flags_reset, vma_adjust
 from mmscope.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from mmscope.kernel.mm.mprotect import mprotect_fixup
 from mmscope.kernel.mm.mremap import move_page_tables
@@ -191,6 +191,7 @@ def open_exec(k: Kernel, name: bytes | str) -> File:
         raise KernelError(EACCES)
     file = do_open_execat(k, AT_FDCWD, name)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
+        exec_fput(file)
         raise KernelError(EACCES)
     return file
 
@@ -226,7 +227,7 @@ def exec_binprm(bprm: LinuxBinprm) -> None:
         assert script is not None
         bprm.file = bprm.interpreter
         bprm.interpreter = None
-        fput(script)
+        exec_fput(script)
         depth += 1
 
 
@@ -275,9 +276,9 @@ def free_bprm(bprm: LinuxBinprm) -> None:
         bprm.mm = None
         core_fork.mmput(mm)
     if bprm.file is not None:
-        fput(bprm.file)
+        exec_fput(bprm.file)
     if bprm.interpreter is not None:
-        fput(bprm.interpreter)
+        exec_fput(bprm.interpreter)
 
 
 def strings_from_user(k: Kernel, argv: int) -> list[bytes]:
@@ -524,7 +525,7 @@ def setup_arg_pages(bprm: LinuxBinprm, stack_top: int, executable_stack: int) ->
         k.printk(f"process '{'/'.join(d_path(k, bprm.file.f_dentry).split('/')[-4:])}' {_EXEC_STACK}")
     if stack_shift:
         shift_arg_pages(vma, stack_shift)
-    vma.vm_flags &= ~VM_STACK_INCOMPLETE_SETUP
+    vm_flags_reset(vma, vma.vm_flags & ~VM_STACK_INCOMPLETE_SETUP)
     stack_expand = 131072
     stack_size = vma.vm_end - vma.vm_start
     rlim_stack = bprm.rlim_stack.rlim_cur & PAGE_MASK

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.include.errno import EBADF, EINVAL, EMFILE, KernelError
-from mmscope.kernel.include.fs import FMODE_PATH, O_CLOEXEC, File
+from mmscope.kernel.include.fs import FMODE_PATH, FMODE_WRITER, O_CLOEXEC, SB_I_NOEXEC, File
 from mmscope.kernel.include.resource import RLIMIT_NOFILE
 
 TYPE_CHECKING = False
@@ -20,17 +21,27 @@ def get_file(file: File) -> File:
 
 
 def fput(file: File) -> None:
-    """One reference less; the last one releases the file."""
+    """One reference less; the last one releases the file, and with it perhaps an unlinked inode."""
     file.f_count -= 1
-    if file.f_count:
-        return
+    if file.f_count == 0:
+        __fput(file)
+
+
+def __fput(file: File) -> None:
+    """The last reference is gone."""
+    inode = file.f_inode
     if file.f_ep:
         # Only who has epoll files has the module.
         import mmscope.kernel.fs.eventpoll as eventpoll
 
         eventpoll.eventpoll_release_file(file)
     if file.f_op.release is not None:
-        file.f_op.release(file.f_inode, file)
+        file.f_op.release(inode, file)
+    if file.f_mode & FMODE_WRITER:
+        inode.i_writecount -= 1
+    inode.i_count -= 1
+    if inode.i_count == 0:
+        fs_inode.iput(inode)
 
 
 def current_files(k: Kernel) -> FilesStruct:
@@ -96,6 +107,12 @@ def set_close_on_exec(k: Kernel, fd: int, on: bool) -> None:
 def fd_install(k: Kernel, fd: int, file: File) -> None:
     """`fd` now names `file`; takes over the caller's reference."""
     current_files(k).fd[fd] = file
+
+
+def path_noexec(file: File) -> bool:
+    """Nothing is executed of the file system on which the file stands (fs/exec.c)."""
+    sb = file.f_inode.i_sb
+    return sb.mnt_noexec or sb.s_iflags & SB_I_NOEXEC != 0
 
 
 def close_fd(k: Kernel, fd: int) -> int:

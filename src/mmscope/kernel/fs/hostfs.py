@@ -1,59 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The root file system: a directory tree of the host, read-only.
+"""The host's directory tree: what the guest's files are before the guest changes them. Never written to.
 
-The disk driver of the model, so to say: the only place that reads host files. Its operation tables bear ext4's names,
-which is what a Linux machine's root mostly is. One inode a host file for life, found again by (st_dev, st_ino).
+The only place that reads host files. One inode a host file for life, found again by (st_dev, st_ino); it belongs to
+ext4 (fs/ext4), or to tmpfs (mm/shmem.py) where the host's own is one. What the guest changes is kept by those two.
 
-Each inode knows the directory inode and the name by which it was first found. The host is asked for exactly one name
-in one directory, never through a symbolic link, and what it opens must be the very file that was found.
+Each inode knows the directory inode and the name by which the host has it, whatever the guest calls it now. The host is asked
+for exactly one name in one directory, never through a symbolic link, and what it opens must be the very file that was found.
 """
 
 from __future__ import annotations
 
 import os
 
-from mmscope.kernel.arch.x86.cpu import phys_write
-from mmscope.kernel.include.errno import EACCES, EIO, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP, KernelError
-from mmscope.kernel.include.fs import (
-    S_IFDIR,
-    S_IFLNK,
-    S_IFMT,
-    S_IFREG,
-    SB_RDONLY,
-    AddressSpace,
-    AddressSpaceOperations,
-    Dentry,
-    File,
-    FileOperations,
-    Inode,
-    InodeOperations,
-    SuperBlock,
-)
-from mmscope.kernel.include.mm import VM_SYNC
-from mmscope.kernel.include.mm_types import VmOperationsStruct
-from mmscope.kernel.include.mman import MAP_SYNC
-from mmscope.kernel.include.page import PAGE_SIZE
-from mmscope.kernel.include.page_flags import PG_uptodate
-from mmscope.kernel.mm.filemap import filemap_fault, filemap_map_pages, generic_file_buffered_read, unlock_page
-from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
-from mmscope.kernel.mm.readahead import ReadaheadControl, page_cache_ra_unbounded
+from mmscope.kernel.block.genhd import REQ_OP_READ, BlockDevice
+from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, KernelError
+from mmscope.kernel.include.fs import Dentry, Inode, SuperBlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.mm_types import Page, VmAreaStruct
 
 #: Host descriptors kept open for directories, and for regular files.
 MAX_DIR_FDS: Final = 64
 MAX_FILE_FDS: Final = 32
 
-EXT4_SUPER_MAGIC: Final = 0xEF53
-
 
 class HostInode:
-    """i_private of a host file's inode."""
+    """i_host of a host file's inode."""
 
     def __init__(self, fs: HostFs, parent: Inode | None, name: bytes, st: os.stat_result) -> None:
         self.fs = fs
@@ -62,11 +37,15 @@ class HostInode:
         self.name = name
         self.st_dev = st.st_dev
         self.st_ino = st.st_ino
+        self.st_blocks = st.st_blocks
+        self.st_mode = st.st_mode
+        self.st_size = st.st_size
+        self.st_mtime_ns = st.st_mtime_ns
         #: A symbolic link's target, once read.
         self.target: str | None = None
         #: A file outside the root that the caller gave as a stream: the descriptor to read it by.
         self.stream_fd = -1
-        #: readdir's answer, once given.
+        #: Names of a directory, once listed: (name, inode number, DT_*), sorted by bytes.
         self.entries: list[tuple[str, int, int]] | None = None
 
 
@@ -79,6 +58,8 @@ class HostFs:
         self.inodes: dict[tuple[int, int], Inode] = {}
         #: st_dev -> super block: a host mount below the root keeps its device number.
         self.super_blocks: dict[int, SuperBlock] = {}
+        #: The disk that all of ext4 writes to.
+        self.bdev = BlockDevice(k, k.config.disk_size >> 12)
         #: Open host descriptors, least recently used first.
         self.dir_fds: dict[Inode, int] = {}
         self.file_fds: dict[Inode, int] = {}
@@ -95,35 +76,40 @@ class HostFs:
         key = (st.st_dev, st.st_ino)
         inode = self.inodes.get(key)
         if inode is not None:
-            data = inode.i_private
+            data = inode.i_host
             assert isinstance(data, HostInode)
             if data.parent is None and parent is not None and inode is not self.root_inode:
                 # First met as a stream, now by its name.
                 data.parent = parent
                 data.name = name
             return inode
-        dev = os.major(st.st_dev) << 20 | os.minor(st.st_dev)
         sb = self.super_blocks.get(st.st_dev)
         if sb is None:
-            sb = SuperBlock(self.kernel, "ext4", dev, SB_RDONLY)
+            sb = self.fill_super(st.st_dev)
             self.super_blocks[st.st_dev] = sb
         inode = Inode(sb, st.st_ino, st.st_mode)
-        inode.i_private = HostInode(self, parent, name, st)
+        inode.i_host = HostInode(self, parent, name, st)
         set_stat(inode, st)
-        kind = st.st_mode & S_IFMT
-        if kind == S_IFREG:
-            inode.i_fop = ext4_file_operations
-            inode.i_op = ext4_file_inode_operations
-            inode.i_mapping = AddressSpace(inode, ext4_aops)
-        elif kind == S_IFDIR:
-            inode.i_fop = ext4_dir_operations
-            inode.i_op = ext4_dir_inode_operations
-        elif kind == S_IFLNK:
-            inode.i_op = ext4_symlink_inode_operations
+        # Imported here and below: the file systems above read the host through this module.
+        import mmscope.kernel.fs.ext4.super as ext4_super
+        import mmscope.kernel.mm.shmem as mm_shmem
+
+        if sb.s_type == "tmpfs":
+            mm_shmem.shmem_host_inode(inode, parent)
         else:
-            inode.i_op = ext4_special_inode_operations
+            ext4_super.ext4_host_inode(inode, parent)
         self.inodes[key] = inode
         return inode
+
+    def fill_super(self, st_dev: int) -> SuperBlock:
+        """The file system that stands for one of the host's: tmpfs for tmpfs, ext4 for all else."""
+        import mmscope.kernel.fs.ext4.super as ext4_super
+        import mmscope.kernel.mm.shmem as mm_shmem
+
+        dev = os.major(st_dev) << 20 | os.minor(st_dev)
+        if (self.kernel.config.rootfstype or host_fs_type(st_dev)) in ("tmpfs", "ramfs", "devtmpfs"):
+            return mm_shmem.shmem_fill_super(self.kernel, dev, 0)
+        return ext4_super.ext4_fill_super(self.kernel, dev, self.bdev)
 
     def dir_fd(self, inode: Inode) -> int:
         """An O_PATH descriptor of a directory, opened through its parents one name at a time."""
@@ -140,7 +126,7 @@ class HostFs:
 
     def open_path(self, inode: Inode) -> int:
         """A new O_PATH descriptor of the inode; ENOENT when another file has taken its name meanwhile."""
-        data = inode.i_private
+        data = inode.i_host
         assert isinstance(data, HostInode)
         assert data.parent is not None
         where = self.dir_fd(data.parent)
@@ -152,8 +138,8 @@ class HostFs:
         return fd
 
     def file_fd(self, inode: Inode) -> int:
-        """A descriptor to read a regular file."""
-        data = inode.i_private
+        """A descriptor to read a regular file. Raises OSError."""
+        data = inode.i_host
         assert isinstance(data, HostInode)
         if data.parent is None and data.stream_fd >= 0:
             return data.stream_fd
@@ -175,11 +161,11 @@ class HostFs:
     def path_of(self, inode: Inode) -> str:
         """The path inside the root by which the inode was first found."""
         parts: list[bytes] = []
-        data = inode.i_private
+        data = inode.i_host
         assert isinstance(data, HostInode)
         while data.parent is not None:
             parts.append(data.name)
-            data = data.parent.i_private
+            data = data.parent.i_host
             assert isinstance(data, HostInode)
         return "/" + b"/".join(reversed(parts)).decode("utf-8", "surrogateescape")
 
@@ -192,6 +178,20 @@ class HostFs:
         if self.root_fd >= 0:
             os.close(self.root_fd)
         self.root_fd = -1
+
+
+def host_fs_type(st_dev: int) -> str:
+    """The type of the host's file system with that device number, "" if it is not mounted here."""
+    device = f"{os.major(st_dev)}:{os.minor(st_dev)}"
+    try:
+        with open("/proc/self/mountinfo") as file:
+            for line in file:
+                words = line.split(" ")
+                if words[2] == device:
+                    return words[words.index("-", 6) + 1]
+    except OSError:
+        return ""
+    return ""
 
 
 def set_stat(inode: Inode, st: os.stat_result) -> None:
@@ -208,10 +208,11 @@ def set_stat(inode: Inode, st: os.stat_result) -> None:
     inode.i_ctime = st.st_ctime_ns
 
 
-def ext4_lookup(dir: Inode, name: str) -> Inode | None:
+def host_lookup(dir: Inode, name: str) -> Inode | None:
     """The inode `name` of a host directory, None if there is no such name."""
-    data = dir.i_private
-    assert isinstance(data, HostInode)
+    data = dir.i_host
+    if not isinstance(data, HostInode):
+        return None
     fs = data.fs
     raw = name.encode("utf-8", "surrogateescape")
     try:
@@ -223,9 +224,9 @@ def ext4_lookup(dir: Inode, name: str) -> Inode | None:
     return fs.iget(dir, raw, st)
 
 
-def ext4_get_link(inode: Inode) -> str:
+def host_get_link(inode: Inode) -> str:
     """The target of a host's symbolic link."""
-    data = inode.i_private
+    data = inode.i_host
     assert isinstance(data, HostInode)
     if data.target is None:
         try:
@@ -239,15 +240,14 @@ def ext4_get_link(inode: Inode) -> str:
     return data.target
 
 
-def ext4_readdir(file: File) -> list[tuple[str, int, int]]:
-    """All names of a host directory: "." and "..", then sorted by their bytes."""
-    inode = file.f_inode
-    data = inode.i_private
-    assert isinstance(data, HostInode)
+def host_readdir(inode: Inode) -> list[tuple[str, int, int]]:
+    """The names in a host directory, sorted by their bytes; none for a directory that the guest made."""
+    data = inode.i_host
+    if not isinstance(data, HostInode):
+        return []
     if data.entries is not None:
         return data.entries
     fs = data.fs
-    parent = data.parent if data.parent is not None else inode
     try:
         fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fs.dir_fd(inode))
         try:
@@ -262,84 +262,29 @@ def ext4_readdir(file: File) -> list[tuple[str, int, int]]:
     except OSError as error:
         raise KernelError(error.errno or EIO) from None
     names.sort()
-    entries = [(".", inode.i_ino, 4), ("..", parent.i_ino, 4)]
-    for raw, ino, kind in names:
-        entries.append((raw.decode("utf-8", "surrogateescape"), ino, kind))
-    data.entries = entries
-    return entries
+    data.entries = [(raw.decode("utf-8", "surrogateescape"), ino, kind) for raw, ino, kind in names]
+    return data.entries
 
 
-def ext4_readpage(file: File | None, page: Page) -> None:
-    """Fill a page of the page cache from the host file, zeroes beyond its end."""
-    mapping = page.mapping
-    assert isinstance(mapping, AddressSpace)
-    inode = mapping.host
-    data = inode.i_private
+def host_pread(inode: Inode, count: int, offset: int) -> bytes:
+    """Bytes of a host file; a request to the model's disk. Raises EIO."""
+    data = inode.i_host
     assert isinstance(data, HostInode)
-    offset = page.index * PAGE_SIZE
-    count = min(PAGE_SIZE, max(inode.i_size - offset, 0))
+    data.fs.bdev.submit_bio(REQ_OP_READ)
     try:
-        content = os.pread(data.fs.file_fd(inode), count, offset) if count > 0 else b""
+        return os.pread(data.fs.file_fd(inode), count, offset)
     except OSError:
-        unlock_page(page)
         raise KernelError(EIO) from None
-    phys_write(page.kernel, page.pfn << 12, content.ljust(PAGE_SIZE, b"\0"))
-    page.flags |= PG_uptodate
-    unlock_page(page)
 
 
-def ext4_set_page_dirty(page: Page) -> bool:
-    """Nothing can dirty a page of a read-only file system."""
-    raise KernelError(ENOSPC)
-
-
-def ext4_file_read_iter(file: File, count: int, pos: int) -> bytes:
-    """Through the page cache."""
-    if count == 0:
-        return b""
-    return generic_file_buffered_read(file, count, pos)
-
-
-def ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
-    """mmap of a regular file: its pages come from the page cache. MAP_SYNC needs a DAX device, which this is not."""
-    if vma.vm_flags & VM_SYNC:
-        raise KernelError(EOPNOTSUPP)
-    vma.vm_ops = ext4_file_vm_ops
-
-
-def ext4_file_open(inode: Inode, file: File) -> None:
-    """Note which host file the guest reads; EACCES when the host denies it after all."""
-    data = inode.i_private
-    assert isinstance(data, HostInode)
+def host_open(inode: Inode) -> None:
+    """Note that the guest reads this host file; EACCES when the host denies it after all."""
+    data = inode.i_host
+    if not isinstance(data, HostInode):
+        return
     try:
         data.fs.file_fd(inode)
     except PermissionError:
         raise KernelError(EACCES) from None
     except OSError as error:
         raise KernelError(error.errno or EIO) from None
-    config = inode.i_sb.kernel.config
-    if config.warm_page_cache and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
-        # As if somebody had read the file before: no page of it costs a major fault.
-        page_cache_ra_unbounded(ReadaheadControl(file, inode.i_mapping, 0), (inode.i_size + PAGE_SIZE - 1) >> 12, 0)
-
-
-def generic_read_dir(file: File, count: int, pos: int) -> bytes:
-    """read(2) of a directory."""
-    raise KernelError(EISDIR)
-
-
-ext4_aops: Final = AddressSpaceOperations(readpage=ext4_readpage, set_page_dirty=ext4_set_page_dirty)
-ext4_file_vm_ops: Final = VmOperationsStruct("ext4_file_vm_ops", fault=filemap_fault, map_pages=filemap_map_pages)
-ext4_file_operations: Final = FileOperations(
-    "ext4_file_operations",
-    read=ext4_file_read_iter,
-    mmap=ext4_file_mmap,
-    get_unmapped_area=thp_get_unmapped_area,
-    open=ext4_file_open,
-    mmap_supported_flags=MAP_SYNC,
-)
-ext4_dir_operations: Final = FileOperations("ext4_dir_operations", read=generic_read_dir, iterate=ext4_readdir)
-ext4_file_inode_operations: Final = InodeOperations("ext4_file_inode_operations")
-ext4_dir_inode_operations: Final = InodeOperations("ext4_dir_inode_operations", lookup=ext4_lookup)
-ext4_symlink_inode_operations: Final = InodeOperations("ext4_symlink_inode_operations", get_link=ext4_get_link)
-ext4_special_inode_operations: Final = InodeOperations("ext4_special_inode_operations")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
+from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
 from mmscope.kernel.fs.devtmpfs import devtmpfs_init
-from mmscope.kernel.fs.file import fget_raw
+from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
 from mmscope.kernel.fs.hostfs import HostFs
 from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.proc import proc_init
 from mmscope.kernel.fs.streams import HostStream, open_descriptors, open_streams, reopen_stream
-from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE
+from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE, CAP_FOWNER
 from mmscope.kernel.include.errno import (
     EACCES,
     EEXIST,
@@ -29,11 +30,17 @@ from mmscope.kernel.include.errno import (
     EOPNOTSUPP,
     EPERM,
     EROFS,
+    ETXTBSY,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
     AT_FDCWD,
+    ATTR_MTIME,
+    ATTR_SIZE,
     FMODE_PATH,
+    FMODE_WRITE,
+    FMODE_WRITER,
+    I_LINKABLE,
     MAY_EXEC,
     MAY_OPEN,
     MAY_READ,
@@ -51,6 +58,7 @@ from mmscope.kernel.include.fs import (
     O_TMPFILE,
     O_TRUNC,
     PATH_MAX,
+    S_IALLUGO,
     S_IFBLK,
     S_IFCHR,
     S_IFDIR,
@@ -63,9 +71,12 @@ from mmscope.kernel.include.fs import (
     Dentry,
     File,
     FileOperations,
+    Iattr,
     Inode,
     SuperBlock,
 )
+from mmscope.kernel.mm.shmem import shmem_fill_super
+from mmscope.kernel.mm.shmem_dir import shmem_make_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +111,7 @@ class Vfs:
     """The mounted file systems of one kernel, and the inode numbers of its own pseudo file systems."""
 
     def __init__(self, kernel: Kernel, root: str | None, streams: tuple[int, int, int] = (0, 1, 2)) -> None:
-        """`root`: a directory of the host, shown read-only as /; None: an empty one. Raises OSError if there is none.
+        """`root`: a directory of the host, shown as /; None: an empty tmpfs. Raises OSError if there is none.
 
         /proc, /dev and /sys are the model's own. They can be reached even where the root has no such directory; a
         listing of / shows them only where it has.
@@ -112,7 +123,8 @@ class Vfs:
         #: The host's directory tree; None for a machine without one.
         self.host: HostFs | None = None
         if root is None:
-            root_sb = simple_fill_super(kernel, "rootfs", 0, SB_RDONLY, 0o755)
+            root_sb = shmem_fill_super(kernel, self.get_anon_bdev())
+            shmem_make_root(root_sb, 0o755)
         else:
             self.host = HostFs(kernel, root)
             root_sb = self.host.sb
@@ -121,11 +133,14 @@ class Vfs:
         #: The root dentry of the root file system.
         self.root: Dentry = root_dentry
         #: (path, super block, source, options) in mount order, as /proc/mounts lists them.
-        self.mounts: list[tuple[str, SuperBlock, str, str]] = [("/", root_sb, "/dev/root", "ro,relatime")]
+        self.mounts: list[tuple[str, SuperBlock, str, str]] = [("/", root_sb, "/dev/root", "rw,relatime")]
         options = "rw,nosuid,nodev,noexec,relatime"
         self.mount("sys", simple_fill_super(kernel, "sysfs", self.get_anon_bdev(), 0, 0o555), "sysfs", options)
         self.mount("proc", proc_init(kernel, self.get_anon_bdev()), "proc", options)
         self.mount("dev", devtmpfs_init(kernel, self.get_anon_bdev()), "devtmpfs", "rw,nosuid,relatime,mode=755")
+        shm = shmem_fill_super(kernel, self.get_anon_bdev())
+        self.do_mount(d_lookup(traverse_mounts(d_lookup(self.root, "dev")), "shm"), shmem_make_root(shm, 0o1777))
+        self.mounts.append(("/dev/shm", shm, "tmpfs", "rw,nosuid,nodev"))
 
     def install_streams(self, files: FilesStruct) -> None:
         """Descriptors 0, 1 and 2 of a new task."""
@@ -144,6 +159,7 @@ class Vfs:
 
     def mount(self, name: str, sb: SuperBlock, source: str, options: str) -> None:
         """Mount `sb` on /`name`. The directory is made up where the root does not have it."""
+        sb.mnt_noexec = "noexec" in options.split(",")
         root = sb.s_root
         assert root is not None
         where = d_lookup(self.root, name)
@@ -157,9 +173,13 @@ class Vfs:
             inode.i_mode, inode.i_uid, inode.i_gid = covered.i_mode, covered.i_uid, covered.i_gid
             inode.i_nlink, inode.i_size, inode.i_blocks = covered.i_nlink, covered.i_size, covered.i_blocks
             inode.i_atime, inode.i_mtime, inode.i_ctime = covered.i_atime, covered.i_mtime, covered.i_ctime
+        self.do_mount(where, root)
+        self.mounts.append(("/" + name, sb, source, options))
+
+    def do_mount(self, where: Dentry, root: Dentry) -> None:
+        """`root` covers `where` from now on."""
         where.d_mounted = root
         root.d_covers = where
-        self.mounts.append(("/" + name, sb, source, options))
 
 
 class Nameidata:
@@ -174,6 +194,8 @@ class Nameidata:
         self.last_slash = False
         self.last_type = LAST_ROOT
         self.total_link_count = 0
+        #: FMODE_CREATED: the open made the file.
+        self.created = False
         #: Names still to walk after the symbolic links that are being followed.
         self.stack: list[str] = []
 
@@ -199,7 +221,7 @@ def in_group_p(cred: Cred, gid: int) -> bool:
 
 
 def capable_dac(cred: Cred) -> bool:
-    """CAP_DAC_OVERRIDE; those of its kin are taken for the same."""
+    """CAP_DAC_OVERRIDE, to write and to execute; CAP_DAC_READ_SEARCH goes with it."""
     return cap_raised(cred, CAP_DAC_OVERRIDE)
 
 
@@ -251,6 +273,9 @@ def d_lookup(parent: Dentry, name: str) -> Dentry:
     assert inode is not None
     if len(name) > NAME_MAX or len(name.encode("utf-8", "surrogateescape")) > NAME_MAX:
         raise KernelError(ENAMETOOLONG)
+    if inode.i_nlink == 0:
+        # IS_DEADDIR: it was removed, somebody still is in it.
+        raise KernelError(ENOENT)
     found: Inode | None = None
     if inode.i_op.lookup is not None:
         found = inode.i_op.lookup(inode, name)
@@ -401,8 +426,10 @@ def path_lookup(k: Kernel, dfd: int, path: int | bytes | str, follow: bool) -> D
 class OpenFlags:
     """struct open_flags: the flags of an open, taken apart."""
 
-    def __init__(self, open_flag: int, acc_mode: int, lookup_flags: int) -> None:
+    def __init__(self, open_flag: int, mode: int, acc_mode: int, lookup_flags: int) -> None:
         self.open_flag = open_flag
+        #: Of a file that is made.
+        self.mode = mode
         self.acc_mode = acc_mode
         self.lookup_flags = lookup_flags
 
@@ -430,25 +457,31 @@ def build_open_flags(flags: int, mode: int) -> OpenFlags:
         lookup_flags |= LOOKUP_DIRECTORY
     if not flags & O_NOFOLLOW:
         lookup_flags |= LOOKUP_FOLLOW
-    return OpenFlags(flags, acc_mode, lookup_flags)
+    return OpenFlags(flags, mode & S_IALLUGO if flags & (O_CREAT | __O_TMPFILE) else 0, acc_mode, lookup_flags)
 
 
-def lookup_open(nd: Nameidata, open_flag: int) -> Dentry:
-    """Look the last component up for an open; what it would have to create cannot be created in the model."""
+def lookup_open(nd: Nameidata, op: OpenFlags) -> Dentry:
+    """Look the last component up for an open, and make it with O_CREAT. nd.created tells."""
     dir_inode = nd.path.d_inode
     assert dir_inode is not None
     dentry = d_lookup(nd.path, nd.last)
-    if dentry.d_inode is None and open_flag & O_CREAT:
+    if dentry.d_inode is None and op.open_flag & O_CREAT:
         if dir_inode.i_sb.s_flags & SB_RDONLY:
             raise KernelError(EROFS)
-        # no i_op->create
+        # may_o_create()
         inode_permission(nd.k, dir_inode, MAY_WRITE | MAY_EXEC)
-        raise KernelError(EACCES)
+        if dir_inode.i_op.create is None:
+            raise KernelError(EACCES)
+        fs = nd.k.current.fs
+        assert fs is not None
+        dir_inode.i_op.create(dir_inode, dentry, op.mode & ~fs.umask)
+        nd.created = True
     return dentry
 
 
-def open_last_lookups(nd: Nameidata, open_flag: int) -> str:
+def open_last_lookups(nd: Nameidata, op: OpenFlags) -> str:
     """The last component of an open: "" when nd.path is what to open, else a link to follow."""
+    open_flag = op.open_flag
     if nd.last_type != LAST_NORM:
         return walk_component(nd, True)
     if not open_flag & O_CREAT:
@@ -456,7 +489,7 @@ def open_last_lookups(nd: Nameidata, open_flag: int) -> str:
             nd.flags |= LOOKUP_FOLLOW | LOOKUP_DIRECTORY
     elif nd.last_slash:
         raise KernelError(EISDIR)
-    return step_into(nd, lookup_open(nd, open_flag), True)
+    return step_into(nd, lookup_open(nd, op), True)
 
 
 def may_open(k: Kernel, path: Dentry, acc_mode: int, flag: int) -> None:
@@ -475,18 +508,19 @@ def may_open(k: Kernel, path: Dentry, acc_mode: int, flag: int) -> None:
     if kind in (S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK) and acc_mode & MAY_EXEC:
         raise KernelError(EACCES)
     inode_permission(k, inode, acc_mode)
-    if flag & O_NOATIME and k.current.cred.fsuid != inode.i_uid and not capable_dac(k.current.cred):
+    if flag & O_NOATIME and k.current.cred.fsuid != inode.i_uid and not cap_raised(k.current.cred, CAP_FOWNER):
         raise KernelError(EPERM)
 
 
 def do_open(nd: Nameidata, op: OpenFlags) -> File:
     """The last step of an open: nd.path becomes a file."""
     open_flag = op.open_flag
+    acc_mode = op.acc_mode
     path = nd.path
     if isinstance(path.d_fsdata, HostStream):
         return reopen_stream(path, open_flag)
     if open_flag & O_CREAT:
-        if open_flag & O_EXCL:
+        if open_flag & O_EXCL and not nd.created:
             raise KernelError(EEXIST)
         if d_is_dir(path):
             raise KernelError(EISDIR)
@@ -494,14 +528,37 @@ def do_open(nd: Nameidata, op: OpenFlags) -> File:
         raise KernelError(ENOTDIR)
     inode = path.d_inode
     assert inode is not None
-    if inode.i_mode & S_IFMT == S_IFREG and open_flag & O_TRUNC and inode.i_sb.s_flags & SB_RDONLY:
-        raise KernelError(EROFS)
-    may_open(nd.k, path, op.acc_mode, open_flag)
-    return vfs_open(path, open_flag)
+    do_truncate = False
+    if nd.created:
+        # A new file: whatever its mode says, its maker may do what it asked for.
+        open_flag &= ~O_TRUNC
+        acc_mode = 0
+    elif inode.i_mode & S_IFMT == S_IFREG and open_flag & O_TRUNC:
+        if inode.i_sb.s_flags & SB_RDONLY:
+            raise KernelError(EROFS)
+        do_truncate = True
+    may_open(nd.k, path, acc_mode, open_flag)
+    file = vfs_open(path, open_flag)
+    if do_truncate:
+        try:
+            handle_truncate(inode)
+        except KernelError:
+            fput(file)
+            raise
+    return file
+
+
+def handle_truncate(inode: Inode) -> None:
+    """O_TRUNC. The file must not be executed by anybody (ETXTBSY), though it be opened for reading."""
+    get_write_access(inode)
+    try:
+        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME))
+    finally:
+        put_write_access(inode)
 
 
 def vfs_open(path: Dentry, flags: int) -> File:
-    """do_dentry_open(): a new struct file on `path`."""
+    """do_dentry_open(): a new struct file on `path`. Raises ENXIO, ETXTBSY, EINVAL (O_DIRECT), and what ->open does."""
     inode = path.d_inode
     assert inode is not None
     f_flags = flags & ~(O_CREAT | O_EXCL | 0o400 | O_TRUNC)
@@ -509,16 +566,51 @@ def vfs_open(path: Dentry, flags: int) -> File:
         return File(path, inode, f_flags, FMODE_PATH, path_fops)
     # OPEN_FMODE(), and FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
     f_mode = ((flags + 1) & O_ACCMODE) | 0x4 | 0x8 | 0x10
-    if inode.i_mode & S_IFMT in (S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
+    kind = inode.i_mode & S_IFMT
+    if kind in (S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
         # A host's device, FIFO or socket: there is no driver for it here.
         raise KernelError(ENXIO)
+    if f_mode & FMODE_WRITE and kind in (S_IFREG, S_IFDIR):
+        get_write_access(inode)
+        f_mode |= FMODE_WRITER
     file = File(path, inode, f_flags, f_mode, inode.i_fop)
-    if file.f_op.open is not None:
-        file.f_op.open(inode, file)
-    if flags & O_DIRECT:
-        # a_ops->direct_IO is NULL
-        raise KernelError(EINVAL)
+    try:
+        if file.f_op.open is not None:
+            file.f_op.open(inode, file)
+        if flags & O_DIRECT and not can_direct_IO(inode):
+            raise KernelError(EINVAL)
+    except KernelError:
+        # Not opened: there is nothing to release.
+        file.f_op = path_fops
+        fput(file)
+        raise
     return file
+
+
+def can_direct_IO(inode: Inode) -> bool:
+    """O_DIRECT is possible. Since v6.6 (e88e0d366f9c) tmpfs takes it, and goes through the page cache all the same."""
+    if inode.i_mapping.a_ops.direct_IO is not None:
+        return True
+    return inode.i_sb.s_type == "tmpfs" and inode.i_sb.kernel.config.at_least(6, 6)
+
+
+def do_tmpfile(nd: Nameidata, op: OpenFlags, where: Dentry) -> File:
+    """O_TMPFILE: a regular file without a name in a directory. O_EXCL: it will never get one."""
+    dir = where.d_inode
+    assert dir is not None
+    if dir.i_sb.s_flags & SB_RDONLY:
+        raise KernelError(EROFS)
+    inode_permission(nd.k, dir, MAY_WRITE | MAY_EXEC)
+    if dir.i_op.tmpfile is None:
+        raise KernelError(EOPNOTSUPP)
+    fs = nd.k.current.fs
+    assert fs is not None
+    inode = dir.i_op.tmpfile(dir, op.mode & ~fs.umask)
+    if op.open_flag & O_EXCL:
+        inode.i_state &= ~I_LINKABLE
+    dentry = Dentry(dir.i_sb, f"#{inode.i_ino}", where, inode)
+    dentry.d_unlinked = True
+    return vfs_open(dentry, op.open_flag & ~O_TRUNC)
 
 
 def path_openat(k: Kernel, dfd: int, name: str, op: OpenFlags) -> File:
@@ -526,16 +618,12 @@ def path_openat(k: Kernel, dfd: int, name: str, op: OpenFlags) -> File:
     nd = path_init(k, dfd, name, op.lookup_flags)
     if op.open_flag & __O_TMPFILE:
         nd.flags |= LOOKUP_DIRECTORY
-        where = path_lookupat(nd, name)
-        assert where.d_inode is not None
-        if where.d_inode.i_sb.s_flags & SB_RDONLY:
-            raise KernelError(EROFS)
-        raise KernelError(EOPNOTSUPP)
+        return do_tmpfile(nd, op, path_lookupat(nd, name))
     if op.open_flag & O_PATH:
         return vfs_open(path_lookupat(nd, name), op.open_flag)
     while True:
         link_path_walk(name, nd)
-        name = open_last_lookups(nd, op.open_flag)
+        name = open_last_lookups(nd, op)
         if not name:
             return do_open(nd, op)
 
@@ -551,5 +639,22 @@ def filp_open(k: Kernel, path: int | bytes | str, flags: int) -> File:
 
 
 def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
-    """Open a program for exec: execute permission, regular files only (EACCES)."""
-    return do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    """Open a program for exec: execute permission, regular files only, no noexec mount (EACCES).
+
+    Nobody may write to it (ETXTBSY) until it is given back by exec_fput().
+    """
+    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    if path_noexec(file):
+        fput(file)
+        raise KernelError(EACCES)
+    if file.f_inode.i_writecount > 0:
+        fput(file)
+        raise KernelError(ETXTBSY)
+    file.f_inode.i_writecount -= 1  # deny_write_access()
+    return file
+
+
+def exec_fput(file: File) -> None:
+    """allow_write_access() and fput()."""
+    file.f_inode.i_writecount += 1
+    fput(file)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import fd_install, fget, fget_raw, get_unused_fd_flags, set_close_on_exec
+from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.namei import (
     LOOKUP_DIRECTORY,
     LOOKUP_EMPTY,
@@ -15,16 +17,16 @@ from mmscope.kernel.fs.namei import (
     do_filp_open,
     getname_flags,
     inode_permission,
-    path_init,
-    path_lookupat,
     user_path_at_empty,
 )
+from mmscope.kernel.fs.streams import HostStream, stream_truncate
 from mmscope.kernel.include.errno import (
-    EACCES,
     EBADF,
-    EEXIST,
+    EFBIG,
     EINVAL,
     EISDIR,
+    ENODEV,
+    ENOENT,
     ENOTDIR,
     EOPNOTSUPP,
     EPERM,
@@ -37,19 +39,36 @@ from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
+    ATTR_ATIME,
+    ATTR_ATIME_SET,
+    ATTR_GID,
+    ATTR_MODE,
+    ATTR_MTIME,
+    ATTR_MTIME_SET,
+    ATTR_SIZE,
+    ATTR_UID,
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_UNSHARE_RANGE,
+    FALLOC_FL_ZERO_RANGE,
     FMODE_WRITE,
     MAY_EXEC,
+    MAY_WRITE,
     O_CLOEXEC,
     O_LARGEFILE,
+    S_IALLUGO,
     S_IFBLK,
-    S_IFCHR,
     S_IFDIR,
     S_IFIFO,
     S_IFMT,
     S_IFREG,
-    S_IFSOCK,
     SB_RDONLY,
     Dentry,
+    File,
+    Iattr,
+    Inode,
 )
 from mmscope.kernel.include.sched import Cred
 
@@ -60,6 +79,10 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
 AT_EACCESS: Final = 0x200
+
+#: tv_nsec values of utimensat(2), as times in ns that no clock has.
+UTIME_NOW: Final = -(1 << 62) - 1
+UTIME_OMIT: Final = -(1 << 62) - 2
 
 
 def do_sys_open(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mode: int = 0) -> int:
@@ -140,9 +163,11 @@ def ksys_chroot(k: Kernel, filename: int | bytes | str) -> int:
 
 
 def ksys_getcwd(k: Kernel, size: int) -> bytes:
-    """getcwd(2): the path with its NUL; ERANGE if longer than `size`."""
+    """getcwd(2): the path with its NUL; ERANGE if longer than `size`, ENOENT if the directory was removed."""
     fs = k.current.fs
     assert fs is not None
+    if fs.pwd.d_unlinked:
+        raise KernelError(ENOENT)
     path = d_path(k, fs.pwd).encode("utf-8", "surrogateescape") + b"\0"
     if len(path) > size:
         raise KernelError(ERANGE)
@@ -158,26 +183,31 @@ def ksys_umask(k: Kernel, mask: int) -> int:
     return old
 
 
-def mnt_want_write(dentry: Dentry) -> None:
-    """EROFS on the host's tree; what the model's own file systems cannot do is EPERM."""
-    assert dentry.d_inode is not None
-    if dentry.d_inode.i_sb.s_flags & SB_RDONLY:
-        raise KernelError(EROFS)
-    raise KernelError(EPERM)
+def vfs_truncate(k: Kernel, inode: Inode, length: int, file: File | None) -> None:
+    """Set a regular file's size (do_truncate). `file` None: by name, which needs write permission."""
+    if file is None:
+        if inode.i_mode & S_IFMT == S_IFDIR:
+            raise KernelError(EISDIR)
+        if inode.i_mode & S_IFMT != S_IFREG:
+            raise KernelError(EINVAL)
+        inode_permission(k, inode, MAY_WRITE)
+        get_write_access(inode)
+    attr = Iattr(ATTR_SIZE | (ATTR_MTIME if file is not None else 0))
+    attr.ia_size = length
+    try:
+        notify_change(inode, attr)
+    finally:
+        if file is None:
+            put_write_access(inode)
 
 
 def do_sys_truncate(k: Kernel, filename: int | bytes | str, length: int) -> int:
-    """truncate(2) of a file on a read-only file system."""
+    """truncate(2)."""
     if length < 0:
         raise KernelError(EINVAL)
-    dentry = user_path_at_empty(k, AT_FDCWD, filename, LOOKUP_FOLLOW)
-    inode = dentry.d_inode
+    inode = user_path_at_empty(k, AT_FDCWD, filename, LOOKUP_FOLLOW).d_inode
     assert inode is not None
-    if inode.i_mode & S_IFMT == S_IFDIR:
-        raise KernelError(EISDIR)
-    if inode.i_mode & S_IFMT != S_IFREG:
-        raise KernelError(EINVAL)
-    mnt_want_write(dentry)
+    vfs_truncate(k, inode, length, None)
     return 0
 
 
@@ -188,96 +218,156 @@ def do_sys_ftruncate(k: Kernel, fd: int, length: int) -> int:
     file = fget(k, fd)
     if file.f_inode.i_mode & S_IFMT != S_IFREG or not file.f_mode & FMODE_WRITE:
         raise KernelError(EINVAL)
-    mnt_want_write(file.f_dentry)
+    if isinstance(file.private_data, HostStream):
+        # The caller's own file, behind a descriptor that it handed over for writing.
+        stream_truncate(file, length)
+        return 0
+    vfs_truncate(k, file.f_inode, length, file)
     return 0
+
+
+def vfs_fallocate(file: File, mode: int, offset: int, len: int) -> None:
+    """fallocate(2) on an open file (fs/open.c), in Linux's order of checks."""
+    inode = file.f_inode
+    if offset < 0 or len <= 0:
+        raise KernelError(EINVAL)
+    if mode & ~0x7B:
+        raise KernelError(EOPNOTSUPP)
+    if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE:
+        raise KernelError(EOPNOTSUPP)
+    if mode & FALLOC_FL_PUNCH_HOLE and not mode & FALLOC_FL_KEEP_SIZE:
+        raise KernelError(EOPNOTSUPP)
+    if mode & FALLOC_FL_COLLAPSE_RANGE and mode & ~FALLOC_FL_COLLAPSE_RANGE:
+        raise KernelError(EINVAL)
+    if mode & FALLOC_FL_INSERT_RANGE and mode & ~FALLOC_FL_INSERT_RANGE:
+        raise KernelError(EINVAL)
+    if mode & FALLOC_FL_UNSHARE_RANGE and mode & ~(FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE):
+        raise KernelError(EINVAL)
+    if not file.f_mode & FMODE_WRITE:
+        raise KernelError(EBADF)
+    kind = inode.i_mode & S_IFMT
+    if kind == S_IFIFO:
+        raise KernelError(ESPIPE)
+    if kind == S_IFDIR:
+        raise KernelError(EISDIR)
+    if kind not in (S_IFREG, S_IFBLK):
+        raise KernelError(ENODEV)
+    if offset + len > inode.i_sb.s_maxbytes:
+        raise KernelError(EFBIG)
+    if file.f_op.fallocate is None:
+        raise KernelError(EOPNOTSUPP)
+    file.f_op.fallocate(file, mode, offset, len)
 
 
 def ksys_fallocate(k: Kernel, fd: int, mode: int, offset: int, length: int) -> int:
-    """fallocate(2): nothing here can be extended."""
-    file = fget(k, fd)
-    if offset < 0 or length <= 0:
-        raise KernelError(EINVAL)
-    # FALLOC_FL_SUPPORTED_MASK; a hole (2) never changes the size, and the caller has to say so (FALLOC_FL_KEEP_SIZE, 1).
-    if mode & ~0x7F or mode & 3 == 2:
-        raise KernelError(EOPNOTSUPP)
-    if not file.f_mode & FMODE_WRITE:
-        raise KernelError(EBADF)
-    if file.f_inode.i_mode & S_IFMT == S_IFIFO:
-        raise KernelError(ESPIPE)
-    raise KernelError(EOPNOTSUPP)
+    """fallocate(2)."""
+    vfs_fallocate(fget(k, fd), mode, offset, length)
+    return 0
 
 
-def change_attributes(k: Kernel, dfd: int, filename: int | bytes | str, flags: int) -> int:
-    """chmod, chown, utimensat: look the file up, then EROFS."""
+# --- attributes
+
+
+def _lookup_attr(k: Kernel, dfd: int, filename: int | bytes | str, flags: int) -> Inode:
     lookup_flags = 0 if flags & AT_SYMLINK_NOFOLLOW else LOOKUP_FOLLOW
     if flags & AT_EMPTY_PATH:
         lookup_flags |= LOOKUP_EMPTY
-    mnt_want_write(user_path_at_empty(k, dfd, filename, lookup_flags))
+    inode = user_path_at_empty(k, dfd, filename, lookup_flags).d_inode
+    assert inode is not None
+    return inode
+
+
+def want_write(inode: Inode) -> None:
+    """mnt_want_write(): EROFS on a read-only file system."""
+    if inode.i_sb.s_flags & SB_RDONLY:
+        raise KernelError(EROFS)
+
+
+def chmod_common(inode: Inode, mode: int) -> int:
+    """chmod(2) and its relatives, the file found."""
+    want_write(inode)
+    attr = Iattr(ATTR_MODE)
+    attr.ia_mode = mode & S_IALLUGO
+    notify_change(inode, attr)
     return 0
+
+
+def do_fchmodat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int) -> int:
+    """chmod(2), fchmodat(2)."""
+    return chmod_common(_lookup_attr(k, dfd, filename, 0), mode)
+
+
+def ksys_fchmod(k: Kernel, fd: int, mode: int) -> int:
+    """fchmod(2)."""
+    return chmod_common(fget(k, fd).f_inode, mode)
+
+
+def chown_common(inode: Inode, user: int, group: int) -> int:
+    """chown(2) and its relatives, the file found; 0xffffffff = as it is."""
+    want_write(inode)
+    attr = Iattr(0)
+    if user != 0xFFFFFFFF:
+        attr.ia_valid |= ATTR_UID
+        attr.ia_uid = user
+    if group != 0xFFFFFFFF:
+        attr.ia_valid |= ATTR_GID
+        attr.ia_gid = group
+    notify_change(inode, attr)
+    return 0
+
+
+def do_fchownat(k: Kernel, dfd: int, filename: int | bytes | str, user: int, group: int, flag: int) -> int:
+    """chown(2), lchown(2), fchownat(2)."""
+    if flag & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
+        raise KernelError(EINVAL)
+    return chown_common(_lookup_attr(k, dfd, filename, flag), user, group)
+
+
+def ksys_fchown(k: Kernel, fd: int, user: int, group: int) -> int:
+    """fchown(2)."""
+    return chown_common(fget(k, fd).f_inode, user, group)
+
+
+def vfs_utimes(k: Kernel, inode: Inode, times: tuple[int, int] | None) -> int:
+    """utimensat(2), the file found: (atime, mtime) in ns, UTIME_NOW or UTIME_OMIT each; None: both now."""
+    want_write(inode)
+    attr = Iattr(ATTR_ATIME | ATTR_MTIME)
+    if times is not None:
+        if times == (UTIME_OMIT, UTIME_OMIT):
+            return 0
+        for value, flag, flag_set in ((times[0], ATTR_ATIME, ATTR_ATIME_SET), (times[1], ATTR_MTIME, ATTR_MTIME_SET)):
+            if value == UTIME_OMIT:
+                attr.ia_valid &= ~flag
+            elif value != UTIME_NOW:
+                attr.ia_valid |= flag_set
+        attr.ia_atime, attr.ia_mtime = times
+    if (times is None or times == (UTIME_NOW, UTIME_NOW)) and not inode_owner_or_capable(k, inode):
+        # Who may write may also touch.
+        inode_permission(k, inode, MAY_WRITE)
+    elif times is not None and times != (UTIME_NOW, UTIME_NOW) and not inode_owner_or_capable(k, inode):
+        raise KernelError(EPERM)
+    notify_change(inode, attr)
+    return 0
+
+
+def do_utimes(k: Kernel, dfd: int, filename: int, times: tuple[int, int] | None, flags: int) -> int:
+    """utimensat(2); without a name, of the descriptor itself."""
+    if flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
+        raise KernelError(EINVAL)
+    if filename == 0 and dfd != AT_FDCWD:
+        if flags:
+            raise KernelError(EINVAL)
+        return vfs_utimes(k, fget(k, dfd).f_inode, times)
+    return vfs_utimes(k, _lookup_attr(k, dfd, filename, flags), times)
+
+
+def change_attributes(k: Kernel, dfd: int, filename: int | bytes | str, flags: int) -> int:
+    """setxattr(2) and removexattr(2): no file system here keeps attributes."""
+    want_write(_lookup_attr(k, dfd, filename, flags))
+    raise KernelError(EOPNOTSUPP)
 
 
 def change_attributes_fd(k: Kernel, fd: int) -> int:
-    """fchmod, fchown, futimens."""
-    mnt_want_write(fget(k, fd).f_dentry)
-    return 0
-
-
-def filename_create(k: Kernel, dfd: int, filename: int | bytes | str) -> int:
-    """mkdir, mknod, symlink, link's target: EEXIST if it is there, else EROFS (EACCES outside the host's tree)."""
-    name = getname_flags(k, filename, 0)
-    nd = path_init(k, dfd, name, 0)
-    parent_name, _, last = name.rstrip("/").rpartition("/")
-    if not last or last in (".", ".."):
-        # checks the path itself
-        path_lookupat(nd, name)
-        raise KernelError(EEXIST)
-    if parent_name or name.startswith("/"):
-        parent = path_lookupat(nd, parent_name + "/")
-    else:
-        parent = nd.path
-    assert parent.d_inode is not None
-    inode_permission(k, parent.d_inode, MAY_EXEC)
-    exists = True
-    try:
-        user_path_at_empty(k, dfd, name.rstrip("/"), 0)
-    except KernelError:
-        exists = False
-    if exists:
-        raise KernelError(EEXIST)
-    if parent.d_inode.i_sb.s_flags & SB_RDONLY:
-        raise KernelError(EROFS)
-    raise KernelError(EACCES)
-
-
-def may_mknod(mode: int) -> None:
-    """What mknod(2) can make: regular files (also type 0), devices, FIFOs and sockets."""
-    kind = mode & S_IFMT
-    if kind == S_IFDIR:
-        raise KernelError(EPERM)
-    if kind not in (0, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK):
-        raise KernelError(EINVAL)
-
-
-def remove_name(k: Kernel, dfd: int, filename: int | bytes | str) -> int:
-    """unlink, rmdir, rename's source: EROFS. On a read-only mount Linux says so before it looks the last name up."""
-    name = getname_flags(k, filename, 0)
-    stripped = name.rstrip("/")
-    parent_name, _, last = stripped.rpartition("/")
-    nd = path_init(k, dfd, name, 0)
-    if not last or last in (".", ".."):
-        path_lookupat(nd, name)
-        raise KernelError(EINVAL if last == "." else EISDIR)
-    parent = path_lookupat(nd, parent_name + "/") if parent_name or name.startswith("/") else nd.path
-    assert parent.d_inode is not None
-    if parent.d_inode.i_sb.s_flags & SB_RDONLY:
-        raise KernelError(EROFS)
-    user_path_at_empty(k, dfd, stripped, 0)
-    raise KernelError(EPERM)
-
-
-def ksys_fsync(k: Kernel, fd: int) -> int:
-    """fsync(2), fdatasync(2): clean at once where there is a disk below, EINVAL elsewhere."""
-    file = fget(k, fd)
-    if file.f_inode.i_mode & S_IFMT not in (S_IFREG, S_IFDIR):
-        raise KernelError(EINVAL)
-    return 0
+    """fsetxattr(2), fremovexattr(2)."""
+    want_write(fget(k, fd).f_inode)
+    raise KernelError(EOPNOTSUPP)

@@ -1,17 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""procfs (fs/proc/generic.c, root.c, meminfo.c, ...): its directories, and the files about the whole machine."""
+"""procfs (fs/proc/generic.c, root.c, inode.c, ...): its directories, and the small files about the whole machine."""
 
 from __future__ import annotations
 
 import mmscope.kernel.core.sys as core_sys
-from mmscope.kernel.fs import proc_base
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.core.ptrace import ptrace_may_access
+from mmscope.kernel.core.sysctl import CtlTable, kern_table, proc_read, proc_write, vm_table
+from mmscope.kernel.fs import proc_array, proc_base
 from mmscope.kernel.fs.libfs import generic_read_dir, set_times
+from mmscope.kernel.fs.proc_meminfo import meminfo_proc_show
+from mmscope.kernel.fs.proc_page import kpagecount_proc_ops, kpageflags_proc_ops
 from mmscope.kernel.fs.seq_file import SeqFile, seq_lseek, seq_read
-from mmscope.kernel.include.errno import EACCES, ENOENT, KernelError
-from mmscope.kernel.include.fs import S_IFDIR, S_IFLNK, S_IFREG, Dentry, File, FileOperations, Inode, InodeOperations, SuperBlock
-from mmscope.kernel.mm import vmstat
-from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
-from mmscope.kernel.mm.util import vm_commit_limit
+from mmscope.kernel.include.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
+from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.fs import (
+    FMODE_READ,
+    FMODE_UNSIGNED_OFFSET,
+    FMODE_WRITE,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFREG,
+    SB_I_NOEXEC,
+    Dentry,
+    File,
+    FileOperations,
+    Inode,
+    InodeOperations,
+    SuperBlock,
+)
+from mmscope.kernel.mm.vmstat import frag_show, vmstat_show, zoneinfo_show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import TaskStruct
 
 PROC_ROOT_INO: Final = 1
@@ -33,7 +52,7 @@ TEXT_LINK: Final = 4
 
 
 class ProcEntry:
-    """struct proc_dir_entry / pid_entry: a name of procfs and what makes its content."""
+    """struct proc_dir_entry, pid_entry or ctl_table_header: a name of procfs and what makes its content."""
 
     def __init__(
         self,
@@ -44,6 +63,12 @@ class ProcEntry:
         next: Callable[[Kernel, TaskStruct, int], tuple[bytes, int] | None] | None = None,
         link: Callable[[Kernel, TaskStruct], Dentry] | None = None,
         children: tuple[ProcEntry, ...] = (),
+        mm_text: Callable[[MmStruct | None], bytes] | None = None,
+        mm_next: Callable[[MmStruct, int], tuple[bytes, int] | None] | None = None,
+        write: Callable[[Kernel, TaskStruct, bytes], int] | None = None,
+        fops: FileOperations | None = None,
+        ctl: CtlTable | None = None,
+        secret: bool = False,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -55,24 +80,38 @@ class ProcEntry:
         #: LINK: where the magic link leads.
         self.link = link
         self.children = children
+        #: The same two of the address space that the task had when the file was opened.
+        self.mm_text = mm_text
+        self.mm_next = mm_next
+        #: FILE: what a write does; None = EINVAL for a file about a task, EIO for others.
+        self.write = write
+        #: Operations of its own.
+        self.fops = fops
+        #: A sysctl.
+        self.ctl = ctl
+        #: Can be read by those only who may look into the process.
+        self.secret = secret
 
 
 class ProcInode:
     """struct proc_inode, i_private: the entry, the task that it is about (None: the machine), the descriptor of fd/N."""
 
-    def __init__(self, entry: ProcEntry, task: TaskStruct | None, parent: Inode | None, fd: int = -1) -> None:
+    def __init__(self, entry: ProcEntry, task: TaskStruct | None, parent: Inode | None, fd: int = -1, name: str = "") -> None:
         self.entry = entry
         self.task = task
         self.parent = parent
         self.fd = fd
+        #: The name in map_files/.
+        self.name = name
 
 
 class ProcShow:
-    """What a SeqFile calls: binds the inode to the record functions."""
+    """What a SeqFile calls: binds the inode, and the address space held since the open, to the record functions."""
 
-    def __init__(self, k: Kernel, data: ProcInode) -> None:
+    def __init__(self, k: Kernel, data: ProcInode, priv: proc_base.ProcMmPrivate | None) -> None:
         self.k = k
         self.data = data
+        self.priv = priv
 
     def show(self, index: int) -> tuple[bytes, int] | None:
         """The record at `index`."""
@@ -80,10 +119,33 @@ class ProcShow:
         task = self.data.task if self.data.task is not None else self.k.current
         if self.data.fd >= 0:
             return (proc_base.proc_fdinfo(self.k, task, self.data.fd), 1) if index == 0 else None
+        if entry.mm_next is not None:
+            assert self.priv is not None
+            if not proc_base.task_alive(self.k, task):
+                raise KernelError(ESRCH)
+            mm = self.priv.mm
+            return entry.mm_next(mm, index) if mm is not None and mm.mm_users else None
         if entry.next is not None:
             return entry.next(self.k, task, index)
+        if index:
+            return None
+        if self.data.task is not None and not proc_base.task_alive(self.k, task):
+            raise KernelError(ESRCH)
+        if entry.mm_text is not None:
+            assert self.priv is not None
+            return entry.mm_text(self.priv.mm), 1
+        if entry.secret and not ptrace_may_access(self.k, task):
+            raise KernelError(EPERM)
         assert entry.text is not None
-        return (entry.text(self.k, task), 1) if index == 0 else None
+        return entry.text(self.k, task), 1
+
+
+class ProcSeqFile(SeqFile):
+    """A SeqFile that holds on to an address space."""
+
+    def __init__(self, show: ProcShow) -> None:
+        super().__init__(show.show)
+        self.priv = show.priv
 
 
 def proc_data(inode: Inode) -> ProcInode:
@@ -94,23 +156,103 @@ def proc_data(inode: Inode) -> ProcInode:
 
 
 def proc_open(inode: Inode, file: File) -> None:
-    """Begin a sequential read. Nothing in procfs can be written here."""
-    if file.f_mode & 0x2:
+    """Begin a sequential read."""
+    data = proc_data(inode)
+    entry = data.entry
+    k = inode.i_sb.kernel
+    priv = None
+    if entry.mm_next is not None or entry.mm_text is not None:
+        assert data.task is not None
+        priv = proc_base.proc_mem_open(k, data.task)
+    file.private_data = ProcSeqFile(ProcShow(k, data, priv))
+
+
+def proc_release(inode: Inode, file: File) -> None:
+    """The last close."""
+    m = file.private_data
+    if isinstance(m, ProcSeqFile) and m.priv is not None:
+        proc_base.proc_mem_release(m.priv)
+
+
+def proc_mem_file_open(inode: Inode, file: File) -> None:
+    """Open mem or pagemap."""
+    data = proc_data(inode)
+    assert data.task is not None
+    file.private_data = proc_base.proc_mem_open(inode.i_sb.kernel, data.task)
+    if data.entry.fops is proc_mem_operations:
+        file.f_mode |= FMODE_UNSIGNED_OFFSET
+
+
+def proc_pid_write(file: File, data: bytes, pos: int) -> int:
+    """A write to a file about a task."""
+    inode = file.f_inode
+    info = proc_data(inode)
+    assert info.task is not None
+    assert info.entry.write is not None
+    return info.entry.write(inode.i_sb.kernel, info.task, data)
+
+
+def proc_reg_write(file: File, data: bytes, pos: int) -> int:
+    """Files about the machine are for reading."""
+    raise KernelError(EIO)
+
+
+def proc_sys_open(inode: Inode, file: File) -> None:
+    """A sysctl's mode binds root too."""
+    want = (4 if file.f_mode & FMODE_READ else 0) | (2 if file.f_mode & FMODE_WRITE else 0)
+    ctl = proc_data(inode).entry.ctl
+    assert ctl is not None
+    cred = inode.i_sb.kernel.current.cred
+    mode = ctl.mode
+    if cred.euid == 0:
+        mode >>= 6
+    elif cred.egid == 0 or 0 in cred.groups:
+        mode >>= 3
+    if want & ~mode:
         raise KernelError(EACCES)
-    show = ProcShow(inode.i_sb.kernel, proc_data(inode))
-    file.private_data = SeqFile(show.show)
+
+
+def proc_sys_read(file: File, count: int, pos: int) -> bytes:
+    """Read a sysctl."""
+    ctl = proc_data(file.f_inode).entry.ctl
+    assert ctl is not None
+    return proc_read(file.f_inode.i_sb.kernel, ctl, count, pos)
+
+
+def proc_sys_write(file: File, data: bytes, pos: int) -> int:
+    """Write a sysctl."""
+    ctl = proc_data(file.f_inode).entry.ctl
+    assert ctl is not None
+    return proc_write(file.f_inode.i_sb.kernel, ctl, data, pos)
+
+
+def proc_file_operations(entry: ProcEntry, task: TaskStruct | None) -> FileOperations:
+    """The table for a regular file."""
+    if entry.fops is not None:
+        return entry.fops
+    if entry.ctl is not None:
+        return proc_sys_file_operations
+    if task is None:
+        return proc_reg_file_ops
+    if entry.text is None and entry.next is None and entry.mm_text is None and entry.mm_next is None and entry.write is not None:
+        return proc_clear_refs_operations
+    return proc_pid_rw_operations if entry.write is not None else proc_pid_operations
 
 
 def proc_make_inode(
-    sb: SuperBlock, parent: Inode | None, entry: ProcEntry, task: TaskStruct | None, ino: int, fd: int = -1
+    sb: SuperBlock, parent: Inode | None, entry: ProcEntry, task: TaskStruct | None, ino: int, fd: int = -1, name: str = ""
 ) -> Inode:
     """A new inode for an entry; entries about a task belong to its user."""
     kind = S_IFDIR if entry.kind == DIR else S_IFLNK if entry.kind in (LINK, TEXT_LINK) else S_IFREG
-    inode = Inode(sb, ino, kind | entry.mode)
-    inode.i_private = ProcInode(entry, task, parent, fd)
+    mode = entry.mode
+    if entry is _FDINFO_DIR and sb.kernel.config.at_least(5, 14):
+        mode = 0o555
+    inode = Inode(sb, ino, kind | mode)
+    inode.i_private = ProcInode(entry, task, parent, fd, name)
     inode.i_blksize = 1024
     set_times(inode)
-    if task is not None:
+    # task_dump_owner(): what is in a process that must not be looked at is root's, all but its directory.
+    if task is not None and (entry is _TGID or task.dumpable == 1):
         inode.i_uid = task.cred.euid
         inode.i_gid = task.cred.egid
     if kind == S_IFDIR:
@@ -118,12 +260,12 @@ def proc_make_inode(
         inode.i_fop = proc_dir_operations
         inode.i_nlink = 2
     elif entry.kind == LINK:
-        inode.i_op = proc_pid_link_inode_operations
-        inode.i_size = 64 if fd >= 0 else 0  # tid_fd_revalidate(); exe, cwd and root have none
+        inode.i_op = proc_map_files_link_inode_operations if name else proc_pid_link_inode_operations
+        inode.i_size = 64 if fd >= 0 or name else 0  # exe, cwd and root have none
     elif entry.kind == TEXT_LINK:
         inode.i_op = proc_self_inode_operations
     else:
-        inode.i_fop = proc_reg_file_ops
+        inode.i_fop = proc_file_operations(entry, task)
     return inode
 
 
@@ -143,9 +285,13 @@ def proc_lookup(dir: Inode, name: str) -> Inode | None:
     entry = data.entry
     if entry in (_FD_DIR, _FDINFO_DIR):
         return proc_lookupfd(dir, name)
+    if entry is _MAP_FILES_DIR:
+        return proc_map_files_lookup(dir, name)
+    if entry is _TASK_DIR:
+        return proc_task_lookup(dir, name)
     for position, child in enumerate(entry.children):
         if child.name == name:
-            if child is _SELF and k.current.pid not in k.tasks:
+            if child in (_SELF, _THREAD_SELF) and k.current.pid not in k.tasks:
                 return None
             return proc_make_inode(sb, dir, child, data.task, _child_ino(dir, position))
     if entry is _ROOT and name.isascii() and name.isdigit() and not name.startswith("0"):
@@ -173,6 +319,29 @@ def proc_lookupfd(dir: Inode, name: str) -> Inode | None:
     return inode
 
 
+def proc_map_files_lookup(dir: Inode, name: str) -> Inode | None:
+    """map_files/START-END."""
+    data = proc_data(dir)
+    assert data.task is not None
+    start, end = proc_base.dname_to_vma_addr(name)
+    file = proc_base.map_files_vma(dir.i_sb.kernel, data.task, start, end)
+    inode = proc_make_inode(dir.i_sb, dir, _MAP_FILES_LINK, data.task, (data.task.pid << 36) + (start >> 12), name=name)
+    inode.i_mode = S_IFLNK | proc_base.map_files_mode(file)
+    return inode
+
+
+def proc_task_lookup(dir: Inode, name: str) -> Inode | None:
+    """task/TID: a thread of the process."""
+    data = proc_data(dir)
+    assert data.task is not None
+    if not name.isascii() or not name.isdigit() or name.startswith("0"):
+        return None
+    task = dir.i_sb.kernel.tasks.get(int(name))
+    if task is None or task.tgid != data.task.tgid:
+        return None
+    return proc_make_inode(dir.i_sb, dir, _TID, task, (task.pid << 16) | 0x8000)
+
+
 def proc_readdir(file: File) -> list[tuple[str, int, int]]:
     """The names of a procfs directory."""
     dir = file.f_inode
@@ -186,12 +355,24 @@ def proc_readdir(file: File) -> list[tuple[str, int, int]]:
             for fd in sorted(data.task.files.fd):
                 out.append((str(fd), (dir.i_ino << 10) + fd, kind))
         return out
+    if data.entry is _MAP_FILES_DIR:
+        assert data.task is not None
+        for name in proc_base.map_files_names(k, data.task):
+            out.append((name, (data.task.pid << 36) + (int(name.partition("-")[0], 16) >> 12), 10))
+        return out
+    if data.entry is _TASK_DIR:
+        assert data.task is not None
+        for task in k.tasks.values():
+            if task.tgid == data.task.tgid:
+                out.append((str(task.pid), (task.pid << 16) | 0x8000, 4))
+        return out
     for position, child in enumerate(data.entry.children):
         kind = 4 if child.kind == DIR else 10 if child.kind in (LINK, TEXT_LINK) else 8
         out.append((child.name, _child_ino(dir, position), kind))
     if data.entry is _ROOT:
         for pid in sorted(k.tasks):
-            out.append((str(pid), pid << 16, 4))
+            if k.tasks[pid].tgid == pid:
+                out.append((str(pid), pid << 16, 4))
     return out
 
 
@@ -206,8 +387,20 @@ def proc_pid_get_link(inode: Inode) -> Dentry:
         if file is None:
             raise KernelError(ENOENT)
         return file.f_dentry
+    if data.name:
+        k = inode.i_sb.kernel
+        start, end = proc_base.dname_to_vma_addr(data.name)
+        return proc_base.map_files_vma(k, task, start, end).f_dentry
     assert data.entry.link is not None
     return data.entry.link(inode.i_sb.kernel, task)
+
+
+def proc_map_files_get_link(inode: Inode) -> Dentry:
+    """Following such a link passes by the permissions of the path: for the administrator only."""
+    k = inode.i_sb.kernel
+    if not capable(k, CAP_SYS_ADMIN) and not capable(k, CAP_CHECKPOINT_RESTORE):
+        raise KernelError(EPERM)
+    return proc_pid_get_link(inode)
 
 
 def proc_pid_readlink(inode: Inode) -> str:
@@ -225,7 +418,34 @@ def proc_text_get_link(inode: Inode) -> str:
 
 proc_dir_inode_operations: Final = InodeOperations("proc_dir_inode_operations", lookup=proc_lookup)
 proc_dir_operations: Final = FileOperations("proc_dir_operations", read=generic_read_dir, iterate=proc_readdir)
-proc_reg_file_ops: Final = FileOperations("proc_reg_file_ops", llseek=seq_lseek, read=seq_read, open=proc_open)
+proc_reg_file_ops: Final = FileOperations(
+    "proc_reg_file_ops", llseek=seq_lseek, read=seq_read, write=proc_reg_write, open=proc_open
+)
+proc_pid_operations: Final = FileOperations(
+    "proc_pid_operations", llseek=seq_lseek, read=seq_read, open=proc_open, release=proc_release
+)
+proc_pid_rw_operations: Final = FileOperations(
+    "proc_pid_rw_operations",
+    llseek=seq_lseek,
+    read=seq_read,
+    write=proc_pid_write,
+    open=proc_open,
+    release=proc_release,
+    all_or_fault=True,
+)
+proc_clear_refs_operations: Final = FileOperations("proc_clear_refs_operations", write=proc_pid_write, all_or_fault=True)
+proc_mem_operations: Final = FileOperations(
+    "proc_mem_operations", llseek=proc_base.mem_lseek, read=proc_base.mem_read, write=proc_base.mem_write,
+    open=proc_mem_file_open, release=proc_base.mem_release, all_or_fault=True)  # fmt: skip
+proc_pagemap_operations: Final = FileOperations(
+    "proc_pagemap_operations", llseek=proc_base.mem_lseek, read=proc_base.pagemap_file_read, open=proc_mem_file_open,
+    release=proc_base.mem_release, all_or_fault=True)  # fmt: skip
+proc_sys_file_operations: Final = FileOperations(
+    "proc_sys_file_operations", read=proc_sys_read, write=proc_sys_write, open=proc_sys_open, all_or_fault=True
+)
+proc_map_files_link_inode_operations: Final = InodeOperations(
+    "proc_map_files_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_map_files_get_link
+)
 proc_pid_link_inode_operations: Final = InodeOperations(
     "proc_pid_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_pid_get_link
 )
@@ -258,53 +478,9 @@ def filesystems_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     return b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\n\text4\n"
 
 
-def meminfo_proc_show(k: Kernel, task: TaskStruct) -> bytes:
-    """Memory in KiB, as far as there is anything to count."""
-    stat = k.vmstat.stat
-    free = nr_free_pages(k)
-    inactive_file = stat[vmstat.NR_ZONE_INACTIVE_FILE]
-    active_file = stat[vmstat.NR_ZONE_ACTIVE_FILE]
-    inactive_anon = stat[vmstat.NR_ZONE_INACTIVE_ANON]
-    active_anon = stat[vmstat.NR_ZONE_ACTIVE_ANON]
-    lines = [
-        ("MemTotal", totalram_pages(k)),
-        ("MemFree", free),
-        ("MemAvailable", free + inactive_file + active_file),
-        ("Buffers", 0),
-        ("Cached", stat[vmstat.NR_FILE_PAGES]),
-        ("SwapCached", 0),
-        ("Active", active_anon + active_file),
-        ("Inactive", inactive_anon + inactive_file),
-        ("Active(anon)", active_anon),
-        ("Inactive(anon)", inactive_anon),
-        ("Active(file)", active_file),
-        ("Inactive(file)", inactive_file),
-        ("Unevictable", stat[vmstat.NR_ZONE_UNEVICTABLE]),
-        ("Mlocked", stat[vmstat.NR_MLOCK]),
-        ("SwapTotal", 0),
-        ("SwapFree", 0),
-        ("Dirty", stat[vmstat.NR_FILE_DIRTY]),
-        ("Writeback", stat[vmstat.NR_WRITEBACK]),
-        ("AnonPages", stat[vmstat.NR_ANON_MAPPED]),
-        ("Mapped", stat[vmstat.NR_FILE_MAPPED]),
-        ("Shmem", stat[vmstat.NR_SHMEM]),
-        ("KReclaimable", 0),
-        ("Slab", 0),
-        ("SReclaimable", 0),
-        ("SUnreclaim", 0),
-        ("KernelStack", stat[vmstat.NR_KERNEL_STACK_KB] >> 2),
-        ("PageTables", stat[vmstat.NR_PAGETABLE]),
-        ("NFS_Unstable", 0),
-        ("Bounce", 0),
-        ("WritebackTmp", 0),
-        ("CommitLimit", vm_commit_limit(k)),
-        ("Committed_AS", k.vm_committed_as),
-        ("VmallocTotal", (1 << 45) >> 12),
-        ("VmallocUsed", 0),
-        ("VmallocChunk", 0),
-        ("Percpu", 0),
-    ]
-    return "".join([f"{name + ':':15} {pages << 2:8d} kB\n" for name, pages in lines]).encode()
+def swaps_proc_show(k: Kernel, task: TaskStruct) -> bytes:
+    """No swap areas: the heading."""
+    return b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 
 
 #: CPUID(1) of the engine's Nehalem as Linux names its bits.
@@ -356,133 +532,79 @@ def show_stat(k: Kernel, task: TaskStruct) -> bytes:
     ).encode()
 
 
-def _number(value: int) -> bytes:
-    return f"{value}\n".encode()
-
-
-def sys_osrelease(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.osrelease."""
-    return f"{core_sys.UTS_RELEASE}\n".encode()
-
-
-def sys_ostype(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.ostype."""
-    return b"Linux\n"
-
-
-def sys_version(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.version."""
-    return f"{core_sys.UTS_VERSION}\n".encode()
-
-
-def sys_hostname(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.hostname."""
-    return f"{k.nodename}\n".encode()
-
-
-def sys_randomize_va_space(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.randomize_va_space."""
-    return _number(k.config.randomize_va_space)
-
-
-def sys_pid_max(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.pid_max."""
-    return _number(32768)
-
-
-def sys_ngroups_max(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.ngroups_max."""
-    return _number(65536)
-
-
-def sys_cap_last_cap(k: Kernel, task: TaskStruct) -> bytes:
-    """kernel.cap_last_cap."""
-    return _number(40)
-
-
-def sys_overcommit_memory(k: Kernel, task: TaskStruct) -> bytes:
-    """vm.overcommit_memory."""
-    return _number(k.config.sysctl_overcommit_memory)
-
-
-def sys_overcommit_ratio(k: Kernel, task: TaskStruct) -> bytes:
-    """vm.overcommit_ratio."""
-    return _number(k.config.sysctl_overcommit_ratio)
-
-
-def sys_max_map_count(k: Kernel, task: TaskStruct) -> bytes:
-    """vm.max_map_count."""
-    return _number(k.config.sysctl_max_map_count)
-
-
-def sys_mmap_min_addr(k: Kernel, task: TaskStruct) -> bytes:
-    """vm.mmap_min_addr."""
-    return _number(k.config.mmap_min_addr)
-
-
-def sys_mmap_rnd_bits(k: Kernel, task: TaskStruct) -> bytes:
-    """vm.mmap_rnd_bits."""
-    return _number(k.config.mmap_rnd_bits)
+def proc_thread_self(k: Kernel, task: TaskStruct) -> bytes:
+    """The target of /proc/thread-self."""
+    return f"{task.tgid}/task/{task.pid}".encode()
 
 
 _FD_LINK: Final = ProcEntry("", LINK, 0o700)
 _FDINFO_FILE: Final = ProcEntry("", FILE, 0o400)
 _FD_DIR: Final = ProcEntry("fd", DIR, 0o500)
-_FDINFO_DIR: Final = ProcEntry("fdinfo", DIR, 0o555)
-_TGID: Final = ProcEntry("", DIR, 0o555, children=(
-    ProcEntry("auxv", FILE, 0o400, proc_base.proc_pid_auxv),
+_FDINFO_DIR: Final = ProcEntry("fdinfo", DIR, 0o500)
+_MAP_FILES_DIR: Final = ProcEntry("map_files", DIR, 0o500)
+_MAP_FILES_LINK: Final = ProcEntry("", LINK, 0o700)
+#: tid_base_stuff[]: what processes and threads have in common, in readdir's order but for the directories.
+_TID_BASE: Final = (
+    ProcEntry("environ", FILE, 0o400, mm_text=proc_base.environ_text),
+    ProcEntry("auxv", FILE, 0o400, mm_text=proc_base.auxv_text),
+    ProcEntry("status", FILE, 0o444, proc_array.proc_pid_status),
+    ProcEntry("personality", FILE, 0o400, proc_base.proc_pid_personality, secret=True),
+    ProcEntry("limits", FILE, 0o444, proc_array.proc_pid_limits),
+    ProcEntry("comm", FILE, 0o644, proc_base.proc_pid_comm, write=proc_base.comm_write),
     ProcEntry("cmdline", FILE, 0o444, proc_base.proc_pid_cmdline),
-    ProcEntry("comm", FILE, 0o644, proc_base.proc_pid_comm),
+    ProcEntry("stat", FILE, 0o444, proc_array.proc_pid_stat),
+    ProcEntry("statm", FILE, 0o444, proc_array.proc_pid_statm),
+    ProcEntry("maps", RECORDS, 0o444, mm_next=proc_base.pid_maps_next),
+    ProcEntry("mem", FILE, 0o600, fops=proc_mem_operations),
     ProcEntry("cwd", LINK, 0o777, link=proc_base.proc_cwd_link),
-    ProcEntry("environ", FILE, 0o400, proc_base.proc_pid_environ),
-    ProcEntry("exe", LINK, 0o777, link=proc_base.proc_exe_link),
-    _FD_DIR,
-    _FDINFO_DIR,
-    ProcEntry("limits", FILE, 0o444, proc_base.proc_pid_limits),
-    ProcEntry("maps", RECORDS, 0o444, next=proc_base.pid_maps_next),
-    ProcEntry("mounts", RECORDS, 0o444, next=show_vfsmnt),
-    ProcEntry("oom_score_adj", FILE, 0o644, proc_base.oom_score_adj_read),
-    ProcEntry("personality", FILE, 0o400, proc_base.proc_pid_personality),
     ProcEntry("root", LINK, 0o777, link=proc_base.proc_root_link),
-    ProcEntry("stat", FILE, 0o444, proc_base.proc_pid_stat),
-    ProcEntry("statm", FILE, 0o444, proc_base.proc_pid_statm),
-    ProcEntry("status", FILE, 0o444, proc_base.proc_pid_status),
-))  # fmt: skip
+    ProcEntry("exe", LINK, 0o777, link=proc_base.proc_exe_link),
+    ProcEntry("mounts", RECORDS, 0o444, next=show_vfsmnt),
+    ProcEntry("clear_refs", FILE, 0o200, write=proc_base.clear_refs_write),
+    ProcEntry("smaps", RECORDS, 0o444, mm_next=proc_base.pid_smaps_next),
+    ProcEntry("smaps_rollup", FILE, 0o444, mm_text=proc_base.pid_smaps_rollup),
+    ProcEntry("pagemap", FILE, 0o400, fops=proc_pagemap_operations),
+    ProcEntry("oom_score", FILE, 0o444, proc_base.proc_oom_score),
+    ProcEntry("oom_adj", FILE, 0o644, proc_base.oom_adj_read, write=proc_base.oom_adj_write),
+    ProcEntry("oom_score_adj", FILE, 0o644, proc_base.oom_score_adj_read, write=proc_base.oom_score_adj_write),
+)
+_TID: Final = ProcEntry("", DIR, 0o555, children=(_FD_DIR, _FDINFO_DIR, *_TID_BASE))
+_TASK_DIR: Final = ProcEntry("task", DIR, 0o555)
+_TGID: Final = ProcEntry("", DIR, 0o555, children=(_TASK_DIR, _FD_DIR, _MAP_FILES_DIR, _FDINFO_DIR, *_TID_BASE))
 _SELF: Final = ProcEntry("self", TEXT_LINK, 0o777, proc_self)
-_SYS_KERNEL: Final = ProcEntry("kernel", DIR, 0o555, children=(
-    ProcEntry("cap_last_cap", FILE, 0o444, sys_cap_last_cap),
-    ProcEntry("hostname", FILE, 0o644, sys_hostname),
-    ProcEntry("ngroups_max", FILE, 0o444, sys_ngroups_max),
-    ProcEntry("osrelease", FILE, 0o444, sys_osrelease),
-    ProcEntry("ostype", FILE, 0o444, sys_ostype),
-    ProcEntry("pid_max", FILE, 0o644, sys_pid_max),
-    ProcEntry("randomize_va_space", FILE, 0o644, sys_randomize_va_space),
-    ProcEntry("version", FILE, 0o444, sys_version),
-))  # fmt: skip
-_SYS_VM: Final = ProcEntry("vm", DIR, 0o555, children=(
-    ProcEntry("max_map_count", FILE, 0o644, sys_max_map_count),
-    ProcEntry("mmap_min_addr", FILE, 0o644, sys_mmap_min_addr),
-    ProcEntry("mmap_rnd_bits", FILE, 0o600, sys_mmap_rnd_bits),
-    ProcEntry("overcommit_memory", FILE, 0o644, sys_overcommit_memory),
-    ProcEntry("overcommit_ratio", FILE, 0o644, sys_overcommit_ratio),
-))  # fmt: skip
+_THREAD_SELF: Final = ProcEntry("thread-self", TEXT_LINK, 0o777, proc_thread_self)
+
+
+def _sysctl_dir(name: str, tables: tuple[CtlTable, ...]) -> ProcEntry:
+    """A directory of /proc/sys."""
+    return ProcEntry(name, DIR, 0o555, children=tuple([ProcEntry(t.procname, FILE, t.mode, ctl=t) for t in tables]))
+
+
 _ROOT: Final = ProcEntry("", DIR, 0o555, children=(
+    ProcEntry("buddyinfo", FILE, 0o444, frag_show),
     ProcEntry("cpuinfo", RECORDS, 0o444, next=cpuinfo_next),
     ProcEntry("filesystems", FILE, 0o444, filesystems_proc_show),
+    ProcEntry("kpagecount", FILE, 0o400, fops=kpagecount_proc_ops),
+    ProcEntry("kpageflags", FILE, 0o400, fops=kpageflags_proc_ops),
     ProcEntry("loadavg", FILE, 0o444, loadavg_proc_show),
     ProcEntry("meminfo", FILE, 0o444, meminfo_proc_show),
     ProcEntry("mounts", TEXT_LINK, 0o777, proc_mounts_link),
     _SELF,
     ProcEntry("stat", FILE, 0o444, show_stat),
-    ProcEntry("sys", DIR, 0o555, children=(_SYS_KERNEL, _SYS_VM)),
+    ProcEntry("swaps", FILE, 0o444, swaps_proc_show),
+    ProcEntry("sys", DIR, 0o555, children=(_sysctl_dir("kernel", kern_table), _sysctl_dir("vm", vm_table))),
+    _THREAD_SELF,
     ProcEntry("uptime", FILE, 0o444, uptime_proc_show),
     ProcEntry("version", FILE, 0o444, version_proc_show),
+    ProcEntry("vmstat", FILE, 0o444, vmstat_show),
+    ProcEntry("zoneinfo", FILE, 0o444, zoneinfo_show),
 ))  # fmt: skip
 
 
 def proc_init(k: Kernel, minor: int) -> SuperBlock:
     """The super block of /proc."""
     sb = SuperBlock(k, "proc", minor)
+    sb.s_iflags = SB_I_NOEXEC
     root = proc_make_inode(sb, None, _ROOT, None, PROC_ROOT_INO)
     sb.s_root = Dentry(sb, "/", None, root)
     return sb

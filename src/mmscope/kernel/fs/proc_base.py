@@ -1,69 +1,176 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""/proc/PID (fs/proc/base.c, array.c, fd.c): what a process shows of itself."""
+"""/proc/PID (fs/proc/base.c, fd.c): what a process shows of itself, and what can be changed there."""
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.cpu import phys_read
-from mmscope.kernel.core.sys import task_ppid_nr
+import mmscope.kernel.core.fork as core_fork
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.core.ptrace import mm_access, ptrace_may_access
 from mmscope.kernel.fs.d_path import d_path
-from mmscope.kernel.fs.task_mmu import maps_next, task_mem, task_statm
-from mmscope.kernel.include.capability import CAP_FULL_SET
-from mmscope.kernel.include.errno import ENOENT, KernelError
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, Dentry
-from mmscope.kernel.include.mm import FOLL_FORCE
-from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
-from mmscope.kernel.include.resource import RLIM_INFINITY
-from mmscope.kernel.include.sched import __TASK_STOPPED, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
-from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN
-from mmscope.kernel.mm.gup import get_user_pages_remote
-from mmscope.kernel.mm.memory_unmap import get_mm_rss
-from mmscope.kernel.mm.page_alloc import put_page
+from mmscope.kernel.fs.task_mmu import maps_next, show_smaps_rollup, smaps_next
+from mmscope.kernel.fs.task_mmu_pagemap import CLEAR_REFS_ALL, CLEAR_REFS_LAST, clear_refs, pagemap_read
+from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from mmscope.kernel.include.errno import EACCES, EINVAL, EIO, ENOENT, ERANGE, ESRCH, KernelError
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_UNSIGNED_OFFSET, FMODE_WRITE, Dentry, File, Inode
+from mmscope.kernel.include.mm import FOLL_ANON, FOLL_FORCE
+from mmscope.kernel.mm.memory_access import access_remote_vm, write_remote_vm
+from mmscope.kernel.mm.oom_kill import LONG_MIN, oom_badness
+from mmscope.kernel.mm.page_alloc import totalram_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from mmscope.kernel.include.fs import File
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import TaskStruct
 
+#: A number written to a file of /proc/PID has at most this many characters, its end included.
+PROC_NUMBUF: Final = 13
+TASK_COMM_LEN: Final = 16
 
-def access_remote_vm(mm: MmStruct, addr: int, length: int) -> bytes:
-    """The bytes of another address space; what is not mapped ends the read."""
-    out = b""
-    while length > 0:
-        try:
-            pages = get_user_pages_remote(mm, addr & PAGE_MASK, 1, FOLL_FORCE)
-        except KernelError:
-            break
-        if not pages:
-            break
-        offset = addr & ~PAGE_MASK
-        n = min(length, PAGE_SIZE - offset)
-        out += phys_read(mm.kernel, (pages[0].pfn << 12) + offset, n)
-        put_page(pages[0])
-        addr += n
-        length -= n
-    return out
+OOM_SCORE_ADJ_MIN: Final = -1000
+OOM_SCORE_ADJ_MAX: Final = 1000
+#: The old scale: /proc/PID/oom_adj.
+OOM_DISABLE: Final = -17
+OOM_ADJUST_MIN: Final = -16
+OOM_ADJUST_MAX: Final = 15
 
 
-def proc_pid_cmdline(k: Kernel, task: TaskStruct) -> bytes:
-    """The arguments, each with its NUL."""
-    mm = task.mm
-    return b"" if mm is None else access_remote_vm(mm, mm.arg_start, mm.arg_end - mm.arg_start)
+def task_alive(k: Kernel, task: TaskStruct) -> bool:
+    """The task that a file of /proc was opened for has not been reaped (get_proc_task)."""
+    return k.tasks.get(task.pid) is task
 
 
-def proc_pid_environ(k: Kernel, task: TaskStruct) -> bytes:
-    """The environment at the start."""
-    mm = task.mm
-    return b"" if mm is None else access_remote_vm(mm, mm.env_start, mm.env_end - mm.env_start)
+def _need_task(k: Kernel, task: TaskStruct) -> None:
+    if not task_alive(k, task):
+        raise KernelError(ESRCH)
 
 
-def proc_pid_auxv(k: Kernel, task: TaskStruct) -> bytes:
-    """The auxiliary vector with its AT_NULL."""
-    mm = task.mm
+def kstrtoint(text: bytes) -> int:
+    """strstrip() and kstrtoint(.., 10, ..): one decimal int. Raises EINVAL, ERANGE (lib/kstrtox.c)."""
+    # What stands behind a NUL does not count.
+    digits = text.partition(b"\0")[0].strip(b" \t\n\v\f\r")
+    sign = 1
+    if digits[:1] in (b"+", b"-"):
+        sign = -1 if digits[:1] == b"-" else 1
+        digits = digits[1:]
+    if not digits.isdigit():
+        raise KernelError(EINVAL)
+    value = sign * int(digits)
+    if value > 0x7FFFFFFF or value < -0x80000000:
+        raise KernelError(ERANGE)
+    return value
+
+
+# --- files about an address space: the one that the task had when they were opened
+
+
+class ProcMmPrivate:
+    """private_data: `mm` with a reference (mm_count), None for a task without one."""
+
+    def __init__(self, mm: MmStruct | None, show_pfn: bool) -> None:
+        self.mm = mm
+        #: pagemap: who opened it may know frame numbers.
+        self.show_pfn = show_pfn
+
+
+def proc_mem_open(k: Kernel, task: TaskStruct) -> ProcMmPrivate:
+    """Hold on to the address space of `task`; it may lose its users meanwhile. Raises ESRCH, EACCES."""
+    _need_task(k, task)
+    mm = mm_access(k, task)
+    if mm is not None:
+        mm.mm_count += 1
+    return ProcMmPrivate(mm, capable(k, CAP_SYS_ADMIN))
+
+
+def proc_mem_release(priv: ProcMmPrivate) -> None:
+    """Let it go."""
+    if priv.mm is not None:
+        core_fork.mmdrop(priv.mm)
+        priv.mm = None
+
+
+def proc_mm_private(file: File) -> ProcMmPrivate:
+    """file->private_data."""
+    priv = file.private_data
+    assert isinstance(priv, ProcMmPrivate)
+    return priv
+
+
+def mem_release(inode: Inode, file: File) -> None:
+    """The last close of mem or pagemap."""
+    proc_mem_release(proc_mm_private(file))
+
+
+def mem_read(file: File, count: int, pos: int) -> bytes:
+    """Read memory as the process itself, whatever its rights: EIO if nothing is mapped at the start."""
+    mm = proc_mm_private(file).mm
+    if mm is None or mm.mm_users == 0 or count == 0:
+        return b""
+    data = access_remote_vm(mm, pos, count, FOLL_FORCE)
+    if not data:
+        raise KernelError(EIO)
+    return data
+
+
+def mem_write(file: File, data: bytes, pos: int) -> int:
+    """Write memory: private pages are copied even where the process may not write, shared ones are EIO there."""
+    mm = proc_mm_private(file).mm
+    if mm is None or mm.mm_users == 0 or not data:
+        return 0
+    done = write_remote_vm(mm, pos, data, FOLL_FORCE)
+    if not done:
+        raise KernelError(EIO)
+    return done
+
+
+def mem_lseek(file: File, offset: int, whence: int) -> int:
+    """Any 64-bit position, also of pagemap; from the end there is none: EINVAL."""
+    if whence == 1:
+        offset += file.f_pos
+    elif whence != 0:
+        raise KernelError(EINVAL)
+    file.f_pos = offset & 0xFFFFFFFFFFFFFFFF if file.f_mode & FMODE_UNSIGNED_OFFSET else offset
+    return file.f_pos
+
+
+def pagemap_file_read(file: File, count: int, pos: int) -> bytes:
+    """Frame numbers only for who may administer the machine."""
+    priv = proc_mm_private(file)
+    mm = priv.mm
     if mm is None:
+        return b""
+    return pagemap_read(mm, count, pos, priv.show_pfn)
+
+
+def pid_maps_next(mm: MmStruct, index: int) -> tuple[bytes, int] | None:
+    """The next line of maps."""
+    return maps_next(mm, index)
+
+
+def pid_smaps_next(mm: MmStruct, index: int) -> tuple[bytes, int] | None:
+    """The next VMA of smaps."""
+    return smaps_next(mm, index)
+
+
+def pid_smaps_rollup(mm: MmStruct | None) -> bytes:
+    """smaps_rollup. Raises ESRCH for a task without memory."""
+    if mm is None:
+        raise KernelError(ESRCH)
+    return show_smaps_rollup(mm)
+
+
+def environ_text(mm: MmStruct | None) -> bytes:
+    """The environment at the start of the program, as it now is in its memory."""
+    if mm is None or mm.mm_users == 0 or mm.env_end == 0:
+        return b""
+    return access_remote_vm(mm, mm.env_start, mm.env_end - mm.env_start, FOLL_ANON)
+
+
+def auxv_text(mm: MmStruct | None) -> bytes:
+    """The auxiliary vector with its AT_NULL."""
+    if mm is None or mm.mm_users == 0:
         return b""
     out = b""
     for i in range(0, len(mm.saved_auxv), 2):
@@ -73,164 +180,117 @@ def proc_pid_auxv(k: Kernel, task: TaskStruct) -> bytes:
     return out
 
 
+def clear_refs_write(k: Kernel, task: TaskStruct, data: bytes) -> int:
+    """/proc/PID/clear_refs: 1 all, 2 anonymous, 3 file pages lose A and PG_referenced; 4 soft-dirty; 5 the RSS peak."""
+    data = data[: PROC_NUMBUF - 1]
+    type = kstrtoint(data)
+    if type < CLEAR_REFS_ALL or type >= CLEAR_REFS_LAST:
+        raise KernelError(EINVAL)
+    _need_task(k, task)
+    if task.mm is not None:
+        clear_refs(task.mm, type)
+    return len(data)
+
+
+# --- the others
+
+
+def proc_pid_cmdline(k: Kernel, task: TaskStruct) -> bytes:
+    """The arguments, each with its NUL, as they now are: a program that overwrote the last NUL shows its title instead."""
+    mm = task.mm
+    if mm is None or mm.env_end == 0:
+        return b""
+    length = mm.arg_end - mm.arg_start
+    if length and access_remote_vm(mm, mm.arg_end - 1, 1, FOLL_ANON) not in (b"\0", b""):
+        end = mm.env_end if mm.env_start == mm.arg_end and mm.env_end >= mm.env_start else mm.arg_end
+        title = access_remote_vm(mm, mm.arg_start, min(end - mm.arg_start, 4096), FOLL_ANON)
+        return title[: title.find(b"\0") + 1] if b"\0" in title else title
+    return access_remote_vm(mm, mm.arg_start, length, FOLL_ANON)
+
+
 def proc_pid_comm(k: Kernel, task: TaskStruct) -> bytes:
     """The name of the task."""
     return task.comm.encode("utf-8", "surrogateescape") + b"\n"
 
 
-def proc_pid_statm(k: Kernel, task: TaskStruct) -> bytes:
-    """Memory in pages."""
-    return (task_statm(task.mm) if task.mm is not None else "0 0 0 0 0 0 0\n").encode()
+def comm_write(k: Kernel, task: TaskStruct, data: bytes) -> int:
+    """A process renames its own threads, at most 15 bytes."""
+    if task.tgid != k.current.tgid:
+        raise KernelError(EINVAL)
+    task.comm = data[: TASK_COMM_LEN - 1].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    return len(data)
 
 
-def pid_maps_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
-    """The next line of maps."""
-    return maps_next(task.mm, index) if task.mm is not None else None
-
-
-def _state(task: TaskStruct) -> str:
-    if task.exit_state:
-        return "Z (zombie)"
-    if task.state & __TASK_STOPPED:
-        return "T (stopped)"
-    if task.state & TASK_UNINTERRUPTIBLE:
-        return "D (disk sleep)"
-    return "S (sleeping)" if task.state & TASK_INTERRUPTIBLE else "R (running)"
-
-
-def _signal_sets(task: TaskStruct) -> tuple[int, int]:
-    """Signals that are ignored, and that have a handler."""
-    ignored = caught = 0
-    for i, action in enumerate(task.sighand.action):
-        if action.sa_handler == SIG_IGN:
-            ignored |= 1 << i
-        elif action.sa_handler != SIG_DFL:
-            caught |= 1 << i
-    return ignored, caught
+def proc_oom_score(k: Kernel, task: TaskStruct) -> bytes:
+    """How likely the OOM killer takes it: 0 to 2000, since v5.9."""
+    total = totalram_pages(k)
+    badness = oom_badness(task, total)
+    points = 0
+    if badness != LONG_MIN:
+        # C divides towards 0.
+        share = abs(badness) * 1000 // total
+        points = (1000 + (share if badness >= 0 else -share)) * 2 // 3
+    return b"%d\n" % points
 
 
 def oom_score_adj_read(k: Kernel, task: TaskStruct) -> bytes:
-    """Nobody can change it here."""
-    return b"0\n"
+    """-1000 (never killed) to 1000."""
+    return b"%d\n" % task.signal.oom_score_adj
+
+
+def oom_adj_read(k: Kernel, task: TaskStruct) -> bytes:
+    """The same on the old scale, -17 to 15."""
+    adj = task.signal.oom_score_adj
+    if adj == OOM_SCORE_ADJ_MAX:
+        return b"%d\n" % OOM_ADJUST_MAX
+    value = abs(adj) * -OOM_DISABLE // OOM_SCORE_ADJ_MAX
+    return b"%d\n" % (value if adj >= 0 else -value)
+
+
+def __set_oom_adj(k: Kernel, task: TaskStruct, oom_adj: int, legacy: bool) -> None:
+    signal = task.signal
+    if legacy:
+        if oom_adj < signal.oom_score_adj and not capable(k, CAP_SYS_RESOURCE):
+            raise KernelError(EACCES)
+        signal.oom_score_adj = oom_adj
+        return
+    if oom_adj < signal.oom_score_adj_min and not capable(k, CAP_SYS_RESOURCE):
+        raise KernelError(EACCES)
+    signal.oom_score_adj = oom_adj
+    if capable(k, CAP_SYS_RESOURCE):
+        signal.oom_score_adj_min = oom_adj
+
+
+def oom_score_adj_write(k: Kernel, task: TaskStruct, data: bytes) -> int:
+    """EINVAL out of range, EACCES for less than root ever allowed."""
+    data = data[: PROC_NUMBUF - 1]
+    adj = kstrtoint(data)
+    if adj < OOM_SCORE_ADJ_MIN or adj > OOM_SCORE_ADJ_MAX:
+        raise KernelError(EINVAL)
+    _need_task(k, task)
+    __set_oom_adj(k, task, adj, False)
+    return len(data)
+
+
+def oom_adj_write(k: Kernel, task: TaskStruct, data: bytes) -> int:
+    """The old scale."""
+    data = data[: PROC_NUMBUF - 1]
+    adj = kstrtoint(data)
+    if (adj < OOM_ADJUST_MIN or adj > OOM_ADJUST_MAX) and adj != OOM_DISABLE:
+        raise KernelError(EINVAL)
+    if adj == OOM_ADJUST_MAX:
+        adj = OOM_SCORE_ADJ_MAX
+    else:
+        scaled = abs(adj) * OOM_SCORE_ADJ_MAX // -OOM_DISABLE
+        adj = scaled if adj >= 0 else -scaled
+    _need_task(k, task)
+    __set_oom_adj(k, task, adj, True)
+    return len(data)
 
 
 def proc_pid_personality(k: Kernel, task: TaskStruct) -> bytes:
     """Eight hex digits."""
     return b"%08x\n" % task.personality
-
-
-def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
-    """The process, a line a value."""
-    cred = task.cred
-    ignored, caught = _signal_sets(task)
-    umask = task.fs.umask if task.fs is not None else 0
-    # The space at the end has always been there.
-    groups = " ".join(str(gid) for gid in cred.groups) + " "
-    pgrp, session = task.signal.pgrp, task.signal.session
-    lines = [
-        f"Name:\t{task.comm}",
-        f"Umask:\t{umask:04o}",
-        f"State:\t{_state(task)}",
-        f"Tgid:\t{task.tgid}",
-        "Ngid:\t0",
-        f"Pid:\t{task.pid}",
-        f"PPid:\t{task_ppid_nr(task)}",
-        "TracerPid:\t0",
-        f"Uid:\t{cred.uid}\t{cred.euid}\t{cred.suid}\t{cred.fsuid}",
-        f"Gid:\t{cred.gid}\t{cred.egid}\t{cred.sgid}\t{cred.fsgid}",
-        "FDSize:\t64",
-        f"Groups:\t{groups}",
-        f"NStgid:\t{task.tgid}",
-        f"NSpid:\t{task.pid}",
-        f"NSpgid:\t{pgrp}",
-        f"NSsid:\t{session}",
-    ]
-    text = "\n".join(lines) + "\n"
-    if task.mm is not None:
-        text += task_mem(task.mm) + "CoreDumping:\t0\nTHP_enabled:\t1\n"
-    lines = [
-        f"Threads:\t{len(task.signal.threads)}",
-        f"SigQ:\t0/{_limit(task.signal.rlim[11].rlim_cur, 0)}",
-        f"SigPnd:\t{task.pending.signal:016x}",
-        f"ShdPnd:\t{task.signal.shared_pending.signal:016x}",
-        f"SigBlk:\t{task.blocked:016x}",
-        f"SigIgn:\t{ignored:016x}",
-        f"SigCgt:\t{caught:016x}",
-        f"CapInh:\t{cred.cap_inheritable:016x}",
-        f"CapPrm:\t{cred.cap_permitted:016x}",
-        f"CapEff:\t{cred.cap_effective:016x}",
-        f"CapBnd:\t{CAP_FULL_SET:016x}",
-        "CapAmb:\t0000000000000000",
-        "NoNewPrivs:\t0",
-        "Seccomp:\t0",
-        "Seccomp_filters:\t0",
-        "Speculation_Store_Bypass:\tvulnerable",
-        "Cpus_allowed:\t1",
-        "Cpus_allowed_list:\t0",
-        "Mems_allowed:\t1",
-        "Mems_allowed_list:\t0",
-        f"voluntary_ctxt_switches:\t{task.nvcsw}",
-        f"nonvoluntary_ctxt_switches:\t{task.nivcsw}",
-    ]
-    return (text + "\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
-
-
-def _limit(value: int, infinite: int) -> int:
-    return infinite if value == RLIM_INFINITY else value
-
-
-def proc_pid_stat(k: Kernel, task: TaskStruct) -> bytes:
-    """The 52 fields of proc(5)."""
-    mm = task.mm
-    vsize = rsslim = rss = 0
-    addresses = [0] * 5
-    late = [0] * 7
-    rsslim = task.signal.rlim[5].rlim_cur
-    if mm is not None:
-        vsize = mm.total_vm << 12
-        rss = get_mm_rss(mm)
-        addresses = [mm.start_code, mm.end_code, mm.start_stack, 0, 0]
-        late = [mm.start_data, mm.end_data, mm.start_brk, mm.arg_start, mm.arg_end, mm.env_start, mm.env_end]
-    ignored, caught = _signal_sets(task)
-    state = _state(task)[0]
-    fields: list[int | str] = [task.pid, f"({task.comm})", state, task_ppid_nr(task), task.signal.pgrp, task.signal.session]
-    fields += [0, -1, task.flags, task.min_flt, 0, task.maj_flt, 0]
-    fields += [0, 0, 0, 0, 20, 0, 1, 0, task.start_time // 10_000_000, vsize, rss, rsslim, *addresses]
-    fields += [task.pending.signal & 0x7FFFFFFF, task.blocked & 0x7FFFFFFF, ignored & 0x7FFFFFFF, caught & 0x7FFFFFFF]
-    fields += [0, 0, 0, 17, 0, 0, 0, 0, 0, 0, *late, task.exit_code]
-    return (" ".join(str(field) for field in fields) + "\n").encode("utf-8", "surrogateescape")
-
-
-#: name, unit, in the order of RLIMIT_*
-_LIMITS: Final = (
-    ("Max cpu time", "seconds"),
-    ("Max file size", "bytes"),
-    ("Max data size", "bytes"),
-    ("Max stack size", "bytes"),
-    ("Max core file size", "bytes"),
-    ("Max resident set", "bytes"),
-    ("Max processes", "processes"),
-    ("Max open files", "files"),
-    ("Max locked memory", "bytes"),
-    ("Max address space", "bytes"),
-    ("Max file locks", "locks"),
-    ("Max pending signals", "signals"),
-    ("Max msgqueue size", "bytes"),
-    ("Max nice priority", ""),
-    ("Max realtime priority", ""),
-    ("Max realtime timeout", "us"),
-)
-
-
-def proc_pid_limits(k: Kernel, task: TaskStruct) -> bytes:
-    """The resource limits as a table."""
-    out = f"{'Limit':25} {'Soft Limit':20} {'Hard Limit':20} {'Units':10}\n"
-    for (name, unit), rlim in zip(_LIMITS, task.signal.rlim, strict=True):
-        soft = "unlimited" if rlim.rlim_cur == RLIM_INFINITY else str(rlim.rlim_cur)
-        hard = "unlimited" if rlim.rlim_max == RLIM_INFINITY else str(rlim.rlim_max)
-        out += f"{name:25} {soft:20} {hard:20} "
-        out += f"{unit:10}\n" if unit else "\n"
-    return out.encode()
 
 
 def proc_exe_link(k: Kernel, task: TaskStruct) -> Dentry:
@@ -277,3 +337,50 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
         raise KernelError(ENOENT)
     flags = file.f_flags | (0o2000000 if fd in files.close_on_exec else 0)
     return f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t1\n".encode()
+
+
+# --- map_files
+
+
+def dname_to_vma_addr(name: str) -> tuple[int, int]:
+    """START-END in hex without leading zeros. Raises ENOENT."""
+    start, dash, end = name.partition("-")
+    if not dash:
+        raise KernelError(ENOENT)
+    values = []
+    for part in (start, end):
+        if not part or len(part) > 16 or any(c not in "0123456789abcdef" for c in part) or (part[0] == "0" and len(part) > 1):
+            raise KernelError(ENOENT)
+        values.append(int(part, 16))
+    return values[0], values[1]
+
+
+def map_files_vma(k: Kernel, task: TaskStruct, start: int, end: int) -> File:
+    """The file of the VMA that is exactly [start, end). Raises EACCES, ENOENT."""
+    if not ptrace_may_access(k, task):
+        raise KernelError(EACCES)
+    mm = task.mm
+    vma = mm.mmap if mm is not None else None
+    while vma is not None and vma.vm_start < start:
+        vma = vma.vm_next
+    if vma is None or vma.vm_start != start or vma.vm_end != end or vma.vm_file is None:
+        raise KernelError(ENOENT)
+    return vma.vm_file
+
+
+def map_files_names(k: Kernel, task: TaskStruct) -> list[str]:
+    """The names of the directory: one for each mapping of a file."""
+    if not ptrace_may_access(k, task):
+        raise KernelError(EACCES)
+    names = []
+    vma = task.mm.mmap if task.mm is not None else None
+    while vma is not None:
+        if vma.vm_file is not None:
+            names.append(f"{vma.vm_start:x}-{vma.vm_end:x}")
+        vma = vma.vm_next
+    return names
+
+
+def map_files_mode(file: File) -> int:
+    """The permission bits of such a link."""
+    return (0o400 if file.f_mode & FMODE_READ else 0) | (0o200 if file.f_mode & FMODE_WRITE else 0)

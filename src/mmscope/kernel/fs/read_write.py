@@ -12,6 +12,7 @@ from mmscope.kernel.arch.x86.uaccess import (
     put_user,
 )
 from mmscope.kernel.fs.file import fdget, fdput, fget
+from mmscope.kernel.fs.inode import file_remove_privs, file_update_time
 from mmscope.kernel.include.errno import (
     EBADF,
     EFAULT,
@@ -29,13 +30,22 @@ from mmscope.kernel.include.fs import (
     FMODE_PWRITE,
     FMODE_READ,
     FMODE_STREAM,
+    FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
     O_APPEND,
+    O_DIRECT,
     S_IFDIR,
-    S_IFIFO,
     S_IFMT,
     S_IFREG,
     File,
+)
+from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
+from mmscope.kernel.mm.filemap_write import (
+    generic_file_buffered_direct,
+    generic_file_direct_read,
+    generic_file_direct_write,
+    generic_write_checks,
+    generic_write_sync,
 )
 
 TYPE_CHECKING = False
@@ -55,8 +65,6 @@ SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
 
 RWF_NOWAIT: Final = 0x8
-#: s_maxbytes of an ext4 with blocks of 4 KiB.
-EXT4_MAXBYTES: Final = 0xFFFFFFFF << 12
 
 
 def signed64(value: int) -> int:
@@ -89,10 +97,14 @@ def vfs_write(file: File, data: bytes, pos: int) -> int:
     return file.f_op.write(file, data, pos)
 
 
-def rw_verify_area(pos: int, count: int) -> None:
+def rw_verify_area(file: File, pos: int, count: int) -> None:
     """EINVAL for a count or a position that is negative, EOVERFLOW for one beyond the largest file."""
     if count >> 63:
         raise KernelError(EINVAL)
+    if file.f_mode & FMODE_UNSIGNED_OFFSET and pos >> 63:
+        if count >= (1 << 64) - pos:
+            raise KernelError(EOVERFLOW)
+        return
     if pos < -1:
         raise KernelError(EINVAL)
     if pos >= 0 and pos + count > 0x7FFFFFFFFFFFFFFF:
@@ -104,6 +116,13 @@ def file_ppos(file: File) -> int:
     return -1 if file.f_mode & FMODE_STREAM else file.f_pos
 
 
+def write_pos(file: File) -> int:
+    """Where write(2) starts: with O_APPEND at the end of the file."""
+    if file.f_flags & O_APPEND and not file.f_mode & FMODE_STREAM and file.f_inode.i_mode & S_IFMT == S_IFREG:
+        return file.f_inode.i_size
+    return file_ppos(file)
+
+
 def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     """vfs_read into user memory."""
     if not file.f_mode & FMODE_READ:
@@ -112,12 +131,15 @@ def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
         raise KernelError(EINVAL)
     if not access_ok(buf, count):
         raise KernelError(EFAULT)
-    rw_verify_area(pos, count)
-    data = file.f_op.read(file, min(count, MAX_RW_COUNT), pos)
+    rw_verify_area(file, pos, count)
+    count = min(count, MAX_RW_COUNT)
+    if is_direct(file):
+        return generic_file_direct_read(file, [(buf, count)], pos)
+    data = file.f_op.read(file, count, pos)
     if not data:
         return 0
     copied = copy_to_user_partial(k, buf, data)
-    if copied == 0 or (copied < len(data) and file.f_op.poll is not None):
+    if copied == 0 or (copied < len(data) and (file.f_op.poll is not None or file.f_op.all_or_fault)):
         # A pipe's buffer is copied as a whole, or not.
         raise KernelError(EFAULT)
     return copied
@@ -131,22 +153,74 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
         raise KernelError(EINVAL)
     if not access_ok(buf, count):
         raise KernelError(EFAULT)
-    rw_verify_area(pos, count)
+    rw_verify_area(file, pos, count)
     count = min(count, MAX_RW_COUNT)
     if file.f_op.ops_name in ("null_fops", "zero_fops"):
         # write_null() never looks at the buffer.
         return count
+    if is_direct(file):
+        return direct_write(k, file, [(buf, count)], pos)
     try:
         data = copy_from_user(k, buf, count)
     except KernelError:
         # Pages are copied one by one: those before the bad one are written.
         data = copy_from_user_partial(k, buf, count)
+        if file.f_op.all_or_fault:
+            _write_before_fault(k, file, data, pos)
+            raise
         if file.f_op.poll is not None:
             # A pipe takes whole pages only.
             data = data[: len(data) & -4096]
         if not data:
             raise
     return file.f_op.write(file, data, pos)
+
+
+def _write_before_fault(k: Kernel, file: File, data: bytes, pos: int) -> None:
+    """/proc/PID/mem writes page after page of a buffer before it comes to the bad one; other such files write nothing."""
+    data = data[: len(data) & -4096]
+    if data and file.f_mode & FMODE_UNSIGNED_OFFSET:
+        assert file.f_op.write is not None
+        file.f_op.write(file, data, pos)
+
+
+def is_direct(file: File) -> bool:
+    """O_DIRECT, on a file system that can."""
+    return file.f_flags & O_DIRECT != 0 and file.f_mapping.a_ops.direct_IO is not None
+
+
+def direct_write(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -> int:
+    """write(2) with O_DIRECT: past the page cache as far as that goes, the rest through it."""
+    total = 0
+    for _, length in segs:
+        total += length
+    pos, count = generic_write_checks(file, total, pos)
+    if count == 0:
+        return 0
+    file_remove_privs(file)
+    file_update_time(file)
+    written = generic_file_direct_write(file, trim_segs(segs, 0, count), pos, count)
+    if written < count:
+        # A page of the cache could not be dropped: write through it, and to the disk, as O_DIRECT promises.
+        data = b""
+        for base, length in trim_segs(segs, written, count):
+            data += copy_from_user(k, base, length)
+        written += generic_file_buffered_direct(file, data, pos + written)
+    generic_write_sync(file, pos, written)
+    return written
+
+
+def trim_segs(segs: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """Bytes [start, end) of what the segments hold together."""
+    out: list[tuple[int, int]] = []
+    at = 0
+    for base, length in segs:
+        first = max(start - at, 0)
+        last = min(end - at, length)
+        if first < last:
+            out.append((base + first, last - first))
+        at += length
+    return out
 
 
 def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
@@ -180,7 +254,7 @@ def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
     """write(2)."""
     file = fdget(k, fd)
     try:
-        pos = file_ppos(file)
+        pos = write_pos(file)
         ret = _write_user(k, file, buf, count, pos)
         if pos >= 0:
             file.f_pos = pos + ret
@@ -251,7 +325,9 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     total = sum(length for _, length in segs)
     if total == 0:
         return 0
-    rw_verify_area(pos, total)
+    rw_verify_area(file, pos, total)
+    if is_direct(file):
+        return generic_file_direct_read(file, segs, pos)
     data = file.f_op.read(file, total, pos)
     done = 0
     for base, length in segs:
@@ -277,7 +353,9 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     total = sum(length for _, length in segs)
     if total == 0:
         return 0
-    rw_verify_area(pos, total)
+    rw_verify_area(file, pos, total)
+    if is_direct(file):
+        return direct_write(k, file, segs, pos)
     data = b""
     for base, length in segs:
         try:
@@ -306,7 +384,7 @@ def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """writev(2)."""
     file = fdget(k, fd)
     try:
-        pos = file_ppos(file)
+        pos = write_pos(file)
         ret = _do_writev(k, file, vec, vlen, pos)
         if pos >= 0:
             file.f_pos = pos + ret
@@ -351,7 +429,7 @@ def generic_file_llseek(file: File, offset: int, whence: int) -> int:
         if offset < 0 or offset >= eof:
             raise KernelError(ENXIO)
         offset = eof
-    if offset < 0 or offset > EXT4_MAXBYTES:
+    if offset < 0 or offset > file.f_inode.i_sb.s_maxbytes:
         raise KernelError(EINVAL)
     file.f_pos = offset
     return offset
@@ -421,12 +499,11 @@ def kiocb_set_rw_flags(flags: int) -> None:
 
 
 def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_out: int, len: int, flags: int) -> int:
-    """copy_file_range(2): regular files only, and none here can be written."""
+    """copy_file_range(2): between regular files, through the page cache. Bytes copied, 0 at the end of the source."""
     in_file = fget(k, in_fd)
     out_file = fget(k, out_fd)
-    for addr in (off_in, off_out):
-        if addr:
-            get_user(k, addr, 8)
+    pos_in = signed64(get_user(k, off_in, 8)) if off_in else in_file.f_pos
+    pos_out = signed64(get_user(k, off_out, 8)) if off_out else out_file.f_pos
     if flags:
         raise KernelError(EINVAL)
     for file in (in_file, out_file):
@@ -436,30 +513,48 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
             raise KernelError(EINVAL)
     if not in_file.f_mode & FMODE_READ or not out_file.f_mode & FMODE_WRITE or out_file.f_flags & O_APPEND:
         raise KernelError(EBADF)
-    raise KernelError(EINVAL)
-
-
-def ksys_fadvise64(k: Kernel, fd: int, offset: int, len: int, advice: int) -> int:
-    """posix_fadvise(2): the advice that changes the readahead window."""
-    file = fget(k, fd)
-    if file.f_inode.i_mode & S_IFMT == S_IFIFO:
-        raise KernelError(ESPIPE)
-    if signed64(len) < 0 or advice > 5 or advice < 0:
+    if pos_in < 0 or pos_out < 0:
         raise KernelError(EINVAL)
-    if advice == 0:
-        file.ra_pages = 32
-    elif advice == 2:
-        file.ra_pages = 64
-    return 0
+    if pos_in + len > 0x7FFFFFFFFFFFFFFF or pos_out + len > 0x7FFFFFFFFFFFFFFF:
+        raise KernelError(EOVERFLOW)
+    count = min(len, max(in_file.f_inode.i_size - pos_in, 0), MAX_RW_COUNT)
+    if in_file.f_inode is out_file.f_inode and pos_out + count > pos_in and pos_out < pos_in + count:
+        raise KernelError(EINVAL)
+    if in_file.f_op.read is None or out_file.f_op.write is None:
+        raise KernelError(EINVAL)
+    done = 0
+    while done < count:
+        data = in_file.f_op.read(in_file, min(count - done, 65536), pos_in + done)
+        if not data:
+            break
+        try:
+            written = out_file.f_op.write(out_file, data, pos_out + done)
+        except KernelError:
+            if done:
+                break
+            raise
+        done += written
+        if not written:
+            break
+    if off_in:
+        put_user(k, off_in, pos_in + done, 8)
+    else:
+        in_file.f_pos = pos_in + done
+    if off_out:
+        put_user(k, off_out, pos_out + done, 8)
+    else:
+        out_file.f_pos = pos_out + done
+    return done
 
 
 def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
-    """readahead(2): allowed on regular files; the pages come when they are asked for."""
+    """readahead(2): POSIX_FADV_WILLNEED, on regular files that are open for reading."""
     file = fget(k, fd)
     if not file.f_mode & FMODE_READ:
         raise KernelError(EBADF)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EINVAL)
+    generic_fadvise(file, offset, count, POSIX_FADV_WILLNEED)
     return 0
 
 

@@ -210,13 +210,16 @@ def do_readlinkat(k: Kernel, dfd: int, filename: int | bytes | str, buf: int, bu
 
 
 def do_statfs(sb: SuperBlock) -> bytes:
-    """struct statfs, 120 bytes. The model's disk is full: 0 blocks are free."""
+    """struct statfs, 120 bytes. What the host's files take is not counted: a guest never has to make room among them."""
     f_type, bsize, namelen = _STATFS.get(sb.s_type, (0, 4096, 255))
     flags = ST_VALID | ST_RELATIME
     if sb.s_flags & SB_RDONLY:
         flags |= ST_RDONLY
     dev = new_encode_dev(sb.s_dev)
-    return struct.pack("<qqQQQQQiiqqq32x", f_type, bsize, 0, 0, 0, 0, 0, dev, 0, namelen, bsize, flags)
+    blocks = free = avail = files = ffree = 0
+    if sb.s_op.statfs is not None:
+        blocks, free, avail, files, ffree = sb.s_op.statfs(sb)
+    return struct.pack("<qqQQQQQiiqqq32x", f_type, bsize, blocks, free, avail, files, ffree, dev, 0, namelen, bsize, flags)
 
 
 def sys_statfs(k: Kernel, filename: int | bytes | str, buf: int) -> int:

@@ -11,6 +11,7 @@ import os
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.hostfs as hostfs
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user
+from mmscope.kernel.fs.ext4.inode import Ext4InodeInfo
 from mmscope.kernel.fs.hostwait import host_poll, wait_for_host
 from mmscope.kernel.include.errno import (
     EACCES,
@@ -52,6 +53,7 @@ from mmscope.kernel.include.fs import (
 from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, PollTable
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
+from mmscope.kernel.mm.shmem import ShmemInodeInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,17 +161,40 @@ def stream_llseek(file: File, offset: int, whence: int) -> int:
 
 def stream_mmap(file: File, vma: VmAreaStruct) -> None:
     """A regular file on a stream maps as the file it is."""
-    hostfs.ext4_file_mmap(file, vma)
+    fops = file.f_inode.i_fop
+    assert fops.mmap is not None
+    fops.mmap(file, vma)
 
 
 def stream_getattr(file: File) -> None:
-    """Refresh the inode from the host: an output file grows."""
+    """Refresh the inode from the host: an output file grows. What the guest has changed by the file's path stays as it is."""
     stream = file.private_data
-    if isinstance(stream, HostStream):
+    inode = file.f_inode
+    info = inode.i_private
+    if isinstance(stream, HostStream) and inode.i_size == host_size(inode):
         try:
-            hostfs.set_stat(file.f_inode, os.fstat(stream.fd))
+            hostfs.set_stat(inode, os.fstat(stream.fd))
         except OSError as error:
             raise host_error(error) from None
+        if isinstance(info, (Ext4InodeInfo, ShmemInodeInfo)):
+            info.host_size = inode.i_size
+        if isinstance(info, Ext4InodeInfo):
+            info.i_disksize = inode.i_size
+
+
+def host_size(inode: Inode) -> int:
+    """The size that the host last said, if the guest has not changed the file since."""
+    info = inode.i_private
+    return info.host_size if isinstance(info, (Ext4InodeInfo, ShmemInodeInfo)) else inode.i_size
+
+
+def stream_truncate(file: File, length: int) -> None:
+    """ftruncate(2) of a file that the caller handed over for writing: of that very file."""
+    try:
+        os.ftruncate(stream_of(file).fd, length)
+    except OSError as error:
+        raise host_error(error) from None
+    stream_getattr(file)
 
 
 def tty_get_termios(fd: int) -> bytes:
@@ -316,7 +341,7 @@ def open_stream(k: Kernel, fd: int) -> File:
     if st.st_mode & S_IFMT == S_IFREG and host is not None:
         # The same inode as by its path, if it lies in the root: one page cache.
         inode = host.iget(None, b"", st)
-        data = inode.i_private
+        data = inode.i_host
         assert isinstance(data, hostfs.HostInode)
         if data.parent is None and inode not in host.file_fds and inode is not host.root_inode:
             data.stream_fd = fd

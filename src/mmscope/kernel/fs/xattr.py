@@ -36,7 +36,7 @@ def xattr_permission(k: Kernel, inode: Inode, name: bytes) -> None:
 def vfs_getxattr(k: Kernel, inode: Inode, name: bytes) -> bytes:
     """The attribute's value. ENODATA: there is none; EOPNOTSUPP: nobody knows names of this kind."""
     xattr_permission(k, inode, name)
-    data = inode.i_private
+    data = inode.i_host
     if not isinstance(data, HostInode) or (data.parent is None and inode is not data.fs.root_inode):
         raise KernelError(EOPNOTSUPP)
     try:
@@ -51,7 +51,7 @@ def vfs_getxattr(k: Kernel, inode: Inode, name: bytes) -> bytes:
 
 def vfs_listxattr(inode: Inode) -> bytes:
     """The names, each with its NUL."""
-    data = inode.i_private
+    data = inode.i_host
     if not isinstance(data, HostInode) or (data.parent is None and inode is not data.fs.root_inode):
         return b""
     try:

@@ -17,6 +17,7 @@ CAP_SETGID: Final = 6
 CAP_SETUID: Final = 7
 CAP_SETPCAP: Final = 8
 CAP_IPC_LOCK: Final = 14
+CAP_IPC_OWNER: Final = 15
 CAP_SYS_RAWIO: Final = 17
 CAP_SYS_PTRACE: Final = 19
 CAP_SYS_ADMIN: Final = 21
@@ -25,8 +26,9 @@ CAP_SYS_RESOURCE: Final = 24
 CAP_SYS_TIME: Final = 25
 CAP_MKNOD: Final = 27
 CAP_MAC_OVERRIDE: Final = 32
-#: CAP_CHECKPOINT_RESTORE, since v5.9.
-CAP_LAST_CAP: Final = 40
+#: Since v5.9.
+CAP_CHECKPOINT_RESTORE: Final = 40
+CAP_LAST_CAP: Final = CAP_CHECKPOINT_RESTORE
 
 CAP_FULL_SET: Final = (1 << CAP_LAST_CAP + 1) - 1
 #: What setfsuid() away from root takes: CAP_FS_MASK, and with CAP_LINUX_IMMUTABLE (9) what counts for NFS too.

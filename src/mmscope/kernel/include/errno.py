@@ -47,6 +47,7 @@ ENAMETOOLONG: Final = 36
 ENOSYS: Final = 38
 ENOTEMPTY: Final = 39
 ELOOP: Final = 40
+EIDRM: Final = 43
 ENODATA: Final = 61
 ELIBBAD: Final = 80
 EOVERFLOW: Final = 75

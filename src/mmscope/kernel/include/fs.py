@@ -24,6 +24,12 @@ S_IFBLK: Final = 0o060000
 S_IFDIR: Final = 0o040000
 S_IFCHR: Final = 0o020000
 S_IFIFO: Final = 0o010000
+S_ISUID: Final = 0o4000
+S_ISGID: Final = 0o2000
+S_ISVTX: Final = 0o1000
+S_IXGRP: Final = 0o010
+#: What chmod can set.
+S_IALLUGO: Final = 0o7777
 
 # open(2)
 O_ACCMODE: Final = 0o3
@@ -36,12 +42,15 @@ O_NOCTTY: Final = 0o400
 O_TRUNC: Final = 0o1000
 O_APPEND: Final = 0o2000
 O_NONBLOCK: Final = 0o4000
+O_DSYNC: Final = 0o10000
 O_DIRECT: Final = 0o40000
 O_LARGEFILE: Final = 0o100000
 O_DIRECTORY: Final = 0o200000
 O_NOFOLLOW: Final = 0o400000
 O_NOATIME: Final = 0o1000000
 O_CLOEXEC: Final = 0o2000000
+__O_SYNC: Final = 0o4000000
+O_SYNC: Final = 0o4010000
 O_PATH: Final = 0o10000000
 O_TMPFILE: Final = 0o20200000
 
@@ -52,8 +61,14 @@ FMODE_LSEEK: Final = 0x4
 FMODE_PREAD: Final = 0x8
 FMODE_PWRITE: Final = 0x10
 FMODE_EXEC: Final = 0x20
+#: Positions of 2**63 and more are addresses, not negative (/proc/PID/mem).
+FMODE_UNSIGNED_OFFSET: Final = 0x2000
+#: posix_fadvise(POSIX_FADV_RANDOM): no readahead.
+FMODE_RANDOM: Final = 0x1000
 #: Opened with O_PATH: names a file, cannot do I/O.
 FMODE_PATH: Final = 0x4000
+#: Counted in i_writecount.
+FMODE_WRITER: Final = 0x10000
 #: Has no position (pipes, ttys, the host's streams): read and write get pos -1.
 FMODE_STREAM: Final = 0x200000
 
@@ -63,11 +78,51 @@ MAY_WRITE: Final = 0x2
 MAY_READ: Final = 0x4
 MAY_OPEN: Final = 0x20
 
+# iattr->ia_valid
+ATTR_MODE: Final = 0x1
+ATTR_UID: Final = 0x2
+ATTR_GID: Final = 0x4
+ATTR_SIZE: Final = 0x8
+ATTR_ATIME: Final = 0x10
+ATTR_MTIME: Final = 0x20
+ATTR_CTIME: Final = 0x40
+ATTR_ATIME_SET: Final = 0x80
+ATTR_MTIME_SET: Final = 0x100
+
+# renameat2(2)
+RENAME_NOREPLACE: Final = 1
+RENAME_EXCHANGE: Final = 2
+RENAME_WHITEOUT: Final = 4
+
+# fallocate(2)
+FALLOC_FL_KEEP_SIZE: Final = 0x01
+FALLOC_FL_PUNCH_HOLE: Final = 0x02
+FALLOC_FL_NO_HIDE_STALE: Final = 0x04
+FALLOC_FL_COLLAPSE_RANGE: Final = 0x08
+FALLOC_FL_ZERO_RANGE: Final = 0x10
+FALLOC_FL_INSERT_RANGE: Final = 0x20
+FALLOC_FL_UNSHARE_RANGE: Final = 0x40
+
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
 
 #: sb->s_flags
 SB_RDONLY: Final = 1
+#: sb->s_iflags: nothing of it may be executed, or mapped executable, however it is mounted (procfs).
+SB_I_NOEXEC: Final = 0x2
+
+#: inode->i_flags
+S_APPEND: Final = 0x4
+S_DAX: Final = 0x2000
+
+# inode->i_state
+I_DIRTY_SYNC: Final = 0x1
+I_DIRTY_DATASYNC: Final = 0x2
+I_DIRTY_PAGES: Final = 0x4
+I_DIRTY: Final = 0x7
+I_FREEING: Final = 0x20
+#: An O_TMPFILE that link(2) may give a name.
+I_LINKABLE: Final = 0x400
 
 AT_FDCWD: Final = -100
 AT_SYMLINK_NOFOLLOW: Final = 0x100
@@ -83,10 +138,38 @@ class AddressSpaceOperations:
         self,
         readpage: Callable[[File | None, Page], None] | None = None,
         set_page_dirty: Callable[[Page], bool] | None = None,
+        writepage: Callable[[Page, WritebackControl], None] | None = None,
+        writepages: Callable[[AddressSpace, WritebackControl], None] | None = None,
+        write_begin: Callable[[File | None, AddressSpace, int, int], Page] | None = None,
+        write_end: Callable[[File | None, AddressSpace, int, int, int, Page], int] | None = None,
+        direct_IO: Callable[[File, list[tuple[int, int]], int, bool], int] | None = None,
     ) -> None:
         #: Fills a locked page with the file's bytes, marks it uptodate and unlocks it. Raises KernelError (EIO).
         self.readpage = readpage
         self.set_page_dirty = set_page_dirty
+        #: Starts writing a locked page that is no longer dirty, and unlocks it. Raises KernelError (EIO, ENOSPC).
+        self.writepage = writepage
+        #: Writes the dirty pages that the control names.
+        self.writepages = writepages
+        #: (file, mapping, pos, len) -> the locked page, with a reference, that is about to be written to.
+        self.write_begin = write_begin
+        #: (file, mapping, pos, len, copied, page) -> bytes that count; unlocks the page and drops the reference.
+        self.write_end = write_end
+        #: (file, user segments, pos, is_write) -> bytes moved between the device and user memory.
+        self.direct_IO = direct_IO
+
+
+class WritebackControl:
+    """struct writeback_control: what to write and why."""
+
+    def __init__(self, sync_mode: int, nr_to_write: int, range_start: int = 0, range_end: int = 0x7FFFFFFFFFFFFFFF) -> None:
+        #: WB_SYNC_NONE 0 or WB_SYNC_ALL 1: wait for each page.
+        self.sync_mode = sync_mode
+        #: Pages still to be written.
+        self.nr_to_write = nr_to_write
+        #: Bytes, both ends inclusive.
+        self.range_start = range_start
+        self.range_end = range_end
 
 
 class AddressSpace:
@@ -102,7 +185,11 @@ class AddressSpace:
         #: Interval tree of SharedRb over [vm_pgoff, last], private mappings included.
         self.i_mmap = RbRootCached()
         self.nrpages = 0
+        #: AS_EIO, AS_ENOSPC.
         self.flags = 0
+        #: Errors of writeback so far, and the errno of the last one (errseq_t in Linux).
+        self.wb_err = 0
+        self.wb_errno = 0
 
 
 class SuperBlock:
@@ -115,9 +202,37 @@ class SuperBlock:
         #: Device number, MKDEV(major, minor) = major << 20 | minor; stat shows new_encode_dev(s_dev).
         self.s_dev = s_dev
         self.s_flags = s_flags
+        self.s_iflags = 0
+        #: Mounted with -o noexec. Linux: mnt->mnt_flags & MNT_NOEXEC; here a super block is mounted once.
+        self.mnt_noexec = False
         self.s_root: Dentry | None = None
         #: BDI_CAP_WRITEBACK: dirty pages go back to a device, so writes to shared mappings are tracked (not on tmpfs).
         self.s_bdi_writeback = False
+        #: Largest file, bytes.
+        self.s_maxbytes = 0x7FFFFFFFFFFFFFFF
+        self.s_op: SuperOperations = _no_sops
+        #: The file system's own data.
+        self.s_fs_info: object = None
+
+
+class SuperOperations:
+    """struct super_operations; None where C has NULL."""
+
+    def __init__(
+        self,
+        evict_inode: Callable[[Inode], None] | None = None,
+        sync_fs: Callable[[SuperBlock], None] | None = None,
+        statfs: Callable[[SuperBlock], tuple[int, int, int, int, int]] | None = None,
+        dirty_inode: Callable[[Inode], None] | None = None,
+    ) -> None:
+        #: The last user of an inode without a name is gone.
+        self.evict_inode = evict_inode
+        #: Make what was changed durable.
+        self.sync_fs = sync_fs
+        #: (blocks, free, available, inodes, free inodes)
+        self.statfs = statfs
+        #: The inode's metadata changed.
+        self.dirty_inode = dirty_inode
 
 
 class Inode:
@@ -129,6 +244,8 @@ class Inode:
         self.i_mode = i_mode
         self.i_uid = 0
         self.i_gid = 0
+        #: S_APPEND (chattr +a), S_DAX...
+        self.i_flags = 0
         self.i_nlink = 1
         #: Bytes.
         self.i_size = 0
@@ -145,8 +262,27 @@ class Inode:
         self.i_mapping: AddressSpace = AddressSpace(self, _no_aops)
         #: Writers (>0) or deny_write_access holders (<0): ETXTBSY.
         self.i_writecount = 0
+        #: Open files. (Linux counts the dentry, which the file holds.) With i_nlink 0 too, the inode is evicted.
+        self.i_count = 0
+        #: I_DIRTY_*...
+        self.i_state = 0
+        #: When it became dirty, virtual ns.
+        self.dirtied_when = 0
         #: The file system's own data.
         self.i_private: object = None
+        #: Where the host has it (HostInode of fs/hostfs.py); None for what the guest made.
+        self.i_host: object = None
+
+
+class BdiWriteback:
+    """struct bdi_writeback: the dirty inodes of all file systems with a device, in the order in which they became dirty."""
+
+    def __init__(self) -> None:
+        self.b_dirty: dict[Inode, None] = {}
+        #: The file systems that sync(2) has to ask.
+        self.super_blocks: list[SuperBlock] = []
+        #: When the flusher looks again, virtual ns; 0: nothing is dirty.
+        self.next_ns = 0
 
 
 class Dentry:
@@ -165,6 +301,8 @@ class Dentry:
         self.d_mounted: Dentry | None = None
         #: For a mounted root: the dentry that it covers.
         self.d_covers: Dentry | None = None
+        #: Its name is gone (d_unhashed); d_parent still tells where it was.
+        self.d_unlinked = False
 
 
 class File:
@@ -187,9 +325,12 @@ class File:
         self.ra_pages = 32
         self.ra_mmap_miss = 0
         self.ra_prev_pos = -1
+        #: mapping->wb_err when it was last looked at: an error of writeback is reported once a file.
+        self.f_wb_err = f_inode.i_mapping.wb_err
         self.private_data: object = None
         #: The epoll items that watch it.
         self.f_ep: list[object] = []
+        f_inode.i_count += 1
 
 
 class FileOperations:
@@ -209,6 +350,9 @@ class FileOperations:
         open: Callable[[Inode, File], None] | None = None,
         poll: Callable[[File, PollTable | None], int] | None = None,
         mmap_supported_flags: int = 0,
+        all_or_fault: bool = False,
+        fsync: Callable[[File, int, int, bool], None] | None = None,
+        fallocate: Callable[[File, int, int, int], None] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -232,10 +376,29 @@ class FileOperations:
         self.poll = poll
         #: MAP_* bits beyond LEGACY_MAP_MASK that MAP_SHARED_VALIDATE may ask for
         self.mmap_supported_flags = mmap_supported_flags
+        #: A user's buffer that is bad anywhere is EFAULT, whatever was moved before.
+        self.all_or_fault = all_or_fault
+        #: (file, first byte, last byte, datasync): everything written so far is on the device. Raises EIO, ENOSPC.
+        self.fsync = fsync
+        #: (file, mode, offset, len)
+        self.fallocate = fallocate
+
+
+class Iattr:
+    """struct iattr: what setattr is to change; `ia_valid` names the fields that count."""
+
+    def __init__(self, ia_valid: int) -> None:
+        self.ia_valid = ia_valid
+        self.ia_mode = 0
+        self.ia_uid = 0
+        self.ia_gid = 0
+        self.ia_size = 0
+        self.ia_atime = 0
+        self.ia_mtime = 0
 
 
 class InodeOperations:
-    """struct inode_operations; None where C has NULL."""
+    """struct inode_operations; None where C has NULL. Directories change names through dentries that are looked up."""
 
     def __init__(
         self,
@@ -243,6 +406,16 @@ class InodeOperations:
         lookup: Callable[[Inode, str], Inode | None] | None = None,
         get_link: Callable[[Inode], str] | None = None,
         jump_link: Callable[[Inode], Dentry] | None = None,
+        create: Callable[[Inode, Dentry, int], None] | None = None,
+        link: Callable[[Inode, Inode, Dentry], None] | None = None,
+        unlink: Callable[[Inode, Dentry], None] | None = None,
+        symlink: Callable[[Inode, Dentry, str], None] | None = None,
+        mkdir: Callable[[Inode, Dentry, int], None] | None = None,
+        rmdir: Callable[[Inode, Dentry], None] | None = None,
+        mknod: Callable[[Inode, Dentry, int, int], None] | None = None,
+        rename: Callable[[Inode, Dentry, Inode, Dentry, int], None] | None = None,
+        tmpfile: Callable[[Inode, int], Inode] | None = None,
+        setattr: Callable[[Inode, Iattr], None] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (dir inode, name) -> inode, None if there is no such name
@@ -251,8 +424,26 @@ class InodeOperations:
         self.get_link = get_link
         #: (inode) -> where a magic link of procfs leads (nd_jump_link); get_link then serves readlink only.
         self.jump_link = jump_link
+        #: (dir, negative dentry, mode): a new regular file, which the dentry then names.
+        self.create = create
+        #: (existing inode, dir, negative dentry)
+        self.link = link
+        #: (dir, dentry): the name goes.
+        self.unlink = unlink
+        #: (dir, negative dentry, target)
+        self.symlink = symlink
+        self.mkdir = mkdir
+        self.rmdir = rmdir
+        #: (dir, negative dentry, mode, device number)
+        self.mknod = mknod
+        #: (old dir, old dentry, new dir, new dentry, RENAME_*)
+        self.rename = rename
+        #: (dir, mode) -> an inode without a name
+        self.tmpfile = tmpfile
+        self.setattr = setattr
 
 
 _no_aops = AddressSpaceOperations()
 _no_fops = FileOperations("no_open_fops")
 _no_iops = InodeOperations("empty_iops")
+_no_sops = SuperOperations()

@@ -7,6 +7,7 @@ Built by `mmscope.kernel.init.main.start_kernel(config)`.
 from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
+from mmscope.kernel.include.fs import BdiWriteback
 from mmscope.kernel.include.rq import Rq
 from mmscope.kernel.tracepoint import Tracepoints
 
@@ -49,7 +50,8 @@ class Kernel:
         self.zero_pfn = 0
         #: Pages committed by VM_ACCOUNT mappings (vm_committed_as).
         self.vm_committed_as = 0
-        #: Those of them that nothing will ever give back: growth of stacks without VM_ACCOUNT (live kernels leak them too).
+        #: Those of them that nothing will ever give back (live kernels leak them too): growth of stacks without VM_ACCOUNT,
+        #: and what mremap() cuts off before a move (since v6.15).
         self.vm_committed_lost = 0
         #: CPU 0, the only one.
         self.cpu: Cpu
@@ -64,6 +66,12 @@ class Kernel:
         self.swapper_pgd_511 = 0
         #: shmem's internal mount (ShmemSbInfo of mm/shmem.py), None until the first shared anonymous mapping.
         self.shm_mnt: object = None
+        #: The dirty inodes, and the flusher's clock.
+        self.wb = BdiWriteback()
+        #: System V shared memory (IpcNamespace of ipc/shm.py), None until the first shmget.
+        self.shm_ids: object = None
+        #: hugetlbfs's internal mount (HugetlbfsSbInfo of fs/hugetlbfs.py), None until the first MAP_HUGETLB.
+        self.hugetlbfs_vfsmount: object = None
         #: pid -> task; the running one.
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
@@ -71,8 +79,8 @@ class Kernel:
         #: The runqueue; armed timers by time.
         self.rq = Rq()
         self.hrtimers: list[HrTimer] = []
-        #: max_threads: by the RAM, as fork_init() sets it; and pid_max.
-        self.max_threads = min(max((config.ram >> 12) * 4096 // (16384 * 8), 20), 0x3FFFFFFF)
+        #: The most tasks, by the RAM; and the numbers that they may have.
+        self.max_threads = 0
         self.pid_max = 32768
         #: Pids have been used up once: numbers come back.
         self.pids_wrapped = False
@@ -88,6 +96,7 @@ class Kernel:
         self.sock_mnt: SuperBlock | None = None
         #: AF_UNIX sockets by name, and the last name that bind(2) chose itself.
         self.unix_sockets: dict[bytes, UnixSock] = {}
+        self.unix_inodes: dict[Inode, UnixSock] = {}
         self.unix_autobind = 0
         self.last_ino = 0x4000
         #: Frames that hold what is in pipes.
@@ -102,6 +111,8 @@ class Kernel:
         self.random_state = (config.seed * 0x9E3779B97F4A7C15 + 0x1234567) & 0xFFFFFFFFFFFFFFFF or 1
         #: Returns to user mode since the last validate_vm() (CONFIG_DEBUG_VM, mm/debug_vm.py).
         self.debug_vm_events = 0
+        #: vm.drop_caches was given a 4: it logs nothing any more.
+        self.drop_caches_quiet = False
         #: What printk said; (virtual ns, text). Shown by the tools as the kernel log.
         self.log: list[tuple[int, str]] = []
         #: Tells the user of the model, once each, what it cannot do (an unknown system call, a deadlock). The CLI

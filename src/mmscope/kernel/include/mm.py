@@ -41,6 +41,7 @@ VM_MIXEDMAP: Final = 0x10000000
 VM_HUGEPAGE: Final = 0x20000000
 VM_NOHUGEPAGE: Final = 0x40000000
 VM_MERGEABLE: Final = 0x80000000
+VM_DROPPABLE: Final = 1 << 40
 
 VM_STACK: Final = VM_GROWSDOWN
 #: While exec still moves the stack: such a VMA never merges (VM_RAND_READ | VM_SEQ_READ).

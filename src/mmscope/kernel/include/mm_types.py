@@ -233,6 +233,8 @@ class MmStruct:
         #: Pages: all mapped, mlocked, pinned, private writable not stack, executable not writable, VM_STACK.
         self.total_vm = 0
         self.locked_vm = 0
+        #: Pages of locked_vm that nothing will ever give back: MREMAP_DONTUNMAP miscounts.
+        self.locked_vm_lost = 0
         self.pinned_vm = 0
         #: Some page was pinned (FOLL_PIN) through this mm, ever (since v5.14 MMF_HAS_PINNED).
         self.has_pinned = False

@@ -37,13 +37,10 @@ class Rlimit:
 
 
 def init_rlimits() -> list[Rlimit]:
-    """INIT_RLIMITS (asm-generic/resource.h): what init starts with, RLIMIT_NOFILE raised to 1024:4096 as there."""
+    """INIT_RLIMITS (asm-generic/resource.h): what init starts with; fork_init() sets RLIMIT_NPROC and RLIMIT_SIGPENDING."""
     inf = RLIM_INFINITY
     pairs = [
         (inf, inf), (inf, inf), (inf, inf), (8 << 20, inf), (0, inf), (inf, inf), (0, 0), (1024, 4096),
         (64 << 10, 64 << 10), (inf, inf), (inf, inf), (0, 0), (819200, 819200), (0, 0), (0, 0), (inf, inf),
     ]  # fmt: skip
-    limits = [Rlimit(cur, maximum) for cur, maximum in pairs]
-    limits[RLIMIT_NPROC] = Rlimit(inf, inf)
-    limits[RLIMIT_SIGPENDING] = Rlimit(inf, inf)
-    return limits
+    return [Rlimit(cur, maximum) for cur, maximum in pairs]

@@ -153,6 +153,9 @@ class SignalStruct:
         self.group_exit = False
         #: Largest RSS that an address space of this process had, pages.
         self.maxrss = 0
+        #: What the OOM killer adds for this process, -1000 to 1000, and the least that its user may set.
+        self.oom_score_adj = 0
+        self.oom_score_adj_min = 0
         #: Process group and session.
         self.pgrp = 0
         self.session = 0

@@ -17,11 +17,12 @@ from mmscope.kernel.fs.exec import exec_user_process
 from mmscope.kernel.fs.namei import Vfs
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.kernel import Kernel
-from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, Rlimit
+from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT_SIGPENDING, Rlimit
 from mmscope.kernel.include.sched import SIGNAL_UNKILLABLE, TASK_INTERRUPTIBLE, Cred, FilesStruct, FsStruct, TaskStruct
 from mmscope.kernel.include.signal import SIG_IGN, SIGCHLD
-from mmscope.kernel.mm.page_alloc import Zone, mem_init
+from mmscope.kernel.mm.page_alloc import Zone, mem_init, totalram_pages
 from mmscope.kernel.mm.swap import LruState
+from mmscope.kernel.mm.util import init_admin_reserve, init_user_reserve
 from mmscope.kernel.mm.vmstat import VmStat
 
 TYPE_CHECKING = False
@@ -37,6 +38,10 @@ MAX_RAM: Final = 1 << 46
 
 #: The pid before the first program's: init and some daemons came before it.
 FIRST_PID: Final = 100
+
+#: A kernel stack, bytes; threads may use an eighth of RAM for them.
+THREAD_SIZE: Final = 16384
+MIN_THREADS: Final = 20
 
 _MAP_NORESERVE: Final = 0x4000
 
@@ -69,6 +74,10 @@ def start_kernel(
     k.zone = Zone()
     k.lru = LruState()
     mem_init(k)
+    # set_max_threads()
+    k.max_threads = max(totalram_pages(k) * 4096 // (THREAD_SIZE * 8), MIN_THREADS)
+    init_user_reserve(k)
+    init_admin_reserve(k)
     timekeeping_init(k)
     init_vdso(k)
     map_vsyscall(k)
@@ -97,6 +106,10 @@ def new_task(k: Kernel, comm: str) -> TaskStruct:
     task.signal.pgrp = task.pid
     task.signal.session = task.pid
     task.start_time = k.timekeeper.now_ns
+    # fork_init(): half of max_threads.
+    nproc = k.max_threads // 2
+    task.signal.rlim[RLIMIT_NPROC] = Rlimit(nproc, nproc)
+    task.signal.rlim[RLIMIT_SIGPENDING] = Rlimit(nproc, nproc)
     if k.config.at_least(5, 16):  # 9dcc38e2813e: MLOCK_LIMIT was 64 KiB
         task.signal.rlim[RLIMIT_MEMLOCK] = Rlimit(8 << 20, 8 << 20)
     dentry = k.vfs.root

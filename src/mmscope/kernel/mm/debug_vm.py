@@ -26,6 +26,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, SharedRb, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PAGE_TABLE_MAPCOUNT_VALUE, PageAnonExclusive, PG_locked, PG_lru, PG_reserved
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.lib.rbtree import RbNode
 from mmscope.kernel.lib.xarray import xa_validate
 from mmscope.kernel.mm.debug import validate_mm_now
@@ -35,6 +36,7 @@ from mmscope.kernel.mm.page_alloc import validate_zone
 from mmscope.kernel.mm.rmap import PageVmaMappedWalk, RmapWalkControl, page_vma_mapped_walk, rmap_walk
 from mmscope.kernel.mm.shmem import ShmemInodeInfo
 from mmscope.kernel.mm.swap import validate_lru
+from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,10 +95,13 @@ def validate_vm(k: Kernel) -> None:
         mapping = page.mapping
         if isinstance(mapping, AddressSpace) and page._refcount:
             found.mappings[mapping] = None
+    dirty = 0
     for mapping in found.mappings:
-        validate_mapping(mapping)
+        dirty += validate_mapping(mapping)
         if xa_validate(mapping.i_pages) != mapping.nrpages:
             raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, i_pages has {xa_validate(mapping.i_pages)}")
+    if k.vmstat.stat[NR_FILE_DIRTY] != dirty:
+        raise KernelBug(f"NR_FILE_DIRTY is {k.vmstat.stat[NR_FILE_DIRTY]}, {dirty} pages of {list(found.mappings)!r} are dirty")
     _check_committed(k, found)
     validate_lru(k)
     validate_zone(k)
@@ -116,6 +121,9 @@ def _address_spaces(k: Kernel) -> list[MmStruct]:
 
 def _check_committed(k: Kernel, found: _Found) -> None:
     """vm_committed_as: the VM_ACCOUNT pages of all VMAs, and what shmem files take."""
+    # Imported here: shm.py copies to user memory, and the fault handler below that calls this module.
+    from mmscope.kernel.ipc.shm import IpcNamespace
+
     committed = 0
     for mm in _address_spaces(k):
         vma = mm.mmap
@@ -128,6 +136,9 @@ def _check_committed(k: Kernel, found: _Found) -> None:
         if task.files is not None:
             for file in task.files.fd.values():
                 files[file.f_mapping] = None
+    if isinstance(k.shm_ids, IpcNamespace):
+        for shp in k.shm_ids.segments.values():
+            files[shp.shm_file.f_mapping] = None
     for mapping in files:
         info = mapping.host.i_private
         if isinstance(info, ShmemInodeInfo):
@@ -143,7 +154,8 @@ def _check_committed(k: Kernel, found: _Found) -> None:
 
 def _check_vm_stat(mm: MmStruct) -> None:
     """total_vm and its parts, which vm_stat_account() keeps, and locked_vm."""
-    total = data = exec_ = stack = locked = 0
+    total = data = exec_ = stack = 0
+    locked = mm.locked_vm_lost
     vma = mm.mmap
     while vma is not None:
         pages = (vma.vm_end - vma.vm_start) >> PAGE_SHIFT
@@ -280,6 +292,8 @@ def _bad_pte(addr: int, pte: int, vma: VmAreaStruct | None, text: str) -> Kernel
 
 
 def _check_pte(vma: VmAreaStruct, addr: int, pte: i64, rss: list[int], found: _Found) -> None:
+    if is_guard_pte_marker(pte):
+        return
     if not pte_present(pte):
         raise _bad_pte(addr, pte, vma, "neither empty nor present")
     if pte_protnone(pte) != (vma.vm_flags & VM_ACCESS_FLAGS == 0):

@@ -86,6 +86,7 @@ from mmscope.kernel.mm.memory import (
 from mmscope.kernel.mm.page_alloc import get_page, page_ref_add, pfn_to_page, put_page
 from mmscope.kernel.mm.page_writeback import set_page_dirty
 from mmscope.kernel.mm.swap import lru_add_drain, mark_page_accessed
+from mmscope.kernel.mm.vmstat import NR_FOLL_PIN_ACQUIRED, NR_FOLL_PIN_RELEASED, mod_page_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,12 +94,13 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
+    from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 
 __all__ = [
     "GupLocked", "__get_user_pages", "__mm_populate", "check_vma_flags", "faultin_page", "follow_page_mask", "follow_page_pte",
-    "get_user_pages_remote", "mm_populate", "pin_user_pages_remote", "populate_vma_page_range", "unpin_user_page",
-    "unpin_user_pages_dirty_lock",
+    "get_user_pages_fast", "get_user_pages_remote", "mm_populate", "pin_user_pages_remote", "populate_vma_page_range",
+    "unpin_user_page", "unpin_user_pages_dirty_lock",
 ]  # fmt: skip
 
 #: A PROT_NONE entry counts as absent: set for all callers without FOLL_FORCE.
@@ -164,6 +166,7 @@ def try_grab_page(page: Page, flags: int) -> None:
     """Take the reference that the caller wants: FOLL_PIN counts as 1024, so that it can be told from others."""
     if flags & FOLL_PIN:
         page_ref_add(page, GUP_PIN_COUNTING_BIAS)
+        mod_page_state(page.kernel, NR_FOLL_PIN_ACQUIRED, 1)
     elif flags & FOLL_GET:
         get_page(page)
 
@@ -344,6 +347,7 @@ def pin_user_pages_remote(mm: MmStruct, start: int, nr_pages: int, gup_flags: in
 
 def unpin_user_page(page: Page) -> None:
     """Undo a pin."""
+    mod_page_state(page.kernel, NR_FOLL_PIN_RELEASED, 1)
     page_ref_add(page, 1 - GUP_PIN_COUNTING_BIAS)
     put_page(page)
 
@@ -355,6 +359,15 @@ def unpin_user_pages_dirty_lock(pages: list[Page], make_dirty: bool) -> None:
             set_page_dirty(page)
             unlock_page(page)
         unpin_user_page(page)
+
+
+def get_user_pages_fast(k: Kernel, start: int, nr_pages: int, gup_flags: int) -> list[Page]:
+    """Pages of the current task's address space with a reference each; may be fewer than asked for. Raises EFAULT."""
+    mm = k.current.mm
+    assert mm is not None
+    pages: list[Page] = []
+    __get_user_pages(mm, start, nr_pages, gup_flags | FOLL_GET | FOLL_TOUCH, pages, None)
+    return pages
 
 
 def populate_vma_page_range(vma: VmAreaStruct, start: int, end: int, locked: GupLocked | None = None) -> int:

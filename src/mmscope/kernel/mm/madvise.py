@@ -24,20 +24,27 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_addr_end,
     pud_none,
     pud_offset,
+    set_pte,
     set_pte_at,
 )
 from mmscope.kernel.core.capability import capable
+from mmscope.kernel.fs.open import vfs_fallocate
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN
-from mmscope.kernel.include.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EOPNOTSUPP, EPERM, KernelError
+from mmscope.kernel.include.errno import EACCES, EAGAIN, EINVAL, ENOMEM, EPERM, KernelError
+from mmscope.kernel.include.fs import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from mmscope.kernel.include.mm import (
+    FOLL_TOUCH,
+    FOLL_WRITE,
     VM_DONTCOPY,
     VM_DONTDUMP,
     VM_DONTEXPAND,
+    VM_DROPPABLE,
     VM_HUGEPAGE,
     VM_HUGETLB,
     VM_IO,
     VM_LOCKED,
     VM_MAYSHARE,
+    VM_MAYWRITE,
     VM_MERGEABLE,
     VM_MIXEDMAP,
     VM_NOHUGEPAGE,
@@ -51,18 +58,24 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mman import (
     MADV_COLD,
+    MADV_COLLAPSE,
     MADV_DODUMP,
     MADV_DOFORK,
     MADV_DONTDUMP,
     MADV_DONTFORK,
     MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
     MADV_FREE,
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
     MADV_HUGEPAGE,
     MADV_KEEPONFORK,
     MADV_MERGEABLE,
     MADV_NOHUGEPAGE,
     MADV_NORMAL,
     MADV_PAGEOUT,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
     MADV_RANDOM,
     MADV_REMOVE,
     MADV_SEQUENTIAL,
@@ -72,11 +85,22 @@ from mmscope.kernel.include.mman import (
 )
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_referenced
+from mmscope.kernel.include.swapops import is_guard_pte_marker, make_guard_pte_marker
 from mmscope.kernel.mm.filemap import trylock_page, unlock_page
-from mmscope.kernel.mm.memory import update_hiwater_rss, vm_normal_page, vma_is_anonymous, zap_page_range
+from mmscope.kernel.mm.gup import GupLocked, __get_user_pages, check_vma_flags
+from mmscope.kernel.mm.hugetlb import HPAGE_MASK
+from mmscope.kernel.mm.memory import (
+    get_locked_pte,
+    update_hiwater_rss,
+    vm_normal_page,
+    vma_is_anonymous,
+    zap_page_range,
+    zap_page_range_single,
+)
 from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu, tlb_remove_tlb_entry
 from mmscope.kernel.mm.page_alloc import page_mapcount
 from mmscope.kernel.mm.readahead import ReadaheadControl, force_page_cache_ra
+from mmscope.kernel.mm.rmap import anon_vma_prepare
 from mmscope.kernel.mm.swap import deactivate_page, lru_add_drain, mark_page_lazyfree
 
 TYPE_CHECKING = False
@@ -95,13 +119,22 @@ MADV_SOFT_OFFLINE: Final = 101
 _U64: Final = 0xFFFFFFFFFFFFFFFF
 
 
-def madvise_behavior_valid(behavior: int) -> bool:
+def madvise_behavior_valid(k: Kernel, behavior: int) -> bool:
     """The kernel knows this advice."""
-    return (
-        MADV_NORMAL <= behavior <= MADV_DONTNEED
-        or MADV_FREE <= behavior <= MADV_PAGEOUT
-        or behavior in (MADV_HWPOISON, MADV_SOFT_OFFLINE)
-    )
+    if MADV_NORMAL <= behavior <= MADV_DONTNEED or MADV_FREE <= behavior <= MADV_PAGEOUT:
+        return True
+    if behavior in (MADV_HWPOISON, MADV_SOFT_OFFLINE):
+        return True
+    config = k.config
+    if behavior in (MADV_POPULATE_READ, MADV_POPULATE_WRITE):
+        return config.at_least(5, 14)  # 4ca9b3859dac
+    if behavior == MADV_DONTNEED_LOCKED:
+        return config.at_least(5, 18)  # 9457056ac426
+    if behavior == MADV_COLLAPSE:
+        return config.at_least(6, 1)  # 7d8faaf15545
+    if behavior in (MADV_GUARD_INSTALL, MADV_GUARD_REMOVE):
+        return config.at_least(6, 13)  # 662df3e5c376
+    return False
 
 
 def can_madv_lru_vma(vma: VmAreaStruct) -> bool:
@@ -112,7 +145,9 @@ def can_madv_lru_vma(vma: VmAreaStruct) -> bool:
 def ksm_madvise(vma: VmAreaStruct, advice: int, vm_flags: int) -> int:
     """New vm_flags for MADV_MERGEABLE or MADV_UNMERGEABLE (mm/ksm.c). ksmd itself never runs here."""
     if advice == MADV_MERGEABLE:
-        unfit = VM_MERGEABLE | VM_SHARED | VM_MAYSHARE | VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_HUGETLB | VM_MIXEDMAP
+        unfit = (
+            VM_MERGEABLE | VM_SHARED | VM_MAYSHARE | VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_HUGETLB | VM_MIXEDMAP | VM_DROPPABLE
+        )
         if vm_flags & unfit:
             return vm_flags
         return vm_flags | VM_MERGEABLE
@@ -146,11 +181,13 @@ def _new_flags(vma: VmAreaStruct, behavior: int) -> int:
             raise KernelError(EINVAL)
         flags |= VM_WIPEONFORK
     elif behavior == MADV_KEEPONFORK:
+        if flags & VM_DROPPABLE:
+            raise KernelError(EINVAL)
         flags &= ~VM_WIPEONFORK
     elif behavior == MADV_DONTDUMP:
         flags |= VM_DONTDUMP
     elif behavior == MADV_DODUMP:
-        if flags & VM_SPECIAL:
+        if (flags & VM_SPECIAL and not flags & VM_HUGETLB) or flags & VM_DROPPABLE:
             raise KernelError(EINVAL)
         flags &= ~VM_DONTDUMP
     elif behavior in (MADV_MERGEABLE, MADV_UNMERGEABLE):
@@ -167,7 +204,7 @@ def madvise_behavior(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, e
     if new_flags == vma.vm_flags:
         return vma
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> PAGE_SHIFT)
-    merged = mm_mmap.vma_merge(mm, prev, start, end, new_flags, vma.anon_vma, vma.vm_file, pgoff)
+    merged = mm_mmap.vma_merge(mm, prev, start, end, new_flags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if merged is not None:
         vma = merged
     else:
@@ -175,7 +212,7 @@ def madvise_behavior(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, e
             _madvise_split(mm, vma, start, True)
         if end != vma.vm_end:
             _madvise_split(mm, vma, end, False)
-    vma.vm_flags = new_flags
+    mm_mmap.vm_flags_reset(vma, new_flags)
     return vma
 
 
@@ -270,7 +307,9 @@ def _walk_page_range(tlb: MmuGather, vma: VmAreaStruct, addr: int, end: int, beh
         pmdp = pmd_offset(k, pudp, addr)
         next = pmd_addr_end(addr, end)
         if not pmd_none(k.words[pmdp]):
-            if behavior == MADV_FREE:
+            if behavior == MADV_GUARD_REMOVE:
+                _guard_remove_pte_range(mm, pmdp, addr, next)
+            elif behavior == MADV_FREE:
                 madvise_free_pte_range(tlb, vma, pmdp, addr, next)
             else:
                 madvise_cold_or_pageout_pte_range(tlb, vma, pmdp, addr, next)
@@ -312,36 +351,116 @@ def madvise_free_single_vma(vma: VmAreaStruct, start: int, end: int) -> None:
 
 
 def madvise_dontneed_free(vma: VmAreaStruct, start: int, end: int, behavior: int) -> None:
-    """MADV_DONTNEED zaps; MADV_FREE marks. Raises EINVAL."""
-    if not can_madv_lru_vma(vma):
+    """MADV_DONTNEED zaps, MADV_DONTNEED_LOCKED even what is locked; MADV_FREE marks. Raises EINVAL."""
+    if vma.vm_flags & VM_HUGETLB and behavior != MADV_FREE and vma.vm_mm.kernel.config.at_least(5, 18):
+        if start & ~HPAGE_MASK:  # 90e7e7f5ef3f
+            raise KernelError(EINVAL)
+        return  # there never is a huge page to zap
+    if behavior == MADV_DONTNEED_LOCKED:
+        if vma.vm_flags & (VM_HUGETLB | VM_PFNMAP):
+            raise KernelError(EINVAL)
+    elif not can_madv_lru_vma(vma):
         raise KernelError(EINVAL)
-    if behavior == MADV_DONTNEED:
+    if behavior != MADV_FREE:
         zap_page_range(vma, start, end - start)
     else:
         madvise_free_single_vma(vma, start, end)
 
 
-def madvise_remove(vma: VmAreaStruct) -> None:
-    """Punch a hole in the file. No file system here can (fallocate comes with writing): EOPNOTSUPP after Linux's checks."""
+def madvise_remove(vma: VmAreaStruct, start: int, end: int) -> None:
+    """Punch a hole in the file. Raises EINVAL, EACCES, and what fallocate(2) does."""
     if vma.vm_flags & VM_LOCKED or vma.vm_file is None:
         raise KernelError(EINVAL)
-    if vma.vm_flags & (VM_SHARED | VM_WRITE) != VM_SHARED | VM_WRITE:
+    # Since v6.7 it may have been made read-only.
+    writable = VM_MAYWRITE if vma.vm_mm.kernel.config.at_least(6, 7) else VM_WRITE
+    if vma.vm_flags & (VM_SHARED | writable) != VM_SHARED | writable:
         raise KernelError(EACCES)
-    vma.vm_mm.kernel.warn_once("madvise(MADV_REMOVE) is not there yet")
-    raise KernelError(EOPNOTSUPP)
+    offset = start - vma.vm_start + (vma.vm_pgoff << PAGE_SHIFT)
+    vfs_fallocate(vma.vm_file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - start)
+
+
+def madvise_populate(mm: MmStruct, start: int, end: int, behavior: int) -> None:
+    """Fault a range in, by the rights of its mappings. Raises ENOMEM at a hole, EINVAL without the right, EFAULT for a signal.
+
+    Until v6.9 (631426ba1d45) it was called for each mapping, and holes were skipped as by other advice.
+    """
+    gup_flags = FOLL_TOUCH | FOLL_WRITE if behavior == MADV_POPULATE_WRITE else FOLL_TOUCH
+    while start < end:
+        vma = mm_mmap.find_vma(mm, start)
+        if vma is None or vma.vm_start > start:
+            raise KernelError(ENOMEM)
+        if not check_vma_flags(vma, gup_flags):
+            raise KernelError(EINVAL)
+        pages = (min(end, vma.vm_end) - start) >> PAGE_SHIFT
+        start += __get_user_pages(mm, start, pages, gup_flags, None, GupLocked()) << PAGE_SHIFT
+    lru_add_drain(mm.kernel)
+
+
+def is_valid_guard_vma(vma: VmAreaStruct, allow_locked: bool) -> bool:
+    """The mapping may have guards. Until v6.15 only private anonymous memory."""
+    if vma.vm_flags & (VM_SPECIAL | VM_HUGETLB) or (vma.vm_flags & VM_LOCKED and not allow_locked):
+        return False
+    if vma.vm_mm.kernel.config.at_least(6, 15):
+        return True
+    return vma_is_anonymous(vma) and vma.vm_flags & VM_MAYWRITE != 0
+
+
+def madvise_guard_install(vma: VmAreaStruct, start: int, end: int) -> None:
+    """MADV_GUARD_INSTALL: the pages go, and every access fails from now on. Raises EINVAL, ENOMEM."""
+    if not is_valid_guard_vma(vma, False):
+        raise KernelError(EINVAL)
+    mm = vma.vm_mm
+    # fork() copies page tables only where there is an anon_vma.
+    anon_vma_prepare(vma)
+    zap_page_range_single(vma, start, end - start)
+    for addr in range(start, end, PAGE_SIZE):
+        ptep = get_locked_pte(mm, addr)
+        if not ptep:
+            raise KernelError(ENOMEM)
+        set_pte_at(mm, addr, ptep, make_guard_pte_marker())
+
+
+def madvise_guard_remove(vma: VmAreaStruct, start: int, end: int) -> None:
+    """MADV_GUARD_REMOVE: what was guarded is empty. Raises EINVAL."""
+    if not is_valid_guard_vma(vma, True):
+        raise KernelError(EINVAL)
+    tlb = tlb_gather_mmu(vma.vm_mm, start, end)
+    _walk_page_range(tlb, vma, start, end, MADV_GUARD_REMOVE)
+    tlb_finish_mmu(tlb, start, end)
+
+
+def _guard_remove_pte_range(mm: MmStruct, pmdp: int, addr: int, end: int) -> None:
+    k = mm.kernel
+    ptep = pte_offset_map(k, pmdp, addr)
+    while addr != end:
+        if is_guard_pte_marker(k.words[ptep]):
+            set_pte(k, mm, addr, ptep, 0)
+        ptep += 1
+        addr += PAGE_SIZE
 
 
 def madvise_vma(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, behavior: int) -> VmAreaStruct | None:
     """Apply the advice to a range within one VMA; the VMA to go on from (`*prev`), None = look again."""
     if behavior == MADV_REMOVE:
-        madvise_remove(vma)
+        madvise_remove(vma, start, end)
         return None
     if behavior == MADV_WILLNEED:
         return None if madvise_willneed(vma, start, end) else vma
     if behavior in (MADV_COLD, MADV_PAGEOUT):
         madvise_cold(vma, start, end, behavior)
         return vma
-    if behavior in (MADV_FREE, MADV_DONTNEED):
+    if behavior in (MADV_POPULATE_READ, MADV_POPULATE_WRITE):
+        madvise_populate(vma.vm_mm, start, end, behavior)
+        return vma
+    if behavior == MADV_COLLAPSE:
+        raise KernelError(EINVAL)  # as under PR_SET_THP_DISABLE: there are no huge pages
+    if behavior == MADV_GUARD_INSTALL:
+        madvise_guard_install(vma, start, end)
+        return vma
+    if behavior == MADV_GUARD_REMOVE:
+        madvise_guard_remove(vma, start, end)
+        return vma
+    if behavior in (MADV_FREE, MADV_DONTNEED, MADV_DONTNEED_LOCKED):
         madvise_dontneed_free(vma, start, end, behavior)
         return vma
     return madvise_behavior(vma, prev, start, end, behavior)
@@ -357,7 +476,7 @@ def madvise_inject_error(k: Kernel, behavior: int) -> None:
 
 def do_madvise(k: Kernel, start: int, len_in: int, behavior: int) -> None:
     """madvise(2) on the current task's memory. Holes are skipped, and reported as ENOMEM after the rest was done."""
-    if not madvise_behavior_valid(behavior):
+    if not madvise_behavior_valid(k, behavior):
         raise KernelError(EINVAL)
     if start & (PAGE_SIZE - 1):
         raise KernelError(EINVAL)
@@ -373,6 +492,9 @@ def do_madvise(k: Kernel, start: int, len_in: int, behavior: int) -> None:
         madvise_inject_error(k, behavior)
     mm = k.current.mm
     assert mm is not None
+    if behavior in (MADV_POPULATE_READ, MADV_POPULATE_WRITE) and k.config.at_least(6, 9):
+        madvise_populate(mm, start, end, behavior)
+        return
     unmapped = False
     vma, prev = mm_mmap.find_vma_prev(mm, start)
     if vma is not None and start > vma.vm_start:

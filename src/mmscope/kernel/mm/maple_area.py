@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The search for a free range as it is since v6.4 (58c5d0d6d522): on the maple tree, which knows holes but no guard gaps.
+"""The search for a free range since v6.1, as 58c5d0d6d522 (v6.4, 6.1 stable) left it: on the maple tree, which knows holes but
+no guard gaps.
 
 It takes the outermost hole that is large enough, and only then looks whether the place lies in a guard gap; if so it goes on
 behind the mapping that has the gap. The older search (mmap_area.py) has the guard gaps in its gaps. The two part where a

@@ -13,6 +13,7 @@ out: swap entries, NUMA hinting faults (so a PROT_NONE entry is only met in a VM
 from __future__ import annotations
 
 import mmscope.kernel.mm.filemap as mm_filemap
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
 from mmscope.kernel.arch.x86.cpu import copy_page
 from mmscope.kernel.arch.x86.pgtable import (
     PTRS_PER_PTE,
@@ -61,7 +62,9 @@ from mmscope.kernel.include.mm import (
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
+    VM_FAULT_SIGSEGV,
     VM_FAULT_WRITE,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_SHARED,
     VM_WRITE,
@@ -69,6 +72,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_locked, PG_lru, PG_mlocked, PG_uptodate
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_fork import copy_page_range
 from mmscope.kernel.mm.memory_unmap import (
     TASK_RSS_EVENTS_THRESH,
@@ -228,7 +232,7 @@ def handle_mm_fault(vma: VmAreaStruct, address: int, flags: int, regs: PtRegs | 
     count_vm_event(k, PGFAULT)
     if k.has_current() and k.current.mm is not None:
         check_sync_rss_stat(k.current)
-    ret = __handle_mm_fault(vma, address, flags)
+    ret = mm_hugetlb.hugetlb_fault(vma, address) if vma.vm_flags & VM_HUGETLB else __handle_mm_fault(vma, address, flags)
     mm_account_fault(mm, regs, address, flags, ret)
     return ret
 
@@ -283,7 +287,9 @@ def handle_pte_fault(vmf: VmFault) -> int:
 
 
 def do_swap_page(vmf: VmFault) -> int:
-    """An entry that is neither empty nor present. Nothing makes one yet."""
+    """An entry that is neither empty nor present: a guard. Nothing makes another yet."""
+    if is_guard_pte_marker(vmf.orig_pte):
+        return VM_FAULT_SIGSEGV
     raise KernelBug(f"do_swap_page: entry {vmf.orig_pte:#x} at {vmf.address:#x} in {vmf.vma!r}: there is no swap yet")
 
 

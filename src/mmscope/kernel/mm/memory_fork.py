@@ -39,6 +39,7 @@ from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import NR_MM_COUNTERS, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED, VM_WRITE
 from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_uptodate
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_unmap import (
     add_mm_rss_vec,
     is_cow_mapping,
@@ -76,9 +77,13 @@ class _Copy:
 
 
 def copy_nonpresent_pte(copy: _Copy, dst_pte: int, src_pte: int, addr: int) -> None:
-    """An entry of a page in swap, or in migration. Nothing makes one yet: here the child takes a share in it."""
+    """A guard marker is the child's too. An entry of a page in swap, or in migration: nothing makes one yet."""
     vma = copy.src_vma
-    raise KernelBug(f"copy_nonpresent_pte: swap entry {vma.vm_mm.kernel.words[src_pte]:#x} at {addr:#x} in {vma!r}: no swap yet")
+    k = vma.vm_mm.kernel
+    if is_guard_pte_marker(k.words[src_pte]):
+        set_pte_at(copy.dst_vma.vm_mm, addr, dst_pte, k.words[src_pte])
+        return
+    raise KernelBug(f"copy_nonpresent_pte: swap entry {k.words[src_pte]:#x} at {addr:#x} in {vma!r}: no swap yet")
 
 
 def copy_present_page(copy: _Copy, dst_pte: int, addr: int, page: Page) -> bool:

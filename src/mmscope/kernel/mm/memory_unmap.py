@@ -45,6 +45,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_none,
     pud_offset,
     pud_populate,
+    set_pte,
     set_pte_at,
 )
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, ENOMEM, KernelBug, KernelError
@@ -65,6 +66,7 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_slab, PG_swapbacked
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.mmu_gather import (
     MmuGather,
     __tlb_remove_page,
@@ -488,6 +490,10 @@ def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: 
             ptep += 1
             if pte_none(ptent):
                 continue
+            if is_guard_pte_marker(ptent):
+                if tlb.drop_markers:
+                    set_pte(k, mm, here, entryp, 0)
+                continue
             if not pte_present(ptent):
                 raise KernelBug(f"zap_pte_range: swap entry {ptent:#x} in {vma!r} at {here:#x}: there is no swap yet")
             page = vm_normal_page(vma, here, ptent)
@@ -572,6 +578,7 @@ def unmap_single_vma(
 
 def unmap_vmas(tlb: MmuGather, vma: VmAreaStruct | None, start_addr: int, end_addr: int) -> None:
     """Zap [start_addr, end_addr) of `vma` and its followers."""
+    tlb.drop_markers = True
     while vma is not None and vma.vm_start < end_addr:
         unmap_single_vma(tlb, vma, start_addr, end_addr)
         vma = vma.vm_next

@@ -19,6 +19,7 @@ from mmscope.kernel.arch.x86.uaccess import copy_to_user
 from mmscope.kernel.include.errno import EFAULT, EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.page import TASK_SIZE_MAX
 from mmscope.kernel.include.page_flags import PG_uptodate
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.filemap import find_get_page
 from mmscope.kernel.mm.mmap import find_vma, vma_is_anonymous
 from mmscope.kernel.mm.page_alloc import put_page
@@ -51,7 +52,7 @@ def mincore_pte_range(pmdp: int, addr: int, end: int, vma: VmAreaStruct, vec: by
     ptep = pte_offset_map(k, pmdp, addr)
     while addr != end:
         pte = k.words[ptep]
-        if pte_none(pte):
+        if pte_none(pte) or is_guard_pte_marker(pte):
             __mincore_unmapped_range(addr, addr + 4096, vma, vec)
         else:
             vec.append(1 if pte_present(pte) else 0)

@@ -7,7 +7,7 @@ import mmscope.kernel.mm.gup as mm_gup
 import mmscope.kernel.mm.mmap as mm_mmap
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, KernelError
-from mmscope.kernel.include.mm import FOLL_DUMP, VM_LOCKED, VM_LOCKED_CLEAR_MASK, VM_LOCKONFAULT, VM_SPECIAL
+from mmscope.kernel.include.mm import FOLL_DUMP, VM_DROPPABLE, VM_LOCKED, VM_LOCKED_CLEAR_MASK, VM_LOCKONFAULT, VM_SPECIAL
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.page_flags import PG_lru, PG_mlocked, PG_unevictable
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
@@ -105,8 +105,11 @@ def __munlock_pagevec(page: Page) -> None:
 
 def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
     """Unlock [start, end) of `vma`: the flag first, then each page that is there."""
-    vma.vm_flags &= VM_LOCKED_CLEAR_MASK
-    lru_add_drain(vma.vm_mm.kernel)
+    k = vma.vm_mm.kernel
+    mm_mmap.vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
+    if k.config.at_least(5, 18):  # mlock and munlock go through pagevecs of their own
+        lru_add_drain(k)
+    stranded = False
     while start < end:
         # FOLL_DUMP: no zero page.
         try:
@@ -114,18 +117,21 @@ def munlock_vma_pages_range(vma: VmAreaStruct, start: int, end: int) -> None:
         except KernelError:
             page = None
         if page is not None:
+            stranded = stranded or not page.flags & PG_mlocked or not page.flags & PG_lru
             __munlock_pagevec(page)
         start += 4096
+    if stranded:
+        lru_add_drain(k)  # pagevec_release() of the pages that could not be isolated
 
 
 def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int, newflags: int) -> VmAreaStruct:
     """Give [start, end) of `vma` the locking of `newflags`, merging or splitting; the VMA that now holds it."""
     mm = vma.vm_mm
     old_flags = vma.vm_flags
-    if newflags == old_flags or old_flags & VM_SPECIAL:
+    if newflags == old_flags or old_flags & (VM_SPECIAL | VM_DROPPABLE):
         return vma
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> 12)
-    merged = mm_mmap.vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff)
+    merged = mm_mmap.vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if merged is not None:
         vma = merged
     else:
@@ -141,7 +147,7 @@ def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
         nr_pages = 0
     mm.locked_vm += nr_pages
     if lock:
-        vma.vm_flags = newflags
+        mm_mmap.vm_flags_reset(vma, newflags)
     else:
         munlock_vma_pages_range(vma, start, end)
     return vma

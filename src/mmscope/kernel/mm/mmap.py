@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mmap, munmap and brk (mm/mmap.c).
 
-Linux's file has 3,800 lines; here it is five: mmap_area.py finds VMAs and free space, mmap_vma.py links, merges and
-splits VMAs, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the operations.
-All names are importable from here, and only from here.
+Linux's file has 3,800 lines; here it is six: mmap_area.py finds VMAs and free space, mmap_vma.py links and splits VMAs,
+mmap_merge.py merges them, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the
+operations. All names are importable from here, and only from here. mmap_remap.py stands above: remap_file_pages.
 """
 
 from __future__ import annotations
 
 import mmscope.kernel.fs.file as fs_file
+import mmscope.kernel.fs.hugetlbfs as fs_hugetlbfs
 import mmscope.kernel.mm.gup as mm_gup
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.mlock as mm_mlock
 import mmscope.kernel.mm.shmem as mm_shmem
@@ -26,12 +28,14 @@ from mmscope.kernel.include.errno import (
     EPERM,
     KernelError,
 )
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_IFBLK, S_IFMT, S_IFREG
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_APPEND, S_IFBLK, S_IFMT, S_IFREG
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DATA_FLAGS_EXEC,
     VM_DATA_FLAGS_NON_EXEC,
     VM_DENYWRITE,
+    VM_DONTDUMP,
+    VM_DROPPABLE,
     VM_EXEC,
     VM_GROWSDOWN,
     VM_LOCKED,
@@ -46,16 +50,21 @@ from mmscope.kernel.include.mm import (
     VM_SOFTDIRTY,
     VM_SPECIAL,
     VM_SYNC,
+    VM_WIPEONFORK,
 )
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.include.mman import (
     LEGACY_MAP_MASK,
+    MAP_ABOVE4G,
     MAP_ANONYMOUS,
     MAP_DENYWRITE,
+    MAP_DROPPABLE,
     MAP_EXECUTABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_HUGE_MASK,
+    MAP_HUGE_SHIFT,
     MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NONBLOCK,
@@ -90,6 +99,7 @@ from mmscope.kernel.mm.mmap_area import (
     unmapped_area,
     unmapped_area_topdown,
     vm_end_gap,
+    vm_flags_reset,
     vm_start_gap,
     vm_unmapped_area,
     vma_compute_gap,
@@ -114,33 +124,37 @@ from mmscope.kernel.mm.mmap_limits import (
     vma_set_page_prot,
     vma_wants_writenotify,
 )
+from mmscope.kernel.mm.mmap_merge import (
+    anon_vma_compatible,
+    can_vma_merge_after,
+    can_vma_merge_before,
+    copy_vma,
+    find_mergeable_anon_vma,
+    is_mergeable_anon_vma,
+    is_mergeable_vma,
+    reusable_anon_vma,
+    vma_merge,
+    vma_merge_extend,
+    vma_merge_new,
+)
 from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops, vma_is_special_mapping
 from mmscope.kernel.mm.mmap_vma import (
     __split_vma,
     __vma_adjust,
     __vma_link,
     allow_write_access,
-    anon_vma_compatible,
     anon_vma_interval_tree_post_update_vma,
     anon_vma_interval_tree_pre_update_vma,
-    can_vma_merge_after,
-    can_vma_merge_before,
-    copy_vma,
     deny_write_access,
-    find_mergeable_anon_vma,
     insert_vm_struct,
-    is_mergeable_anon_vma,
-    is_mergeable_vma,
     mapping_map_writable,
     mapping_unmap_writable,
-    reusable_anon_vma,
     split_vma,
     unlink_file_vma,
     vm_area_alloc,
     vm_area_dup,
     vma_adjust,
     vma_link,
-    vma_merge,
     vma_rb_erase,
 )
 from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
@@ -168,7 +182,7 @@ __all__ = [
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
     "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
-    "vma_wants_writenotify",
+    "vm_flags_reset", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
@@ -178,22 +192,23 @@ MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
 
 
 def ksys_mmap_pgoff(k: Kernel, addr: int, len: int, prot: int, flags: int, fd: int, pgoff: int) -> int:
-    """mmap(2) with the offset in pages: find the file, refuse huge pages (this kernel has none reserved)."""
-    file: File | None = None
+    """mmap(2) with the offset in pages: find the file, or make one of huge pages for MAP_HUGETLB."""
+    if flags & MAP_ANONYMOUS and not flags & MAP_HUGETLB:
+        return mm_util.vm_mmap_pgoff(k, None, addr, len, prot, flags & ~(MAP_EXECUTABLE | MAP_DENYWRITE), pgoff)
     if not flags & MAP_ANONYMOUS:
-        file = fs_file.fget(k, fd)
-        if flags & MAP_HUGETLB:
+        file = fs_file.get_file(fs_file.fget(k, fd))
+    else:
+        size = 1 << mm_hugetlb.hstate_sizelog(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK)
+        len = len + size - 1 & -size & ULONG_MAX
+        file = fs_hugetlbfs.hugetlb_file_setup(k, "anon_hugepage", len)
+    try:
+        if mm_hugetlb.is_file_hugepages(file):
+            len = len + mm_hugetlb.HPAGE_SIZE - 1 & mm_hugetlb.HPAGE_MASK & ULONG_MAX
+        elif flags & MAP_HUGETLB:
             raise KernelError(EINVAL)
-    elif flags & MAP_HUGETLB:
-        # hstate_sizelog(): default, 2 MiB or 1 GiB exist; after do_mmap()'s checks hugetlb_reserve_pages() finds no page.
-        size_log = flags >> 26 & 0x3F or 21
-        if size_log not in (21, 30) or not len:
-            raise KernelError(EINVAL)
-        if len <= TASK_SIZE and flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) and addr & (1 << size_log) - 1:
-            raise KernelError(EINVAL)
-        raise KernelError(ENOMEM)
-    flags &= ~(MAP_EXECUTABLE | MAP_DENYWRITE)
-    return mm_util.vm_mmap_pgoff(k, file, addr, len, prot, flags, pgoff)
+        return mm_util.vm_mmap_pgoff(k, file, addr, len, prot, flags & ~(MAP_EXECUTABLE | MAP_DENYWRITE), pgoff)
+    finally:
+        fs_file.fput(file)
 
 
 def file_mmap_ok(file: File, pgoff: int, len: int) -> bool:
@@ -212,9 +227,15 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
     type = flags & MAP_TYPE
     if type in (MAP_SHARED, MAP_SHARED_VALIDATE):
         # Plain MAP_SHARED ignores unknown flags, for compatibility.
-        if type == MAP_SHARED_VALIDATE and flags & ~(LEGACY_MAP_MASK | file.f_op.mmap_supported_flags):
+        known = LEGACY_MAP_MASK | file.f_op.mmap_supported_flags
+        if file.f_inode.i_sb.kernel.config.at_least(6, 6):
+            known |= MAP_ABOVE4G
+        if type == MAP_SHARED_VALIDATE and flags & ~known:
             raise KernelError(EOPNOTSUPP)
         if prot & PROT_WRITE and not file.f_mode & FMODE_WRITE:
+            raise KernelError(EACCES)
+        # Who may only append must not write anywhere.
+        if file.f_inode.i_flags & S_APPEND and file.f_mode & FMODE_WRITE:
             raise KernelError(EACCES)
         vm_flags |= VM_SHARED | VM_MAYSHARE
         if not file.f_mode & FMODE_WRITE:
@@ -223,6 +244,10 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         raise KernelError(EINVAL)
     if not file.f_mode & FMODE_READ:
         raise KernelError(EACCES)
+    if fs_file.path_noexec(file):
+        if vm_flags & VM_EXEC:
+            raise KernelError(EPERM)
+        vm_flags &= ~VM_MAYEXEC
     if file.f_op.mmap is None:
         raise KernelError(ENODEV)
     if vm_flags & VM_GROWSDOWN:
@@ -284,11 +309,19 @@ def do_mmap(
         vm_flags |= VM_SHARED | VM_MAYSHARE
     elif type == MAP_PRIVATE:
         pgoff = addr >> 12
+    elif type == MAP_DROPPABLE and k.config.at_least(6, 11):  # 9651fcedf7b9
+        if flags & MAP_LOCKED or vm_flags & VM_GROWSDOWN:
+            raise KernelError(EINVAL)
+        vm_flags |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
+        pgoff = addr >> 12
     else:
         raise KernelError(EINVAL)
 
-    if flags & MAP_NORESERVE and k.config.sysctl_overcommit_memory != OVERCOMMIT_NEVER:
-        vm_flags |= VM_NORESERVE
+    if flags & MAP_NORESERVE:
+        # Strict accounting does not let a process off; for huge pages it means that none are reserved.
+        huge = file is not None and mm_hugetlb.is_file_hugepages(file)
+        if huge or k.config.sysctl_overcommit_memory != OVERCOMMIT_NEVER:
+            vm_flags |= VM_NORESERVE
     addr = mmap_region(mm, file, addr, len, vm_flags, pgoff)
     populate = 0
     if vm_flags & VM_LOCKED or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
@@ -347,15 +380,19 @@ def munmap_vma_range(mm: MmStruct, start: int, len: int) -> tuple[VmAreaStruct |
 def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: int, pgoff: int) -> int:
     """Map [addr, addr + len), already checked: unmap what is there, charge, merge with a neighbour or make a VMA."""
     npages = len >> 12
+    gathers = mm.kernel.config.at_least(6, 12)
+    if gathers:
+        if file is not None and vm_flags & VM_SHARED and file.f_mapping.i_mmap_writable < 0:
+            raise KernelError(EPERM)  # 5de195060b2e: mapping_map_writable() comes first of all
+        # f8d112a4e657: what goes is gathered before anything is refused, so that a refusal leaves the borders split.
+        split_at_borders(mm, addr, addr + len)
     if not may_expand_vm(mm, vm_flags, npages):
         # What a fixed mapping replaces does not count.
         if not may_expand_vm(mm, vm_flags, npages - count_vma_pages_range(mm, addr, addr + len)):
             raise KernelError(ENOMEM)
     charged = npages if accountable_mapping(file, vm_flags) else 0
-    if charged and mm.kernel.config.at_least(6, 12):
-        # f8d112a4e657: charged before anything is unmapped, and only for what the replaced mappings do not give back.
-        # A refusal leaves behind that the mappings at the borders were split.
-        split_at_borders(mm, addr, addr + len)
+    if charged and gathers:
+        # Charged before anything is unmapped, and only for what the replaced mappings do not give back.
         replaced = count_accounted_pages_range(mm, addr, addr + len)
         mm_util.security_vm_enough_memory_mm(mm, charged - replaced)
         mm_util.vm_acct_memory(mm.kernel, replaced)
@@ -371,7 +408,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     if charged:
         vm_flags |= VM_ACCOUNT
 
-    vma = vma_merge(mm, prev, addr, addr + len, vm_flags, None, file, pgoff)
+    vma = vma_merge_new(mm, prev, addr, addr + len, vm_flags, file, pgoff)
     if vma is None:
         vma = vm_area_alloc(mm)
         vma.vm_start = addr
@@ -394,12 +431,12 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
 
     vm_stat_account(mm, vm_flags, npages)
     if vm_flags & VM_LOCKED:
-        if vm_flags & VM_SPECIAL:
-            vma.vm_flags &= VM_LOCKED_CLEAR_MASK
+        if vm_flags & (VM_SPECIAL | VM_DROPPABLE):
+            vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
         else:
             mm.locked_vm += npages
     # A new or grown mapping counts as soft-dirty as a whole, lest its first change be missed.
-    vma.vm_flags |= VM_SOFTDIRTY
+    vm_flags_reset(vma, vma.vm_flags | VM_SOFTDIRTY)
     vma_set_page_prot(vma)
     return addr
 
@@ -581,6 +618,10 @@ def do_brk(k: Kernel, brk: int) -> int:
         mm.brk = brk
         return brk
     if brk <= mm.brk:
+        if k.config.at_least(6, 1):  # the maple tree's brk wants something to unmap
+            brkvma = find_vma(mm, newbrk)
+            if brkvma is None or brkvma.vm_start >= oldbrk:
+                return origbrk
         mm.brk = brk
         try:
             __do_munmap(mm, newbrk, oldbrk - newbrk)
@@ -631,7 +672,7 @@ def do_brk_flags(mm: MmStruct, addr: int, len: int, flags: int) -> None:
     mm.data_vm += npages
     if flags & VM_LOCKED:
         mm.locked_vm += npages
-    vma.vm_flags |= VM_SOFTDIRTY
+    vm_flags_reset(vma, vma.vm_flags | VM_SOFTDIRTY)
 
 
 def vm_brk_flags(k: Kernel, addr: int, request: int, flags: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.maple_area as maple_area
 import mmscope.kernel.mm.util as mm_util
+from mmscope.kernel.arch.x86.pgtable import PMD_SIZE
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, EPERM, KernelError
 from mmscope.kernel.include.mm import VM_GROWSDOWN
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmRb
@@ -17,7 +18,7 @@ from mmscope.kernel.include.mman import MAP_SHARED
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.lib.rbtree import RbAugmentCallbacksMax, RbNode, rb_last
 from mmscope.kernel.mm.vmacache import vmacache_find, vmacache_update
-from mmscope.kernel.tracepoint import trace_vm_unmapped_area
+from mmscope.kernel.tracepoint import trace_vm_unmapped_area, trace_vma_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def vm_end_gap(vma: VmAreaStruct) -> int:
 def vma_pages(vma: VmAreaStruct) -> int:
     """Size of `vma`, pages."""
     return (vma.vm_end - vma.vm_start) >> 12
+
+
+def vm_flags_reset(vma: VmAreaStruct, flags: int) -> None:
+    """Give a linked VMA other vm_flags: the only place that does. (Since v6.3 of this name, bc292ab00f6c.)"""
+    old = vma.vm_flags
+    if flags != old:
+        vma.vm_flags = flags
+        trace_vma_flags(vma, old)
 
 
 def vma_is_anonymous(vma: VmAreaStruct) -> bool:
@@ -319,7 +328,7 @@ def unmapped_area_topdown_walk(mm: MmStruct, length: int, low_limit: int, high_l
 
 def vm_unmapped_area(mm: MmStruct, info: VmUnmappedAreaInfo) -> int:
     """Search free space as `info` says; the address, or -ENOMEM as a number (callers try again elsewhere)."""
-    if mm.kernel.config.at_least(6, 4):
+    if mm.kernel.config.at_least(6, 1):
         search = maple_area.unmapped_area_topdown if info.flags & VM_UNMAPPED_AREA_TOPDOWN else maple_area.unmapped_area
         addr = search(mm, info.length, info.low_limit, info.high_limit, info.align_mask, info.align_offset)
     elif info.flags & VM_UNMAPPED_AREA_TOPDOWN:
@@ -344,6 +353,19 @@ def security_mmap_addr(k: Kernel, addr: int) -> None:
         raise KernelError(EPERM)
 
 
+def thp_aligned(mm: MmStruct, addr: int, len: int) -> bool:
+    """Private anonymous memory of this length is placed for huge pages: since v6.7 (efa7df3e3bb5), whatever its length; since
+    v6.12 (d4148aeab412) only whole huge pages; since v6.13 (249608ee4713) only if there is no hint. Neither VM_NOHUGEPAGE nor
+    PR_SET_THP_DISABLE matters.
+    """
+    config = mm.kernel.config
+    if not config.at_least(6, 7):
+        return False
+    if config.at_least(6, 12) and len & (PMD_SIZE - 1):
+        return False
+    return not (addr and config.at_least(6, 13))
+
+
 def get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int, pgoff: int, flags: int) -> int:
     """Where a mapping of `len` bytes goes: asks the file's get_unmapped_area, or the mm's."""
     if len > TASK_SIZE:
@@ -358,6 +380,11 @@ def get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int, pgof
 
         pgoff = 0
         get_area = shmem_get_unmapped_area
+    elif thp_aligned(mm, addr, len):
+        from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
+
+        pgoff = 0  # the caller's offset means nothing
+        get_area = thp_get_unmapped_area
     assert get_area is not None
     addr = get_area(mm, file, addr, len, pgoff, flags)
     if addr >= (1 << 64) - MAX_ERRNO:

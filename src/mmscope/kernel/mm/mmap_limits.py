@@ -6,6 +6,7 @@ Import from mm/mmap.py, which re-exports all of it.
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.arch.x86.pgtable import _PAGE_CHG_MASK, vm_get_page_prot
 from mmscope.kernel.include.errno import EAGAIN, ENOMEM, EPERM, KernelError
@@ -63,7 +64,9 @@ def vm_stat_account(mm: MmStruct, flags: int, npages: int) -> None:
 
 
 def accountable_mapping(file: File | None, vm_flags: int) -> bool:
-    """The mapping can come to own pages that no file backs: private, writable, not MAP_NORESERVE."""
+    """The mapping can come to own pages that no file backs: private, writable, not MAP_NORESERVE, not of huge pages."""
+    if file is not None and mm_hugetlb.is_file_hugepages(file):
+        return False
     return vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Linking, moving the borders of, merging and splitting VMAs (the first half of mm/mmap.c).
+"""Linking, moving the borders of, and splitting VMAs (the first half of mm/mmap.c).
 
 Import from mm/mmap.py, which re-exports all of it. Each VMA stands in up to four structures at once, which the functions
 here keep in step: the mm's list, mm_rb, the file's i_mmap, and the anon_vma trees through its anon_vma_chain.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.rmap as mm_rmap
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.include.errno import ENOMEM, EPERM, ETXTBSY, KernelBug, KernelError
-from mmscope.kernel.include.mm import VM_ACCESS_FLAGS, VM_ACCOUNT, VM_DENYWRITE, VM_SHARED, VM_SOFTDIRTY, VM_SPECIAL
+from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DENYWRITE, VM_SHARED
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.lib.rbtree import RbNode, rb_erase_augmented, rb_insert_augmented, rb_link_node
 from mmscope.kernel.mm.debug import validate_mm
@@ -26,7 +26,6 @@ from mmscope.kernel.mm.mmap_area import (
     vma_gap_callbacks,
     vma_gap_update,
     vma_is_anonymous,
-    vma_next,
     vma_pages,
 )
 from mmscope.kernel.mm.vmacache import vmacache_invalidate
@@ -34,7 +33,7 @@ from mmscope.kernel.tracepoint import trace_vma_adjust, trace_vma_link, trace_vm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mmscope.kernel.include.fs import AddressSpace, File, Inode
+    from mmscope.kernel.include.fs import AddressSpace, Inode
     from mmscope.kernel.include.mm_types import AnonVma
 
 
@@ -373,102 +372,7 @@ def vma_adjust(vma: VmAreaStruct, start: int, end: int, pgoff: int, insert: VmAr
     __vma_adjust(vma, start, end, pgoff, insert, None)
 
 
-# ---- vma_merge
-
-
-def is_mergeable_vma(vma: VmAreaStruct, file: File | None, vm_flags: int) -> bool:
-    """Same flags (soft-dirty aside) and file, and no close() that would have to be called for each part."""
-    if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:
-        return False
-    if vma.vm_file is not file:
-        return False
-    ops = vma.vm_ops
-    return ops is None or ops.close is None
-
-
-def is_mergeable_anon_vma(anon_vma1: AnonVma | None, anon_vma2: AnonVma | None, vma: VmAreaStruct | None) -> bool:
-    """The anon_vmas agree; one of them may be missing, unless the other VMA shares its pages with relatives (fork)."""
-    if (anon_vma1 is None or anon_vma2 is None) and (vma is None or len(vma.anon_vma_chain) == 1):
-        return True
-    return anon_vma1 is anon_vma2
-
-
-def can_vma_merge_before(vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int) -> bool:
-    """A range with these attributes that ends at offset `vm_pgoff`, where `vma` starts, may become part of `vma`."""
-    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma):
-        return vma.vm_pgoff == vm_pgoff
-    return False
-
-
-def can_vma_merge_after(vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int) -> bool:
-    """A range with these attributes that starts at offset `vm_pgoff`, where `vma` ends, may become part of `vma`."""
-    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma):
-        return vma.vm_pgoff + vma_pages(vma) == vm_pgoff
-    return False
-
-
-def vma_merge(
-    mm: MmStruct,
-    prev: VmAreaStruct | None,
-    addr: int,
-    end: int,
-    vm_flags: int,
-    anon_vma: AnonVma | None,
-    file: File | None,
-    pgoff: int,
-) -> VmAreaStruct | None:
-    """Let [addr, end) with the given attributes become part of its neighbours; the VMA that then holds it, or None.
-
-    `prev` ends at or below addr, or (mprotect) contains addr. A = the new range, P = prev, N = next, X = what stands
-    there now with other attributes:
-
-            AAAA             AAAA                  AAAA               AAAA
-        PPPPPPNNNNNN     PPPPPPNNNNNN       PPPP       NNNN     PPPP      NNNN  XXXX
-        4: border down   5: border up       fills the gap:      fills up to X:
-        PPNNNNNNNNNN     PPPPPPPPPPNN       1: PPPPPPPPPPPP     6: P over X and N
-                                            2: PPPPPPPP NNNN    7: P over X
-                                            3: PPPP NNNNNNNN    8: N over X
-    """
-    if vm_flags & VM_SPECIAL:
-        return None
-    pglen = (end - addr) >> 12
-    next = vma_next(mm, prev)
-    area = next
-    if area is not None and area.vm_end == end:
-        next = area.vm_next
-
-    if prev is not None and prev.vm_end == addr and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff):
-        upto = end
-        if (
-            next is not None
-            and end == next.vm_start
-            and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen)
-            and is_mergeable_anon_vma(prev.anon_vma, next.anon_vma, None)
-        ):
-            # Cases 1 and 6: the successor as well; otherwise 2, 5, 7.
-            upto = next.vm_end
-        try:
-            __vma_adjust(prev, prev.vm_start, upto, prev.vm_pgoff, None, prev)
-        except KernelError:
-            return None
-        return prev
-
-    if next is not None and end == next.vm_start and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen):
-        try:
-            if prev is not None and addr < prev.vm_end:
-                # Case 4.
-                __vma_adjust(prev, prev.vm_start, addr, prev.vm_pgoff, None, next)
-                return next
-            # Cases 3 (area is next) and 8 (area goes, next grows over it).
-            assert area is not None
-            __vma_adjust(area, addr, next.vm_end, next.vm_pgoff - pglen, None, next)
-        except KernelError:
-            return None
-        return next
-    return None
-
-
-# ---- splitting and copying
+# ---- splitting
 
 
 def __split_vma(mm: MmStruct, vma: VmAreaStruct, addr: int, new_below: bool) -> None:
@@ -501,74 +405,3 @@ def split_vma(mm: MmStruct, vma: VmAreaStruct, addr: int, new_below: bool) -> No
     if mm.map_count >= mm.kernel.config.sysctl_max_map_count:
         raise KernelError(ENOMEM)
     __split_vma(mm, vma, addr, new_below)
-
-
-def copy_vma(vma: VmAreaStruct, addr: int, len: int, pgoff: int) -> tuple[VmAreaStruct | None, VmAreaStruct, bool]:
-    """mremap's destination: (new VMA or None, the source VMA as it is now, need_rmap_locks).
-
-    The source may have been merged into the destination; then both are one.
-    """
-    mm = vma.vm_mm
-    vma_start = vma.vm_start
-    faulted_in_anon_vma = True
-    if vma_is_anonymous(vma) and vma.anon_vma is None:
-        # No page has an index yet: choose the offset that can merge at the new place.
-        pgoff = addr >> 12
-        faulted_in_anon_vma = False
-    links = find_vma_links(mm, addr, addr + len)
-    if links is None:
-        return None, vma, False
-    prev, rb_link, rb_parent = links
-    new_vma = vma_merge(mm, prev, addr, addr + len, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff)
-    if new_vma is not None:
-        if new_vma.vm_start <= vma_start < new_vma.vm_end:
-            if faulted_in_anon_vma:
-                raise KernelBug(f"copy_vma: {vma} has pages, yet it merged with its own copy {new_vma}")
-            vma = new_vma
-        return new_vma, vma, new_vma.vm_pgoff <= vma.vm_pgoff
-    new_vma = vm_area_dup(vma)
-    new_vma.vm_start = addr
-    new_vma.vm_end = addr + len
-    new_vma.vm_pgoff = pgoff
-    mm_rmap.anon_vma_clone(new_vma, vma)
-    if new_vma.vm_file is not None:
-        new_vma.vm_file.f_count += 1
-    if new_vma.vm_ops is not None and new_vma.vm_ops.open is not None:
-        new_vma.vm_ops.open(new_vma)
-    vma_link(mm, new_vma, prev, rb_link, rb_parent)
-    return new_vma, vma, False
-
-
-# ---- sharing an anon_vma between neighbours
-
-
-def anon_vma_compatible(a: VmAreaStruct, b: VmAreaStruct) -> bool:
-    """`a` and `b` touch, and an mprotect could make them one VMA (so access flags may differ)."""
-    return (
-        a.vm_end == b.vm_start
-        and a.vm_file is b.vm_file
-        and not ((a.vm_flags ^ b.vm_flags) & ~(VM_ACCESS_FLAGS | VM_SOFTDIRTY))
-        and b.vm_pgoff == a.vm_pgoff + ((b.vm_start - a.vm_start) >> 12)
-    )
-
-
-def reusable_anon_vma(old: VmAreaStruct, a: VmAreaStruct, b: VmAreaStruct) -> AnonVma | None:
-    """old's anon_vma if it may also serve the other of `a` and `b`: not after a fork (more than one chain)."""
-    if anon_vma_compatible(a, b):
-        anon_vma = old.anon_vma
-        if anon_vma is not None and len(old.anon_vma_chain) == 1:
-            return anon_vma
-    return None
-
-
-def find_mergeable_anon_vma(vma: VmAreaStruct) -> AnonVma | None:
-    """A neighbour's anon_vma for `vma`, so that the two may merge later; the successor is asked first."""
-    next = vma.vm_next
-    if next is not None:
-        anon_vma = reusable_anon_vma(next, vma, next)
-        if anon_vma is not None:
-            return anon_vma
-    prev = vma.vm_prev
-    if prev is not None:
-        return reusable_anon_vma(prev, prev, vma)
-    return None

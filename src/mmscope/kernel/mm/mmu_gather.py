@@ -41,6 +41,8 @@ class MmuGather:
         #: All of the address space goes.
         self.fullmm = fullmm
         self.need_flush_all = False
+        #: ZAP_FLAG_DROP_MARKER: PTE markers go too, since the mapping goes.
+        self.drop_markers = False
         #: The range to flush, bytes; empty (start > end) when nothing was unmapped yet.
         self.start = 0
         self.end = 0

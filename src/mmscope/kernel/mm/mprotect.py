@@ -49,6 +49,7 @@ from mmscope.kernel.mm.mmap import (
     find_vma,
     may_expand_vm,
     split_vma,
+    vm_flags_reset,
     vm_stat_account,
     vma_merge,
     vma_set_page_prot,
@@ -182,7 +183,7 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
         newflags &= ~VM_ACCOUNT
 
     pgoff = vma.vm_pgoff + ((start - vma.vm_start) >> 12)
-    merged = vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff)
+    merged = vma_merge(mm, prev, start, end, newflags, vma.anon_vma, vma.vm_file, pgoff, vma)
     if merged is not None:
         vma = merged
     else:
@@ -195,7 +196,7 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
             vm_unacct_memory(mm.kernel, charged)
             raise
 
-    vma.vm_flags = newflags
+    vm_flags_reset(vma, newflags)
     dirty_accountable = vma_wants_writenotify(vma, vma.vm_page_prot)
     vma_set_page_prot(vma)
     cp_flags = MM_CP_DIRTY_ACCT if dirty_accountable else 0

@@ -1,30 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""mremap(2): grow, shrink and move mappings; page tables move with their pages (mm/mremap.c)."""
+"""mremap(2): grow, shrink and move mappings (mm/mremap.c). How page tables move is in mremap_tables.py."""
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.pgtable import (
-    PMD_SIZE,
-    PUD_SIZE,
-    pgd_none,
-    pgd_offset,
-    pmd_none,
-    pmd_offset,
-    pte_mksoft_dirty,
-    pte_none,
-    pte_offset_map,
-    pte_present,
-    ptep_get_and_clear,
-    pud_none,
-    pud_offset,
-    set_pte,
-    set_pte_at,
-)
-from mmscope.kernel.arch.x86.tlbflush import flush_tlb_range
 from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DONTEXPAND,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_LOCKED_CLEAR_MASK,
     VM_MAYSHARE,
@@ -35,17 +18,19 @@ from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP,
 from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
 from mmscope.kernel.mm.gup import mm_populate
-from mmscope.kernel.mm.memory import p4d_alloc, pmd_alloc, pte_alloc, pud_alloc
+from mmscope.kernel.mm.hugetlb import HPAGE_MASK, HPAGE_SIZE
 from mmscope.kernel.mm.mmap import (
     copy_vma,
     do_munmap,
     find_vma,
     get_unmapped_area,
     may_expand_vm,
+    vm_flags_reset,
     vm_stat_account,
-    vma_adjust,
     vma_is_anonymous,
+    vma_merge_extend,
 )
+from mmscope.kernel.mm.mremap_tables import move_page_tables
 from mmscope.kernel.mm.rmap import unlink_anon_vmas
 from mmscope.kernel.mm.util import (
     CAP_IPC_LOCK,
@@ -60,140 +45,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from mypy_extensions import i64
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+
+__all__ = ["do_mremap", "move_page_tables"]
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
-def get_old_pud(mm: MmStruct, addr: int) -> int:
-    """The PUD entry of `addr`; 0 if nothing hangs there."""
-    k = mm.kernel
-    pgdp = pgd_offset(mm, addr)
-    if pgd_none(k.words[pgdp]):
-        return 0
-    pudp = pud_offset(k, pgdp, addr)
-    return 0 if pud_none(k.words[pudp]) else pudp
+def move_vma(
+    vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_addr: int, flags: int, charge: int
+) -> tuple[int, bool]:
+    """Copy the VMA, move its entries, unmap the old place; (new address, it is locked: populate what grew).
 
-
-def get_old_pmd(mm: MmStruct, addr: int) -> int:
-    """The PMD entry of `addr`; 0 if nothing hangs there."""
-    k = mm.kernel
-    pudp = get_old_pud(mm, addr)
-    if not pudp:
-        return 0
-    pmdp = pmd_offset(k, pudp, addr)
-    return 0 if pmd_none(k.words[pmdp]) else pmdp
-
-
-def alloc_new_pud(mm: MmStruct, addr: int) -> int:
-    """The PUD entry of `addr`, tables allocated as needed; 0 if out of memory."""
-    p4dp = p4d_alloc(mm, pgd_offset(mm, addr), addr)
-    if not p4dp:
-        return 0
-    return pud_alloc(mm, p4dp, addr)
-
-
-def alloc_new_pmd(mm: MmStruct, addr: int) -> int:
-    """The PMD entry of `addr`, tables allocated as needed; 0 if out of memory."""
-    pudp = alloc_new_pud(mm, addr)
-    if not pudp:
-        return 0
-    return pmd_alloc(mm, pudp, addr)
-
-
-def move_ptes(
-    vma: VmAreaStruct, old_pmdp: int, old_addr: int, old_end: int, new_vma: VmAreaStruct, new_pmdp: int, new_addr: int
-) -> None:
-    """Move the entries of [old_addr, old_end), all of one page table; they become soft-dirty."""
-    mm = vma.vm_mm
-    k = mm.kernel
-    old_ptep = pte_offset_map(k, old_pmdp, old_addr)
-    new_ptep = pte_offset_map(k, new_pmdp, new_addr)
-    start = old_addr
-    force_flush = False
-    while old_addr < old_end:
-        if not pte_none(k.words[old_ptep]):
-            pte: i64 = ptep_get_and_clear(mm, old_addr, old_ptep)
-            if pte_present(pte):
-                force_flush = True
-                pte = pte_mksoft_dirty(pte)
-            set_pte_at(mm, new_addr, new_ptep, pte)
-        old_ptep += 1
-        new_ptep += 1
-        old_addr += 4096
-        new_addr += 4096
-    if force_flush:
-        flush_tlb_range(vma, start, old_end)
-
-
-def _move_normal_table(vma: VmAreaStruct, old_addr: int, new_addr: int, old_entryp: int, new_entryp: int, size: int) -> bool:
-    """move_normal_pmd, move_normal_pud: hang a whole table elsewhere. False if there is one at the new place already."""
-    mm = vma.vm_mm
-    k = mm.kernel
-    if k.words[new_entryp] != 0:
-        return False
-    entry: i64 = k.words[old_entryp]
-    set_pte(k, mm, old_addr, old_entryp, 0)
-    set_pte(k, mm, new_addr, new_entryp, entry)
-    flush_tlb_range(vma, old_addr, old_addr + size)
-    return True
-
-
-def get_extent(size: int, old_addr: int, old_end: int, new_addr: int) -> int:
-    """Bytes up to the next boundary of `size` at either place, or to the end."""
-    extent = (old_addr + size & -size) - old_addr
-    if extent > old_end - old_addr:
-        extent = old_end - old_addr
-    upto = (new_addr + size & -size) - new_addr
-    return min(extent, upto)
-
-
-def move_page_tables(
-    vma: VmAreaStruct, old_addr: int, new_vma: VmAreaStruct, new_addr: int, len: int, need_rmap_locks: bool
-) -> int:
-    """Move the entries of [old_addr, old_addr + len) to `new_addr`; bytes done, less than `len` when out of memory.
-
-    Where both places are aligned alike a whole PTE or PMD table changes hands (HAVE_MOVE_PMD since v5.0, HAVE_MOVE_PUD
-    since v5.11). `need_rmap_locks`: a reverse-map walk could miss pages on the move; with one CPU none runs meanwhile.
+    `charge`: pages that the caller has not charged yet, if the VMA is charged at all.
     """
-    mm = vma.vm_mm
-    old_end = old_addr + len
-    while old_addr < old_end:
-        extent = get_extent(PUD_SIZE, old_addr, old_end, new_addr)
-        moved = False
-        if extent == PUD_SIZE:
-            old_pudp = get_old_pud(mm, old_addr)
-            if not old_pudp:
-                old_addr += extent
-                new_addr += extent
-                continue
-            new_pudp = alloc_new_pud(mm, new_addr)
-            if not new_pudp:
-                break
-            moved = _move_normal_table(vma, old_addr, new_addr, old_pudp, new_pudp, PUD_SIZE)
-        if not moved:
-            extent = get_extent(PMD_SIZE, old_addr, old_end, new_addr)
-            old_pmdp = get_old_pmd(mm, old_addr)
-            if old_pmdp:
-                new_pmdp = alloc_new_pmd(mm, new_addr)
-                if not new_pmdp:
-                    break
-                if extent == PMD_SIZE:
-                    moved = _move_normal_table(vma, old_addr, new_addr, old_pmdp, new_pmdp, PMD_SIZE)
-                if not moved:
-                    if not pte_alloc(mm, new_pmdp, new_addr):
-                        break
-                    move_ptes(vma, old_pmdp, old_addr, old_addr + extent, new_vma, new_pmdp, new_addr)
-        old_addr += extent
-        new_addr += extent
-    return len + old_addr - old_end
-
-
-def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_addr: int, flags: int) -> tuple[int, bool]:
-    """Copy the VMA, move its entries, unmap the old place; (new address, mm is locked: populate what grew)."""
     mm = vma.vm_mm
     k = mm.kernel
     vm_flags = vma.vm_flags
@@ -206,14 +72,14 @@ def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_a
             vma.vm_ops.split(vma, old_addr)
         if vma.vm_end != old_addr + old_len:
             vma.vm_ops.split(vma, old_addr + old_len)
-    if dontunmap and vm_flags & VM_ACCOUNT:
-        security_vm_enough_memory_mm(mm, new_len >> 12)
+    if not vm_flags & VM_ACCOUNT:
+        charge = 0
+    security_vm_enough_memory_mm(mm, charge)
 
     new_pgoff = vma.vm_pgoff + ((old_addr - vma.vm_start) >> 12)
     new_vma, vma, need_rmap_locks = copy_vma(vma, new_addr, new_len, new_pgoff)
     if new_vma is None:
-        if dontunmap and vm_flags & VM_ACCOUNT:
-            vm_unacct_memory(k, new_len >> 12)
+        vm_unacct_memory(k, charge)
         raise KernelError(ENOMEM)
 
     err: KernelError | None = None
@@ -236,7 +102,7 @@ def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_a
     excess = 0
     split = False
     if vm_flags & VM_ACCOUNT and not dontunmap:
-        vma.vm_flags &= ~VM_ACCOUNT
+        vm_flags_reset(vma, vma.vm_flags & ~VM_ACCOUNT)
         excess = vma.vm_end - vma.vm_start - old_len
         split = old_addr > vma.vm_start and old_addr + old_len < vma.vm_end
     # total_vm is too high for a moment; its high watermark must not see that.
@@ -244,9 +110,7 @@ def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_a
     vm_stat_account(mm, vma.vm_flags, new_len >> 12)
 
     if err is None and dontunmap:
-        vma.vm_flags &= VM_LOCKED_CLEAR_MASK
-        if k.config.at_least(5, 13) and new_vma is not vma and vma.vm_start == old_addr and vma.vm_end == old_addr + old_len:
-            unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
+        _dontunmap_complete(vma, new_vma, old_addr, old_len)
         return new_addr, False
 
     try:
@@ -261,13 +125,31 @@ def move_vma(vma: VmAreaStruct, old_addr: int, old_len: int, new_len: int, new_a
         locked = True
     mm.hiwater_vm = hiwater_vm
     if excess:
-        vma.vm_flags |= VM_ACCOUNT
+        vm_flags_reset(vma, vma.vm_flags | VM_ACCOUNT)
         if split:
             assert vma.vm_next is not None
-            vma.vm_next.vm_flags |= VM_ACCOUNT
+            vm_flags_reset(vma.vm_next, vma.vm_next.vm_flags | VM_ACCOUNT)
     if err is not None:
         raise err
     return new_addr, locked
+
+
+def _dontunmap_complete(vma: VmAreaStruct, new_vma: VmAreaStruct, old_addr: int, old_len: int) -> None:
+    """What is left behind is not locked: all of the VMA, not only what moved.
+
+    locked_vm stays as it was; since v6.15 (b714ccb02a76) the new place is added. What is too much is never taken back.
+    """
+    mm = vma.vm_mm
+    k = mm.kernel
+    if vma.vm_flags & VM_LOCKED:
+        mm.locked_vm_lost += (vma.vm_end - vma.vm_start) >> 12
+        if k.config.at_least(6, 15):
+            mm.locked_vm += old_len >> 12
+        else:
+            mm.locked_vm_lost -= old_len >> 12
+        vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
+    if k.config.at_least(5, 13) and new_vma is not vma and vma.vm_start == old_addr and vma.vm_end == old_addr + old_len:
+        unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
 
 
 def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int) -> tuple[VmAreaStruct, int]:
@@ -286,6 +168,8 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
             refused = not vma_is_anonymous(vma) or vma.vm_flags & VM_SHARED != 0
         if refused:
             raise KernelError(EINVAL)
+    if vma.vm_flags & VM_HUGETLB and not k.config.at_least(5, 16):
+        raise KernelError(EINVAL)
     if old_len > vma.vm_end - addr:
         raise KernelError(EFAULT)
     if new_len == old_len:
@@ -306,25 +190,6 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
         charged = (new_len - old_len) >> 12
         security_vm_enough_memory_mm(mm, charged)
     return vma, charged
-
-
-def remap_move(mm: MmStruct, addr: int, length: int, new_addr: int, flags: int) -> int:
-    """Since v6.17 (d23cb648e365) MREMAP_FIXED without a change of size moves all mappings of a range, and keeps its holes."""
-    check_mremap_to(addr, length, new_addr, length)
-    end = addr + length
-    target = new_addr
-    last_end = 0
-    vma = find_vma(mm, addr)
-    while vma is not None and vma.vm_start < end:
-        start = max(vma.vm_start, addr)
-        size = min(vma.vm_end, end) - start
-        if last_end:
-            target += start - last_end
-        last_end = start + size
-        mremap_to(mm, start, size, target, size, flags)
-        target += size
-        vma = find_vma(mm, last_end)
-    return new_addr
 
 
 def check_mremap_to(addr: int, old_len: int, new_addr: int, new_len: int) -> None:
@@ -360,7 +225,7 @@ def mremap_to(mm: MmStruct, addr: int, old_len: int, new_addr: int, new_len: int
         ret = get_unmapped_area(mm, vma.vm_file, new_addr, new_len, pgoff, map_flags)
         if not flags & MREMAP_FIXED:
             new_addr = ret
-        return move_vma(vma, addr, old_len, new_len, new_addr, flags)
+        return move_vma(vma, addr, old_len, new_len, new_addr, flags, new_len >> 12 if flags & MREMAP_DONTUNMAP else 0)
     except KernelError:
         vm_unacct_memory(mm.kernel, charged)
         raise
@@ -387,7 +252,7 @@ def _mremap_grow(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int
     try:
         if old_len == vma.vm_end - addr and vma_expandable(vma, new_len - old_len):
             pages = (new_len - old_len) >> 12
-            vma_adjust(vma, vma.vm_start, addr + new_len, vma.vm_pgoff, None)
+            vma_merge_extend(vma, new_len - old_len)
             vm_stat_account(mm, vma.vm_flags, pages)
             if vma.vm_flags & VM_LOCKED:
                 mm.locked_vm += pages
@@ -398,23 +263,24 @@ def _mremap_grow(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int
         map_flags = MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0
         pgoff = vma.vm_pgoff + ((addr - vma.vm_start) >> 12)
         new_addr = get_unmapped_area(mm, vma.vm_file, 0, new_len, pgoff, map_flags)
-        return move_vma(vma, addr, old_len, new_len, new_addr, flags)
+        return move_vma(vma, addr, old_len, new_len, new_addr, flags, 0)
     except KernelError:
         vm_unacct_memory(mm.kernel, charged)
         raise
 
 
 def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_addr: int) -> int:
-    """mremap(2): the address of the resized mapping."""
+    """mremap(2): the address of the resized mapping. Until v6.15; from then on mremap_vrm.py has it."""
     mm = k.current.mm
     assert mm is not None
+    if k.config.at_least(6, 15):
+        from mmscope.kernel.mm.mremap_vrm import VmaRemapStruct, do_mremap_vrm  # late: it moves by move_vma()
+
+        return do_mremap_vrm(mm, VmaRemapStruct(addr, old_len, new_len, flags, new_addr))
     if flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP):
         raise KernelError(EINVAL)
     if flags & MREMAP_FIXED and not flags & MREMAP_MAYMOVE:
         raise KernelError(EINVAL)
-    if k.config.at_least(6, 17):  # before, only what follows counts whole pages
-        old_len = PAGE_ALIGN(old_len) & ULONG_MAX
-        new_len = PAGE_ALIGN(new_len) & ULONG_MAX
     if flags & MREMAP_DONTUNMAP and (not flags & MREMAP_MAYMOVE or old_len != new_len):
         raise KernelError(EINVAL)
     if addr & 4095:
@@ -427,13 +293,10 @@ def do_mremap(k: Kernel, addr: int, old_len: int, new_len: int, flags: int, new_
         source = find_vma(mm, addr)
         if source is None or source.vm_start > addr:
             raise KernelError(EFAULT)
-        span = source.vm_end - addr
-        resizes = old_len < new_len or (flags & MREMAP_FIXED and old_len > new_len)
-        if k.config.at_least(6, 17) and resizes and min(old_len, new_len) > span:
-            raise KernelError(EFAULT)  # check_prep_vma(): this too before the target of MREMAP_FIXED is unmapped
-        only_moves = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) == MREMAP_FIXED and old_len == new_len
-        if k.config.at_least(6, 17) and only_moves and old_len > span:
-            return remap_move(mm, addr, old_len, new_addr, flags)
+        if source.vm_flags & VM_HUGETLB:  # huge pages may be moved, but not grow
+            old_len, new_len = old_len + HPAGE_SIZE - 1 & HPAGE_MASK, new_len + HPAGE_SIZE - 1 & HPAGE_MASK
+            if (addr | new_addr) & ~HPAGE_MASK or new_len > old_len:
+                raise KernelError(EINVAL)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         ret, locked = mremap_to(mm, addr, old_len, new_addr, new_len, flags)
     elif old_len >= new_len:

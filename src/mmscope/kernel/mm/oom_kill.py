@@ -4,17 +4,34 @@
 from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
-from mmscope.kernel.include.mm import MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES
+from mmscope.kernel.include.mm import MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES, MM_SWAPENTS
+from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.signal import SIGKILL
-from mmscope.kernel.mm.memory_unmap import get_mm_counter
+from mmscope.kernel.mm.memory_unmap import get_mm_counter, get_mm_rss
 from mmscope.kernel.mm.vmstat import OOM_KILL, count_vm_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.sched import TaskStruct
 
-__all__ = ["out_of_memory", "pagefault_out_of_memory"]
+__all__ = ["LONG_MIN", "oom_badness", "out_of_memory", "pagefault_out_of_memory"]
+
+#: oom_badness(): never to be killed.
+LONG_MIN: Final = -(1 << 63)
+OOM_SCORE_ADJ_MIN: Final = -1000
+
+
+def oom_badness(p: TaskStruct, totalpages: int) -> int:
+    """How much memory killing `p` would free, pages, moved by oom_score_adj; LONG_MIN if it must not be killed."""
+    adj = p.signal.oom_score_adj
+    mm = p.mm
+    if p.tgid == 1 or mm is None or adj == OOM_SCORE_ADJ_MIN:
+        return LONG_MIN
+    points = get_mm_rss(mm) + get_mm_counter(mm, MM_SWAPENTS) + mm.pgtables_bytes // PAGE_SIZE
+    return points + adj * (totalpages // 1000)
 
 
 def pagefault_out_of_memory(k: Kernel) -> None:
@@ -39,5 +56,5 @@ def __oom_kill_process(k: Kernel, victim: TaskStruct, message: str) -> None:
         f"{message}: Killed process {victim.pid} ({victim.comm}) total-vm:{mm.total_vm << 2}kB, "
         f"anon-rss:{get_mm_counter(mm, MM_ANONPAGES) << 2}kB, file-rss:{get_mm_counter(mm, MM_FILEPAGES) << 2}kB, "
         f"shmem-rss:{get_mm_counter(mm, MM_SHMEMPAGES) << 2}kB, UID:{victim.cred.uid} "
-        f"pgtables:{mm.pgtables_bytes >> 10}kB oom_score_adj:0"
+        f"pgtables:{mm.pgtables_bytes >> 10}kB oom_score_adj:{victim.signal.oom_score_adj}"
     )

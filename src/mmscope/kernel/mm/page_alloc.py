@@ -27,9 +27,10 @@ __all__ = [
     "FreeArea", "MAX_ORDER", "Zone", "__alloc_pages_nodemask", "__free_pages", "__get_free_pages", "__put_page",
     "alloc_page", "alloc_page_vma",
     "alloc_pages", "alloc_pages_vma", "alloc_zeroed_user_highpage_movable", "drain_all_pages", "free_pages", "free_unref_page",
-    "free_unref_page_list", "get_page", "get_page_unless_zero", "get_zeroed_page", "mem_init", "nr_free_pages", "page_count",
+    "free_unref_page_list", "get_page", "get_page_unless_zero", "get_zeroed_page",
+    "is_free_buddy_page", "mem_init", "nr_free_pages", "page_count",
     "page_mapcount", "page_mapped", "page_ref_add", "page_ref_freeze", "page_to_pfn", "pfn_to_page", "pfn_valid", "put_page",
-    "put_page_testzero", "totalram_pages", "validate_zone",
+    "put_page_testzero", "setup_per_zone_wmarks", "totalram_pages", "validate_zone",
 ]  # fmt: skip
 
 MAX_ORDER: Final = 11
@@ -77,7 +78,7 @@ class FreeArea:
         return self.head.popitem()[0]
 
     def contains(self, pfn: int) -> bool:
-        """A block starts at `pfn` (never asked for the largest order, the only one with boot blocks)."""
+        """A block starts at `pfn`; the boot blocks, all of the largest order, do not count."""
         return pfn in self.head or pfn in self.tail
 
     def remove(self, pfn: int) -> None:
@@ -104,6 +105,8 @@ class Zone:
         self.pcp: list[int] = []
         self.pcp_batch = 1
         self.pcp_high = 6
+        #: vm.min_free_kbytes
+        self.min_free_kbytes = 0
         self.watermark_min = 0
         self.watermark_low = 0
         self.watermark_high = 0
@@ -509,10 +512,15 @@ def zone_batchsize(managed_pages: int) -> int:
     return max((1 << (batch.bit_length() - 1)) - 1, 1)
 
 
+def init_per_zone_wmark_min(zone: Zone) -> None:
+    """vm.min_free_kbytes = 4 * sqrt(KiB of RAM)."""
+    zone.min_free_kbytes = min(max(int_sqrt(zone.managed_pages * 4 * 16), 128), 262144)
+    setup_per_zone_wmarks(zone)
+
+
 def setup_per_zone_wmarks(zone: Zone) -> None:
-    """init_per_zone_wmark_min() and __setup_per_zone_wmarks(): vm.min_free_kbytes = 4 * sqrt(KiB of RAM)."""
-    min_free_kbytes = min(max(int_sqrt(zone.managed_pages * 4 * 16), 128), 262144)
-    zone.watermark_min = min_free_kbytes >> 2
+    """The watermarks that follow from vm.min_free_kbytes."""
+    zone.watermark_min = zone.min_free_kbytes >> 2
     gap = max(zone.watermark_min >> 2, zone.managed_pages * 10 // 10000)
     zone.watermark_low = zone.watermark_min + gap
     zone.watermark_high = zone.watermark_min + 2 * gap
@@ -546,7 +554,7 @@ def mem_init(k: Kernel) -> None:
         pfn += 1 << order
     zone.pcp_batch = zone_batchsize(zone.managed_pages)
     zone.pcp_high = 6 * zone.pcp_batch
-    setup_per_zone_wmarks(zone)
+    init_per_zone_wmark_min(zone)
 
 
 def totalram_pages(k: Kernel) -> int:
@@ -557,6 +565,15 @@ def totalram_pages(k: Kernel) -> int:
 def nr_free_pages(k: Kernel) -> int:
     """Pages in the buddy lists; as in Linux the per-CPU list does not count."""
     return k.zone.nr_free
+
+
+def is_free_buddy_page(k: Kernel, pfn: int) -> bool:
+    """The frame lies in a free block, as its head or behind it."""
+    areas = k.zone.free_area
+    top = areas[MAX_ORDER - 1]
+    if top.boot_next <= pfn < top.boot_end:
+        return True
+    return any(areas[order].contains(pfn & -(1 << order)) for order in range(MAX_ORDER))
 
 
 def validate_zone(k: Kernel) -> None:

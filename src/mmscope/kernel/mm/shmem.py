@@ -1,42 +1,58 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Shared anonymous memory (mm/shmem.c): each such mapping is a file "/dev/zero" on a kernel-internal tmpfs mount.
+"""Files that live in memory (mm/shmem.c): tmpfs, memfd, System V segments, and shared anonymous memory, each of which is a file.
 
-Its pages live in the page cache only, with PG_swapbacked: they count as MM_SHMEMPAGES. No swap, no huge pages.
+Their pages are in the page cache only, with PG_swapbacked: they count as MM_SHMEMPAGES. No swap, no huge pages. A file of a
+tmpfs of the host has its pages copied when it is opened, or one by one where that is too much at once.
+The directories are shmem_dir.py.
 """
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.cpu import clear_page
+import mmscope.kernel.fs.attr as fs_attr
+import mmscope.kernel.fs.hostfs as hostfs
+import mmscope.kernel.fs.inode as fs_inode
+import mmscope.kernel.fs.libfs as libfs
+from mmscope.kernel.arch.x86.cpu import clear_page, phys_write
 from mmscope.kernel.fs.file import fput
-from mmscope.kernel.include.errno import EFBIG, EINVAL, ENOMEM, ENOSPC, KernelError
+from mmscope.kernel.include.errno import EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO, EOPNOTSUPP, EPERM, KernelError
 from mmscope.kernel.include.fs import (
+    ATTR_SIZE,
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
     FMODE_LSEEK,
     FMODE_PREAD,
     FMODE_PWRITE,
     FMODE_READ,
     FMODE_WRITE,
     O_RDWR,
+    S_IFMT,
     S_IFREG,
+    AddressSpace,
     AddressSpaceOperations,
     Dentry,
     File,
     FileOperations,
+    Iattr,
     Inode,
+    InodeOperations,
     SuperBlock,
+    SuperOperations,
 )
 from mmscope.kernel.include.gfp import GFP_HIGHUSER
-from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_NORESERVE
-from mmscope.kernel.include.mm_types import VmOperationsStruct
+from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_MAYWRITE, VM_NORESERVE, VM_SHARED, VM_WRITE
+from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PG_locked, PG_swapbacked, PG_uptodate
-from mmscope.kernel.lib.xarray import xa_store
-from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry
+from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
+from mmscope.kernel.lib.xarray import xa_find, xa_load, xa_store
+from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry, unlock_page
+from mmscope.kernel.mm.filemap_write import generic_file_write_iter
 from mmscope.kernel.mm.memory import vmf_error
-from mmscope.kernel.mm.page_alloc import alloc_pages_vma, page_ref_add
-from mmscope.kernel.mm.page_writeback import __set_page_dirty_no_writeback
-from mmscope.kernel.mm.swap import lru_cache_add
-from mmscope.kernel.mm.truncate import truncate_inode_pages
-from mmscope.kernel.mm.util import security_vm_enough_memory_mm, vm_unacct_memory
+from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
+from mmscope.kernel.mm.page_alloc import alloc_pages_vma, page_ref_add, put_page, totalram_pages
+from mmscope.kernel.mm.page_writeback import __set_page_dirty_no_writeback, set_page_dirty
+from mmscope.kernel.mm.swap import lru_cache_add, mark_page_accessed
+from mmscope.kernel.mm.truncate import truncate_inode_pages_range
+from mmscope.kernel.mm.util import security_vm_enough_memory_mm, vm_acct_memory, vm_unacct_memory
 from mmscope.kernel.mm.vmstat import NR_FILE_PAGES, NR_SHMEM, mod_page_state
 from mmscope.kernel.tracepoint import trace_mm_filemap_add_to_page_cache
 
@@ -44,13 +60,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from mmscope.kernel.include.fs import AddressSpace
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault
+    from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmFault
 
 __all__ = [
-    "ShmemInodeInfo", "shmem_aops", "shmem_fault", "shmem_file_operations", "shmem_file_setup", "shmem_get_unmapped_area",
-    "shmem_getpage_gfp", "shmem_kernel_file_setup", "shmem_mapping", "shmem_mmap", "shmem_vm_ops", "shmem_zero_setup",
+    "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "ShmemInodeInfo", "ShmemSbInfo",
+    "shmem_add_to_page_cache", "shmem_aops", "shmem_evict_inode", "shmem_fallocate", "shmem_fault", "shmem_file_operations",
+    "shmem_file_setup", "shmem_fill_super", "shmem_get_inode", "shmem_get_unmapped_area", "shmem_getpage_gfp",
+    "shmem_host_inode", "shmem_info", "shmem_kernel_file_setup", "shmem_mapping", "shmem_mmap", "shmem_truncate_range",
+    "shmem_vm_ops", "shmem_zero_setup",
 ]  # fmt: skip
 
 MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
@@ -60,6 +78,17 @@ BLOCKS_PER_PAGE: Final = PAGE_SIZE // 512
 SGP_READ: Final = 0
 SGP_CACHE: Final = 1
 SGP_WRITE: Final = 2
+SGP_FALLOC: Final = 3
+
+# fcntl(F_ADD_SEALS)
+F_SEAL_SEAL: Final = 0x1
+F_SEAL_SHRINK: Final = 0x2
+F_SEAL_GROW: Final = 0x4
+F_SEAL_WRITE: Final = 0x8
+F_SEAL_FUTURE_WRITE: Final = 0x10
+
+SEEK_DATA: Final = 3
+SEEK_HOLE: Final = 4
 
 
 class ShmemInodeInfo:
@@ -70,25 +99,47 @@ class ShmemInodeInfo:
         self.flags = flags
         #: Pages allocated to the file.
         self.alloced = 0
+        #: F_SEAL_*; without memfd_create(MFD_ALLOW_SEALING) none can be added.
+        self.seals = F_SEAL_SEAL
+        #: Bytes of the host's file that may still have to be copied, and the pages below that are not its any more.
+        self.host_size = 0
+        self.host_gone: set[int] = set()
 
 
 class ShmemSbInfo:
-    """struct shmem_sb_info of the internal mount, in Kernel.shm_mnt."""
+    """struct shmem_sb_info."""
 
-    def __init__(self, sb: SuperBlock) -> None:
-        self.sb = sb
+    def __init__(self, max_blocks: int) -> None:
+        #: Limit and use, pages; 0 = no limit.
+        self.max_blocks = max_blocks
+        self.used_blocks = 0
         #: Next inode number; the mount's root directory took 1.
         self.next_ino = 2
 
 
-def shm_mnt(k: Kernel) -> ShmemSbInfo:
+def SHMEM_SB(sb: SuperBlock) -> ShmemSbInfo:
+    """The file system's own part of the super block."""
+    info = sb.s_fs_info
+    assert isinstance(info, ShmemSbInfo)
+    return info
+
+
+def shmem_fill_super(k: Kernel, dev: int, max_blocks: int = -1) -> SuperBlock:
+    """A tmpfs; by default it may take half of the RAM. Its root is the caller's to make."""
+    sb = SuperBlock(k, "tmpfs", dev)
+    sb.s_fs_info = ShmemSbInfo(totalram_pages(k) // 2 if max_blocks < 0 else max_blocks)
+    sb.s_op = shmem_ops
+    return sb
+
+
+def shm_mnt(k: Kernel) -> SuperBlock:
     """The kernel-internal tmpfs mount, device 0:1, made on first use (Linux: at boot, shmem_init)."""
-    sbinfo = k.shm_mnt
-    if sbinfo is None:
-        sbinfo = ShmemSbInfo(SuperBlock(k, "tmpfs", 1))
-        k.shm_mnt = sbinfo
-    assert isinstance(sbinfo, ShmemSbInfo)
-    return sbinfo
+    sb = k.shm_mnt
+    if sb is None:
+        sb = shmem_fill_super(k, 1, 0)
+        k.shm_mnt = sb
+    assert isinstance(sb, SuperBlock)
+    return sb
 
 
 def shmem_info(inode: Inode) -> ShmemInodeInfo:
@@ -101,6 +152,9 @@ def shmem_info(inode: Inode) -> ShmemInodeInfo:
 def shmem_mapping(mapping: AddressSpace) -> bool:
     """The page cache of a shmem file."""
     return mapping.a_ops is shmem_aops
+
+
+# --- accounting
 
 
 def shmem_acct_size(k: Kernel, flags: int, size: int) -> None:
@@ -117,18 +171,91 @@ def shmem_unacct_size(k: Kernel, flags: int, size: int) -> None:
         vm_unacct_memory(k, PAGE_ALIGN(size) >> PAGE_SHIFT)
 
 
-def shmem_get_inode(sbinfo: ShmemSbInfo, mode: int, flags: int) -> Inode:
-    """A new regular file's inode."""
-    k = sbinfo.sb.kernel
-    inode = Inode(sbinfo.sb, sbinfo.next_ino, mode)
+def shmem_reacct_size(k: Kernel, flags: int, oldsize: int, newsize: int) -> None:
+    """The file's size changes. Raises ENOMEM."""
+    if not flags & VM_NORESERVE:
+        if PAGE_ALIGN(newsize) > PAGE_ALIGN(oldsize):
+            shmem_acct_size(k, flags, PAGE_ALIGN(newsize) - PAGE_ALIGN(oldsize))
+        else:
+            vm_unacct_memory(k, (PAGE_ALIGN(oldsize) - PAGE_ALIGN(newsize)) >> PAGE_SHIFT)
+
+
+def shmem_inode_acct_block(inode: Inode) -> None:
+    """One page more of this file. Raises ENOSPC: the mount is full, or memory cannot be committed."""
+    k = inode.i_sb.kernel
+    info = shmem_info(inode)
+    if info.flags & VM_NORESERVE:
+        # A task that has no address space yet executes a program from here: it could not be refused.
+        mm = k.current.mm if k.has_current() else None
+        if mm is None:
+            vm_acct_memory(k, 1)
+        else:
+            try:
+                security_vm_enough_memory_mm(mm, 1)
+            except KernelError:
+                raise KernelError(ENOSPC) from None
+    sbinfo = inode.i_sb.s_fs_info
+    if isinstance(sbinfo, ShmemSbInfo):
+        if sbinfo.max_blocks and sbinfo.used_blocks >= sbinfo.max_blocks:
+            if info.flags & VM_NORESERVE:
+                vm_unacct_memory(k, 1)
+            raise KernelError(ENOSPC)
+        sbinfo.used_blocks += 1
+
+
+def shmem_inode_unacct_blocks(inode: Inode, pages: int) -> None:
+    """Pages less."""
+    if shmem_info(inode).flags & VM_NORESERVE:
+        vm_unacct_memory(inode.i_sb.kernel, pages)
+    sbinfo = inode.i_sb.s_fs_info
+    if isinstance(sbinfo, ShmemSbInfo):
+        sbinfo.used_blocks -= pages
+
+
+def shmem_recalc_inode(inode: Inode) -> None:
+    """Pages that left the page cache unasked are given back (no swap: nothing but truncation takes them out)."""
+    info = shmem_info(inode)
+    freed = info.alloced - inode.i_mapping.nrpages
+    if freed > 0:
+        info.alloced -= freed
+        inode.i_blocks -= freed * BLOCKS_PER_PAGE
+        shmem_inode_unacct_blocks(inode, freed)
+
+
+# --- inodes
+
+
+def shmem_set_inode_ops(inode: Inode, parent: Inode | None, flags: int) -> None:
+    """The tables and the private part that go with the inode's type."""
+    import mmscope.kernel.mm.shmem_dir as shmem_dir
+
+    kind = inode.i_mode & S_IFMT
+    if kind == S_IFREG:
+        inode.i_private = ShmemInodeInfo(flags & VM_NORESERVE)
+        inode.i_mapping.a_ops = shmem_aops
+        inode.i_fop = shmem_file_operations
+        inode.i_op = shmem_inode_operations
+    else:
+        shmem_dir.shmem_set_special_ops(inode, parent)
+
+
+def shmem_host_inode(inode: Inode, parent: Inode | None) -> None:
+    """Complete the inode of a file on a tmpfs of the host."""
+    shmem_set_inode_ops(inode, parent, VM_NORESERVE)
+    if inode.i_mode & S_IFMT == S_IFREG:
+        shmem_info(inode).host_size = inode.i_size
+
+
+def shmem_get_inode(sb: SuperBlock, dir: Inode | None, mode: int, flags: int) -> Inode:
+    """A new inode, owned by the current task."""
+    k = sb.kernel
+    sbinfo = SHMEM_SB(sb)
+    inode = Inode(sb, sbinfo.next_ino, mode)
     sbinfo.next_ino += 1
     inode.i_uid = k.current.cred.fsuid
     inode.i_gid = k.current.cred.fsgid
-    now = k.timekeeper.tick_ns + k.timekeeper.wall_offset_ns
-    inode.i_atime = inode.i_mtime = inode.i_ctime = now
-    inode.i_private = ShmemInodeInfo(flags & VM_NORESERVE)
-    inode.i_mapping.a_ops = shmem_aops
-    inode.i_fop = shmem_file_operations
+    inode.i_atime = inode.i_mtime = inode.i_ctime = fs_inode.current_time(k)
+    shmem_set_inode_ops(inode, dir, flags)
     return inode
 
 
@@ -137,11 +264,11 @@ def __shmem_file_setup(k: Kernel, name: str, size: int, flags: int) -> File:
     if size < 0 or size > MAX_LFS_FILESIZE:
         raise KernelError(EINVAL)
     shmem_acct_size(k, flags, size)
-    sbinfo = shm_mnt(k)
-    inode = shmem_get_inode(sbinfo, S_IFREG | 0o777, flags)
+    sb = shm_mnt(k)
+    inode = shmem_get_inode(sb, None, S_IFREG | 0o777, flags)
     inode.i_size = size
     inode.i_nlink = 0
-    dentry = Dentry(sbinfo.sb, name, None, inode)
+    dentry = Dentry(sb, name, None, inode)
     mode = FMODE_READ | FMODE_WRITE | FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
     return File(dentry, inode, O_RDWR, mode, shmem_file_operations)
 
@@ -152,7 +279,7 @@ def shmem_kernel_file_setup(k: Kernel, name: str, size: int, flags: int) -> File
 
 
 def shmem_file_setup(k: Kernel, name: str, size: int, flags: int) -> File:
-    """A file that gets a descriptor (memfd_create, SysV shared memory)."""
+    """A file that gets a descriptor (memfd_create)."""
     return __shmem_file_setup(k, name, size, flags)
 
 
@@ -165,26 +292,7 @@ def shmem_zero_setup(vma: VmAreaStruct) -> None:
     vma.vm_ops = shmem_vm_ops
 
 
-def shmem_inode_acct_block(k: Kernel, info: ShmemInodeInfo) -> None:
-    """Commit one page of a VM_NORESERVE file. Raises ENOSPC."""
-    if info.flags & VM_NORESERVE:
-        mm = k.current.mm
-        assert mm is not None
-        try:
-            security_vm_enough_memory_mm(mm, 1)
-        except KernelError:
-            raise KernelError(ENOSPC) from None
-
-
-def shmem_recalc_inode(inode: Inode) -> None:
-    """Pages that left the page cache unasked are given back (no swap: nothing but truncation takes them out)."""
-    info = shmem_info(inode)
-    freed = info.alloced - inode.i_mapping.nrpages
-    if freed > 0:
-        info.alloced -= freed
-        inode.i_blocks -= freed * BLOCKS_PER_PAGE
-        if info.flags & VM_NORESERVE:
-            vm_unacct_memory(inode.i_sb.kernel, freed)
+# --- pages
 
 
 def shmem_alloc_page(k: Kernel, gfp: int) -> Page | None:
@@ -194,13 +302,10 @@ def shmem_alloc_page(k: Kernel, gfp: int) -> Page | None:
 
 def shmem_alloc_and_acct_page(inode: Inode, gfp: int) -> Page:
     """A new page, locked, PG_swapbacked. Raises ENOSPC, ENOMEM."""
-    k = inode.i_sb.kernel
-    info = shmem_info(inode)
-    shmem_inode_acct_block(k, info)
-    page = shmem_alloc_page(k, gfp)
+    shmem_inode_acct_block(inode)
+    page = shmem_alloc_page(inode.i_sb.kernel, gfp)
     if page is None:
-        if info.flags & VM_NORESERVE:
-            vm_unacct_memory(k, 1)
+        shmem_inode_unacct_blocks(inode, 1)
         raise KernelError(ENOMEM)
     page.flags |= PG_locked | PG_swapbacked
     return page
@@ -220,10 +325,21 @@ def shmem_add_to_page_cache(page: Page, mapping: AddressSpace, index: int) -> No
     trace_mm_filemap_add_to_page_cache(page)
 
 
+def shmem_add_new_page(inode: Inode, index: int, gfp: int) -> Page:
+    """A page of the file where it had none: locked, with a reference, not uptodate. Raises ENOSPC, ENOMEM."""
+    page = shmem_alloc_and_acct_page(inode, gfp)
+    shmem_add_to_page_cache(page, inode.i_mapping, index)
+    lru_cache_add(page)
+    shmem_info(inode).alloced += 1
+    inode.i_blocks += BLOCKS_PER_PAGE
+    return page
+
+
 def shmem_getpage_gfp(inode: Inode, index: int, sgp: int, gfp: int) -> Page | None:
     """The file's page at `index`, locked and with a reference; made, zeroed, if it is a hole (not for SGP_READ: None).
 
-    Raises EFBIG, EINVAL (beyond the end, but for SGP_WRITE), ENOSPC, ENOMEM.
+    SGP_WRITE and SGP_FALLOC leave a new page as it is, not uptodate. Raises EFBIG, EINVAL (beyond the end, but for those two),
+    ENOSPC, ENOMEM.
     """
     if index > MAX_LFS_FILESIZE >> PAGE_SHIFT:
         raise KernelError(EFBIG)
@@ -231,19 +347,57 @@ def shmem_getpage_gfp(inode: Inode, index: int, sgp: int, gfp: int) -> Page | No
     if sgp <= SGP_CACHE and index << PAGE_SHIFT >= inode.i_size:
         raise KernelError(EINVAL)
     page = find_lock_entry(mapping, index)
-    if page is None:
+    if page is None and shmem_info(inode).host_size:
+        page = shmem_host_page(inode, index, gfp)
+    if page is not None:
+        if sgp == SGP_WRITE:
+            mark_page_accessed(page)
+        if page.flags & PG_uptodate == 0 and sgp == SGP_READ:
+            # Preallocated only: reads as a hole.
+            unlock_page(page)
+            put_page(page)
+            return None
+    else:
         if sgp == SGP_READ:
             return None
-        page = shmem_alloc_and_acct_page(inode, gfp)
-        shmem_add_to_page_cache(page, mapping, index)
-        lru_cache_add(page)
-        shmem_info(inode).alloced += 1
-        inode.i_blocks += BLOCKS_PER_PAGE
+        page = shmem_add_new_page(inode, index, gfp)
+        if sgp == SGP_WRITE:
+            page.flags |= PG_referenced
         shmem_recalc_inode(inode)
-    if sgp != SGP_WRITE and page.flags & PG_uptodate == 0:
+    if sgp <= SGP_CACHE and page.flags & PG_uptodate == 0:
         clear_page(page.kernel, page.pfn)
         page.flags |= PG_uptodate
     return page
+
+
+def shmem_host_page(inode: Inode, index: int, gfp: int) -> Page | None:
+    """What a file of the host's tmpfs has at `index`; None for a hole there, and for what the guest has dealt with."""
+    info = shmem_info(inode)
+    offset = index << PAGE_SHIFT
+    if offset >= info.host_size or index in info.host_gone:
+        return None
+    content = hostfs.host_pread(inode, min(PAGE_SIZE, info.host_size - offset), offset).ljust(PAGE_SIZE, b"\0")
+    data = inode.i_host
+    assert isinstance(data, hostfs.HostInode)
+    info.host_gone.add(index)
+    if not any(content) and data.st_blocks * 512 < info.host_size:
+        return None
+    page = shmem_add_new_page(inode, index, gfp)
+    inode.i_blocks -= BLOCKS_PER_PAGE
+    phys_write(page.kernel, page.pfn << PAGE_SHIFT, content)
+    page.flags |= PG_uptodate | PG_dirty
+    return page
+
+
+def shmem_load_host(inode: Inode, first: int, last: int) -> None:
+    """Copy the host's pages of [first, last] before a change of the file that must not bring them back."""
+    info = shmem_info(inode)
+    for index in range(first, min(last, (info.host_size - 1) >> PAGE_SHIFT) + 1):
+        if xa_load(inode.i_mapping.i_pages, index) is None:
+            page = shmem_host_page(inode, index, GFP_HIGHUSER)
+            if page is not None:
+                unlock_page(page)
+                put_page(page)
 
 
 def shmem_fault(vmf: VmFault) -> int:
@@ -257,8 +411,57 @@ def shmem_fault(vmf: VmFault) -> int:
     return VM_FAULT_LOCKED
 
 
+def shmem_undo_range(inode: Inode, lstart: int, lend: int) -> None:
+    """Remove the whole pages within bytes [lstart, lend] (-1: to the end) and zero the parts of pages at its ends."""
+    info = shmem_info(inode)
+    if info.host_size:
+        if lend == -1:
+            # Only a partial page at the cut is still of interest.
+            shmem_load_host(inode, lstart >> PAGE_SHIFT, lstart >> PAGE_SHIFT)
+            info.host_size = min(info.host_size, lstart)
+        else:
+            shmem_load_host(inode, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT)
+    truncate_inode_pages_range(inode.i_mapping, lstart, lend)
+    shmem_recalc_inode(inode)
+
+
+def shmem_truncate_range(inode: Inode, lstart: int, lend: int) -> None:
+    """The same, as a change of the file."""
+    shmem_undo_range(inode, lstart, lend)
+    inode.i_ctime = inode.i_mtime = fs_inode.current_time(inode.i_sb.kernel)
+
+
+def shmem_evict_inode(inode: Inode) -> None:
+    """s_op->evict_inode: free the pages and their commitment."""
+    info = inode.i_private
+    if isinstance(info, ShmemInodeInfo):
+        shmem_unacct_size(inode.i_sb.kernel, info.flags, inode.i_size)
+        inode.i_size = 0
+        info.host_size = 0
+        shmem_undo_range(inode, 0, -1)
+
+
+# --- file operations
+
+
+def shmem_file_open(inode: Inode, file: File) -> None:
+    """A file of the host's tmpfs is in memory, as there; a very large one is copied page by page instead."""
+    info = shmem_info(inode)
+    if not info.host_size:
+        return
+    hostfs.host_open(inode)
+    if inode.i_mapping.nrpages == 0 and info.host_size <= inode.i_sb.kernel.config.ram >> 3 and not info.host_gone:
+        shmem_load_host(inode, 0, info.host_size >> PAGE_SHIFT)
+
+
 def shmem_mmap(file: File, vma: VmAreaStruct) -> None:
-    """f_op->mmap."""
+    """f_op->mmap. F_SEAL_FUTURE_WRITE: no shared mapping that writes, now or by mprotect() (EPERM)."""
+    info = file.f_inode.i_private
+    if isinstance(info, ShmemInodeInfo) and info.seals & F_SEAL_FUTURE_WRITE and vma.vm_flags & VM_SHARED:
+        if vma.vm_flags & VM_WRITE:
+            raise KernelError(EPERM)
+        vma.vm_flags &= ~VM_MAYWRITE
+    fs_inode.touch_atime(file)
     vma.vm_ops = shmem_vm_ops
 
 
@@ -268,24 +471,181 @@ def shmem_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int
     return mm.get_unmapped_area(mm, file, addr, len, pgoff, flags)
 
 
-def shmem_evict_inode(inode: Inode) -> None:
-    """The last user of the unlinked file is gone: free its pages and their commitment."""
-    k = inode.i_sb.kernel
+def shmem_file_read_iter(file: File, count: int, pos: int) -> bytes:
+    """Through the page cache; a hole reads as zeroes and stays one."""
+    inode = file.f_inode
+    mem = inode.i_sb.kernel.mem
+    parts: list[bytes] = []
+    while count > 0 and pos < inode.i_size:
+        offset = pos & (PAGE_SIZE - 1)
+        n = min(count, PAGE_SIZE - offset, inode.i_size - pos)
+        page = shmem_getpage_gfp(inode, pos >> PAGE_SHIFT, SGP_READ, GFP_HIGHUSER)
+        if page is None:
+            parts.append(bytes(n))
+        else:
+            unlock_page(page)
+            if offset == 0:
+                mark_page_accessed(page)
+            paddr = (page.pfn << PAGE_SHIFT) + offset
+            parts.append(bytes(mem[paddr : paddr + n]))
+            put_page(page)
+        pos += n
+        count -= n
+    fs_inode.touch_atime(file)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def shmem_write_begin(file: File | None, mapping: AddressSpace, pos: int, len: int) -> Page:
+    """a_ops->write_begin. Raises EPERM (sealed), ENOSPC, ENOMEM."""
+    inode = mapping.host
+    seals = shmem_info(inode).seals
+    if seals & (F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE):
+        if seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE):
+            raise KernelError(EPERM)
+        if pos + len > inode.i_size:
+            raise KernelError(EPERM)
+    page = shmem_getpage_gfp(inode, pos >> PAGE_SHIFT, SGP_WRITE, GFP_HIGHUSER)
+    assert page is not None
+    return page
+
+
+def shmem_write_end(file: File | None, mapping: AddressSpace, pos: int, len: int, copied: int, page: Page) -> int:
+    """a_ops->write_end: what was not written of a new page is zeroed."""
+    inode = mapping.host
+    if pos + copied > inode.i_size:
+        inode.i_size = pos + copied
+    if not page.flags & PG_uptodate:
+        offset = pos & (PAGE_SIZE - 1)
+        paddr = page.pfn << PAGE_SHIFT
+        phys_write(page.kernel, paddr, bytes(offset))
+        phys_write(page.kernel, paddr + offset + copied, bytes(PAGE_SIZE - offset - copied))
+        page.flags |= PG_uptodate
+    set_page_dirty(page)
+    unlock_page(page)
+    put_page(page)
+    return copied
+
+
+def shmem_file_llseek(file: File, offset: int, whence: int) -> int:
+    """lseek; data is what has an uptodate page."""
+    import mmscope.kernel.fs.read_write as read_write
+
+    if whence not in (SEEK_DATA, SEEK_HOLE):
+        return read_write.generic_file_llseek(file, offset, whence)
+    inode = file.f_inode
+    if offset < 0 or offset >= inode.i_size:
+        raise KernelError(ENXIO)
+    shmem_load_host(inode, offset >> PAGE_SHIFT, inode.i_size >> PAGE_SHIFT)
+    index = offset >> PAGE_SHIFT
+    end = (inode.i_size + PAGE_SIZE - 1) >> PAGE_SHIFT
+    pages = inode.i_mapping.i_pages
+    if whence == SEEK_DATA:
+        found = xa_find(pages, index, end - 1)
+        while found is not None and isinstance(found[1], Page) and not found[1].flags & PG_uptodate:
+            found = xa_find(pages, found[0] + 1, end - 1)
+        if found is None:
+            raise KernelError(ENXIO)
+        index = found[0]
+    else:
+        while index < end:
+            page = xa_load(pages, index)
+            if not isinstance(page, Page) or not page.flags & PG_uptodate:
+                break
+            index += 1
+    offset = min(max(offset, index << PAGE_SHIFT), inode.i_size)
+    file.f_pos = offset
+    return offset
+
+
+def shmem_fallocate(file: File, mode: int, offset: int, len: int) -> None:
+    """f_op->fallocate: preallocation and holes. Raises EOPNOTSUPP, EPERM (sealed), ENOSPC."""
+    inode = file.f_inode
     info = shmem_info(inode)
-    shmem_unacct_size(k, info.flags, inode.i_size)
-    inode.i_size = 0
-    truncate_inode_pages(inode.i_mapping, 0)
-    shmem_recalc_inode(inode)
+    if mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE):
+        raise KernelError(EOPNOTSUPP)
+    if mode & FALLOC_FL_PUNCH_HOLE:
+        if info.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE):
+            raise KernelError(EPERM)
+        unmap_start = (offset + PAGE_SIZE - 1) & -PAGE_SIZE
+        unmap_end = ((offset + len) & -PAGE_SIZE) - 1
+        if unmap_end > unmap_start:
+            unmap_mapping_range(inode.i_mapping, unmap_start, 1 + unmap_end - unmap_start, False)
+        shmem_truncate_range(inode, offset, offset + len - 1)
+        return
+    fs_attr.inode_newsize_ok(inode, offset + len)
+    if info.seals & F_SEAL_GROW and offset + len > inode.i_size:
+        raise KernelError(EPERM)
+    start = offset >> PAGE_SHIFT
+    end = (offset + len + PAGE_SIZE - 1) >> PAGE_SHIFT
+    sbinfo = inode.i_sb.s_fs_info
+    if isinstance(sbinfo, ShmemSbInfo) and sbinfo.max_blocks and end - start > sbinfo.max_blocks:
+        raise KernelError(ENOSPC)
+    made: list[int] = []
+    for index in range(start, end):
+        before = info.alloced
+        try:
+            page = shmem_getpage_gfp(inode, index, SGP_FALLOC, GFP_HIGHUSER)
+        except KernelError:
+            # What was allocated for nothing goes again.
+            for one in made:
+                shmem_undo_range(inode, one << PAGE_SHIFT, (one << PAGE_SHIFT) + PAGE_SIZE - 1)
+            raise
+        assert page is not None
+        if info.alloced != before:
+            made.append(index)
+        set_page_dirty(page)
+        unlock_page(page)
+        put_page(page)
+    if not mode & FALLOC_FL_KEEP_SIZE and offset + len > inode.i_size:
+        inode.i_size = offset + len
+    inode.i_ctime = fs_inode.current_time(inode.i_sb.kernel)
 
 
-def shmem_release(inode: Inode, file: File) -> None:
-    """f_op->release. Linux evicts the inode from iput(); here a shmem inode has one file and no name."""
-    if inode.i_nlink == 0:
-        shmem_evict_inode(inode)
+def shmem_setattr(inode: Inode, attr: Iattr) -> None:
+    """i_op->setattr. Raises EPERM (sealed, or not the owner), ENOMEM."""
+    fs_attr.setattr_prepare(inode, attr)
+    info = inode.i_private
+    if isinstance(info, ShmemInodeInfo) and attr.ia_valid & ATTR_SIZE:
+        oldsize = inode.i_size
+        newsize = attr.ia_size
+        if (newsize < oldsize and info.seals & F_SEAL_SHRINK) or (newsize > oldsize and info.seals & F_SEAL_GROW):
+            raise KernelError(EPERM)
+        if newsize != oldsize:
+            shmem_reacct_size(inode.i_sb.kernel, info.flags, oldsize, newsize)
+            inode.i_size = newsize
+            inode.i_ctime = inode.i_mtime = fs_inode.current_time(inode.i_sb.kernel)
+        if newsize <= oldsize:
+            holebegin = (newsize + PAGE_SIZE - 1) & -PAGE_SIZE
+            if oldsize > holebegin:
+                unmap_mapping_range(inode.i_mapping, holebegin, 0, True)
+            shmem_truncate_range(inode, newsize, -1)
+            # A fault may have copied a page privately before it was removed.
+            if oldsize > holebegin:
+                unmap_mapping_range(inode.i_mapping, holebegin, 0, True)
+    fs_attr.setattr_copy(inode, attr)
 
 
-shmem_aops = AddressSpaceOperations(set_page_dirty=__set_page_dirty_no_writeback)
-shmem_file_operations = FileOperations(
-    "shmem_file_operations", mmap=shmem_mmap, get_unmapped_area=shmem_get_unmapped_area, release=shmem_release
+def shmem_statfs(sb: SuperBlock) -> tuple[int, int, int, int, int]:
+    """(blocks, free, available, inodes, free inodes)."""
+    sbinfo = SHMEM_SB(sb)
+    free = max(sbinfo.max_blocks - sbinfo.used_blocks, 0)
+    return sbinfo.max_blocks, free, free, totalram_pages(sb.kernel) // 2, totalram_pages(sb.kernel) // 2 - sbinfo.next_ino + 1
+
+
+shmem_ops: Final = SuperOperations(evict_inode=shmem_evict_inode, statfs=shmem_statfs)
+shmem_aops: Final = AddressSpaceOperations(
+    set_page_dirty=__set_page_dirty_no_writeback, write_begin=shmem_write_begin, write_end=shmem_write_end
 )
-shmem_vm_ops = VmOperationsStruct("shmem_vm_ops", fault=shmem_fault, map_pages=filemap_map_pages)
+shmem_file_operations: Final = FileOperations(
+    "shmem_file_operations",
+    llseek=shmem_file_llseek,
+    read=shmem_file_read_iter,
+    write=generic_file_write_iter,
+    mmap=shmem_mmap,
+    get_unmapped_area=shmem_get_unmapped_area,
+    open=shmem_file_open,
+    fsync=libfs.noop_fsync,
+    fallocate=shmem_fallocate,
+)
+shmem_inode_operations: Final = InodeOperations("shmem_inode_operations", setattr=shmem_setattr)
+shmem_vm_ops: Final = VmOperationsStruct("shmem_vm_ops", fault=shmem_fault, map_pages=filemap_map_pages)

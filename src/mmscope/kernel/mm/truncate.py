@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.filemap as mm_filemap
+import mmscope.kernel.mm.memory_truncate as mm_memory
+import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
-from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_mappedtodisk, PG_writeback
 from mmscope.kernel.lib.xarray import xa_find
-from mmscope.kernel.mm.filemap import __delete_from_page_cache, delete_from_page_cache, lock_page, trylock_page, unlock_page
 from mmscope.kernel.mm.page_alloc import put_page
-from mmscope.kernel.mm.page_writeback import cancel_dirty_page
-from mmscope.kernel.mm.swap import deactivate_file_page
+from mmscope.kernel.mm.swap import deactivate_file_page, lru_add_drain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mmscope.kernel.include.fs import AddressSpace
+    from typing import Final
+
+    from mmscope.kernel.include.fs import AddressSpace, Inode
 
 __all__ = [
-    "invalidate_inode_page", "invalidate_mapping_pages", "truncate_inode_page", "truncate_inode_pages",
-    "truncate_inode_pages_final", "truncate_inode_pages_range",
+    "invalidate_inode_page", "invalidate_inode_pages2", "invalidate_inode_pages2_range", "invalidate_mapping_pages",
+    "pagecache_isize_extended", "truncate_inode_page", "truncate_inode_pages", "truncate_inode_pages_final",
+    "truncate_inode_pages_range", "truncate_pagecache", "truncate_pagecache_range", "truncate_setsize",
 ]  # fmt: skip
+
+#: Beyond the last page that any file can have.
+_PAGES_MAX: Final = 1 << 52
 
 
 def _pages_in_range(mapping: AddressSpace, start: int, last: int) -> list[Page]:
@@ -36,32 +42,37 @@ def _pages_in_range(mapping: AddressSpace, start: int, last: int) -> list[Page]:
     return pages
 
 
+# --- truncation
+
+
 def truncate_cleanup_page(mapping: AddressSpace, page: Page) -> None:
-    """Forget that the page was dirty. It must not be mapped."""
+    """Unmap the page where it is still mapped (a fault came after unmap_mapping_range()), and forget that it was dirty."""
     if page._mapcount >= 0:
-        # unmap_mapping_pages() comes with truncation of mapped files; nothing that is read-only can be truncated.
-        raise KernelBug(f"truncation of {page!r} of inode {mapping.host.i_ino} while it is mapped")
-    cancel_dirty_page(page)
+        mm_memory.unmap_mapping_pages(mapping, page.index, 1, False)
+    mm_page_writeback.cancel_dirty_page(page)
     page.flags &= ~PG_mappedtodisk
 
 
 def truncate_inode_page(mapping: AddressSpace, page: Page) -> None:
     """Remove a locked page from the cache whatever its state."""
     truncate_cleanup_page(mapping, page)
-    delete_from_page_cache(page)
+    mm_filemap.delete_from_page_cache(page)
 
 
 def truncate_inode_pages_range(mapping: AddressSpace, lstart: int, lend: int) -> None:
     """Remove the pages within bytes [lstart, lend]; lend -1 = to the end. Partial pages at both ends are zeroed."""
+    if mapping.nrpages == 0:
+        return
     start = (lstart + 4095) >> 12
     partial_start = lstart & 4095
     partial_end = 0 if lend == -1 else (lend + 1) & 4095
-    end = 1 << 52 if lend == -1 else (lend + 1) >> 12
+    end = _PAGES_MAX if lend == -1 else (lend + 1) >> 12
     for page in _pages_in_range(mapping, start, end - 1):
-        lock_page(page)
+        mm_filemap.lock_page(page)
         if page.mapping is mapping:
+            mm_page_writeback.wait_on_page_writeback(page)
             truncate_inode_page(mapping, page)
-        unlock_page(page)
+        mm_filemap.unlock_page(page)
         put_page(page)
     if partial_start:
         top = 4096
@@ -90,6 +101,44 @@ def truncate_inode_pages_final(mapping: AddressSpace) -> None:
     truncate_inode_pages(mapping, 0)
 
 
+def truncate_pagecache(inode: Inode, newsize: int) -> None:
+    """The file ends at `newsize` now: unmap what lies beyond, private copies included, and drop its pages.
+
+    Twice unmapped: between the first time and the removal of the pages a fault can copy one privately.
+    """
+    mapping = inode.i_mapping
+    holebegin = (newsize + 4095) & -4096
+    mm_memory.unmap_mapping_range(mapping, holebegin, 0, True)
+    truncate_inode_pages(mapping, newsize)
+    mm_memory.unmap_mapping_range(mapping, holebegin, 0, True)
+
+
+def truncate_setsize(inode: Inode, newsize: int) -> None:
+    """Set i_size and bring the page cache in line; the blocks are the file system's own business."""
+    oldsize = inode.i_size
+    inode.i_size = newsize
+    if newsize > oldsize:
+        pagecache_isize_extended(inode, oldsize, newsize)
+    truncate_pagecache(inode, newsize)
+
+
+def pagecache_isize_extended(inode: Inode, from_: int, to: int) -> None:
+    """With blocks smaller than a page the last page would have to fault again, to get blocks: here a block is a page."""
+
+
+def truncate_pagecache_range(inode: Inode, lstart: int, lend: int) -> None:
+    """Bytes [lstart, lend] of the file become a hole: unmap the whole pages (private copies stay), drop them, zero the rest."""
+    mapping = inode.i_mapping
+    unmap_start = (lstart + 4095) & -4096
+    unmap_end = (1 + lend) & -4096
+    if unmap_end - 1 > unmap_start:
+        mm_memory.unmap_mapping_range(mapping, unmap_start, unmap_end - unmap_start, False)
+    truncate_inode_pages_range(mapping, lstart, lend)
+
+
+# --- invalidation: only what nobody would miss
+
+
 def invalidate_inode_page(page: Page) -> bool:
     """Remove a locked page if it is clean and unmapped."""
     if page.mapping is None or page.flags & (PG_dirty | PG_writeback) or page._mapcount >= 0:
@@ -97,7 +146,7 @@ def invalidate_inode_page(page: Page) -> bool:
     # The cache's reference and the caller's: anybody else's keeps it.
     if page._refcount != 2:
         return False
-    __delete_from_page_cache(page)
+    mm_filemap.__delete_from_page_cache(page)
     put_page(page)
     return True
 
@@ -109,14 +158,49 @@ def invalidate_mapping_pages(mapping: AddressSpace, start: int, end: int) -> int
     """
     count = 0
     for page in _pages_in_range(mapping, start, end):
-        if page.flags & PG_locked or not trylock_page(page):
+        if page.flags & PG_locked or not mm_filemap.trylock_page(page):
             put_page(page)
             continue
         removed = invalidate_inode_page(page)
-        unlock_page(page)
+        mm_filemap.unlock_page(page)
         if removed:
             count += 1
         else:
             deactivate_file_page(page)
         put_page(page)
     return count
+
+
+def invalidate_inode_pages2_range(mapping: AddressSpace, start: int, end: int) -> bool:
+    """Remove pages [start, end], unmapping them; dirty ones, and those that others hold, stay: then False (EBUSY)."""
+    all_gone = True
+    unmapped = False
+    if mapping.nrpages == 0:
+        return True
+    # The pagevec's own reference would keep a fresh page (invalidate_complete_page2 drains it on failure).
+    lru_add_drain(mapping.host.i_sb.kernel)
+    for page in _pages_in_range(mapping, start, end):
+        mm_filemap.lock_page(page)
+        if page.mapping is not mapping:
+            mm_filemap.unlock_page(page)
+            put_page(page)
+            continue
+        mm_page_writeback.wait_on_page_writeback(page)
+        if page._mapcount >= 0:
+            # The rest of the range at once; what is mapped again meanwhile, alone.
+            nr = 1 if unmapped else end - page.index + 1
+            mm_memory.unmap_mapping_pages(mapping, page.index, nr, False)
+            unmapped = True
+        if page.flags & PG_dirty or page._refcount != 2:
+            all_gone = False
+        else:
+            mm_filemap.__delete_from_page_cache(page)
+            put_page(page)
+        mm_filemap.unlock_page(page)
+        put_page(page)
+    return all_gone
+
+
+def invalidate_inode_pages2(mapping: AddressSpace) -> bool:
+    """invalidate_inode_pages2_range() of the whole file."""
+    return invalidate_inode_pages2_range(mapping, 0, _PAGES_MAX)

@@ -8,7 +8,7 @@ from mmscope.kernel.include.capability import CAP_IPC_LOCK, CAP_SYS_ADMIN, CAP_S
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.mman import OVERCOMMIT_ALWAYS, OVERCOMMIT_GUESS
 from mmscope.kernel.include.page import PAGE_ALIGN
-from mmscope.kernel.mm.page_alloc import totalram_pages
+from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAP_IPC_LOCK", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO", "__vm_enough_memory", "__vma_link_list", "__vma_unlink_list",
-    "capable", "rlimit", "rlimit_max", "security_vm_enough_memory_mm", "vm_acct_memory", "vm_commit_limit", "vm_mmap",
-    "vm_mmap_pgoff", "vm_unacct_memory",
+    "capable", "init_admin_reserve", "init_user_reserve", "rlimit", "rlimit_max", "security_vm_enough_memory_mm",
+    "vm_acct_memory", "vm_commit_limit", "vm_mmap", "vm_mmap_pgoff", "vm_unacct_memory",
 ]  # fmt: skip
 
 
@@ -67,6 +67,18 @@ def vm_acct_memory(k: Kernel, pages: int) -> None:
 def vm_unacct_memory(k: Kernel, pages: int) -> None:
     """Take a commitment back."""
     k.vm_committed_as -= pages
+
+
+def init_user_reserve(k: Kernel) -> None:
+    """vm.user_reserve_kbytes at boot (mm/mmap.c): what overcommit mode 2 keeps a single process from taking."""
+    if k.config.sysctl_user_reserve_kbytes < 0:
+        k.config.sysctl_user_reserve_kbytes = min((nr_free_pages(k) << 2) // 32, 1 << 17)
+
+
+def init_admin_reserve(k: Kernel) -> None:
+    """vm.admin_reserve_kbytes at boot (mm/mmap.c): what mode 2 leaves to root."""
+    if k.config.sysctl_admin_reserve_kbytes < 0:
+        k.config.sysctl_admin_reserve_kbytes = min((nr_free_pages(k) << 2) // 32, 1 << 13)
 
 
 def vm_commit_limit(k: Kernel) -> int:

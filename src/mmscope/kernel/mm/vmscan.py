@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Direct reclaim (mm/vmscan.c), the easy part: clean page cache that nobody maps. No swap, no writeback, no kswapd yet."""
+"""Direct reclaim (mm/vmscan.c), the easy part: page cache that nobody maps, written first if dirty. No swap, no kswapd yet."""
 
 from __future__ import annotations
 
+import mmscope.kernel.fs.fs_writeback as fs_writeback
 from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_lru, PG_referenced, PG_writeback
 from mmscope.kernel.mm.filemap import __delete_from_page_cache
 from mmscope.kernel.mm.page_alloc import put_page
@@ -82,5 +83,9 @@ def try_to_free_pages(k: Kernel, order: int) -> int:
     reclaimed = shrink_inactive_list(k, nr_to_reclaim)
     if reclaimed < nr_to_reclaim and k.lru.lists[LRU_ACTIVE_FILE]:
         shrink_active_list(k, nr_to_reclaim)
+        reclaimed += shrink_inactive_list(k, nr_to_reclaim - reclaimed)
+    if reclaimed < nr_to_reclaim and k.wb.b_dirty:
+        # Linux wakes the flusher and waits (wait_iff_congested, reclaim_throttle); what it wrote is clean then.
+        fs_writeback.wakeup_flusher_threads(k)
         reclaimed += shrink_inactive_list(k, nr_to_reclaim - reclaimed)
     return reclaimed

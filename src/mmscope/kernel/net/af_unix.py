@@ -2,7 +2,7 @@
 """Sockets of the family AF_UNIX (net/unix/af_unix.c): the only one that the model has. Nothing here reaches the host.
 
 A message is a SkBuff in the receiver's queue; a stream reads across them, a datagram or SOCK_SEQPACKET socket one at a
-time. Names are those that begin with a NUL (abstract ones); a name in the file system needs one that can be written.
+time. A name that begins with a NUL is abstract, others are files that bind(2) makes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.arch.x86.uaccess import put_user
 from mmscope.kernel.fs.file import fd_install, fput, get_file, get_unused_fd_flags, set_close_on_exec
-from mmscope.kernel.fs.namei import path_lookup
-from mmscope.kernel.fs.open import filename_create
+from mmscope.kernel.fs.namei import inode_permission, path_lookup
+from mmscope.kernel.fs.namei_create import do_mknodat
 from mmscope.kernel.include.errno import (
     EADDRINUSE,
     EAFNOSUPPORT,
     EAGAIN,
     ECONNREFUSED,
     ECONNRESET,
+    EEXIST,
     EINVAL,
     EISCONN,
     EMSGSIZE,
@@ -40,9 +41,11 @@ from mmscope.kernel.include.fs import (
     FMODE_READ,
     FMODE_STREAM,
     FMODE_WRITE,
+    MAY_WRITE,
     O_CLOEXEC,
     O_NONBLOCK,
     O_RDWR,
+    S_IFMT,
     S_IFSOCK,
     Dentry,
     File,
@@ -145,6 +148,7 @@ class UnixSock:
         self.peer: UnixSock | None = None
         #: sun_path as bound, None = none.
         self.addr: bytes | None = None
+        self.inode: Inode | None = None
         self.queue: list[SkBuff] = []
         #: Connections that wait for accept(2), and how many may.
         self.backlog: list[UnixSock] = []
@@ -234,6 +238,8 @@ def unix_release(inode: Inode, file: File) -> None:
     sock.shutdown = SHUTDOWN_MASK
     if sock.addr is not None and k.unix_sockets.get(sock.addr) is sock:
         del k.unix_sockets[sock.addr]
+    if sock.inode is not None:
+        del k.unix_inodes[sock.inode]
     was_listening, sock.state = sock.state == TCP_LISTEN, TCP_CLOSE
     peer = sock.peer
     sock.peer = None
@@ -304,11 +310,15 @@ def unix_writable(sock: UnixSock) -> bool:
 
 
 def find_other(k: Kernel, name: bytes, sk_type: int) -> UnixSock:
-    """The socket bound to `name`. ECONNREFUSED, EPROTOTYPE; a name in the file system leads to no socket of ours."""
+    """The socket bound to `name`. ECONNREFUSED, EPROTOTYPE; what the host's sockets listen to is never reached."""
     if name[:1] != b"\0":
-        path_lookup(k, AT_FDCWD, name.split(b"\0")[0].decode("utf-8", "surrogateescape"), True)
-        raise KernelError(ECONNREFUSED)
-    other = k.unix_sockets.get(name)
+        dentry = path_lookup(k, AT_FDCWD, name.split(b"\0")[0].decode("utf-8", "surrogateescape"), True)
+        inode = dentry.d_inode
+        assert inode is not None
+        inode_permission(k, inode, MAY_WRITE)
+        other = k.unix_inodes.get(inode) if inode.i_mode & S_IFMT == S_IFSOCK else None
+    else:
+        other = k.unix_sockets.get(name)
     if other is None:
         raise KernelError(ECONNREFUSED)
     if other.type != sk_type:
@@ -531,8 +541,19 @@ def dgram_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Rece
 def unix_bind(k: Kernel, sock: UnixSock, name: bytes) -> None:
     """Give the socket a name; an empty one is chosen (autobind). EADDRINUSE, EINVAL: it has one."""
     if name[:1] not in (b"", b"\0"):
-        # mknod of a socket.
-        filename_create(k, AT_FDCWD, name.split(b"\0")[0].decode("utf-8", "surrogateescape"))
+        path = name.split(b"\0")[0].decode("utf-8", "surrogateescape")
+        if sock.addr is not None:
+            raise KernelError(EINVAL)
+        try:
+            do_mknodat(k, AT_FDCWD, path, S_IFSOCK | 0o777, 0)
+        except KernelError as error:
+            raise KernelError(EADDRINUSE if error.errno == EEXIST else error.errno or EINVAL) from None
+        inode = path_lookup(k, AT_FDCWD, path, False).d_inode
+        assert inode is not None
+        sock.addr = name
+        sock.inode = inode
+        k.unix_inodes[inode] = sock
+        return
     if sock.addr is not None:
         raise KernelError(EINVAL)
     if not name:

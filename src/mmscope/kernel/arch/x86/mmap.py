@@ -11,12 +11,13 @@ mmap_base       mappings, top down            = TASK_SIZE - gap - random: 0x7fff
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.hugetlb as mm_hugetlb
+import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.include.errno import ENOMEM, KernelError
-from mmscope.kernel.include.mman import MAP_32BIT, MAP_FIXED
+from mmscope.kernel.include.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.sched import ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, PF_RANDOMIZE
 from mmscope.kernel.lib.random import get_random_int, get_random_long
-from mmscope.kernel.mm.mmap import VM_UNMAPPED_AREA_TOPDOWN, VmUnmappedAreaInfo, find_vma, vm_start_gap, vm_unmapped_area
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 #: With 4-level page tables no hint reaches above the default window.
 DEFAULT_MAP_WINDOW: Final = TASK_SIZE
 SIZE_128M: Final = 128 << 20
+SIZE_4G: Final = 1 << 32
 #: Pages by which the stack's top may move: 16 GiB.
 STACK_RND_MASK: Final = 0x3FFFFF
 
@@ -54,8 +56,8 @@ def stack_maxrandom_size(task: TaskStruct) -> int:
 
 
 def mmap_is_legacy(task: TaskStruct) -> bool:
-    """The task wants its mappings bottom up, from a third of the address space."""
-    return task.personality & ADDR_COMPAT_LAYOUT != 0
+    """Mappings go bottom up, from a third of the address space. (An unlimited stack means that only on other processors.)"""
+    return task.personality & ADDR_COMPAT_LAYOUT != 0 or task.kernel.config.sysctl_legacy_va_layout != 0
 
 
 def arch_rnd(task: TaskStruct, rndbits: int) -> int:
@@ -97,8 +99,9 @@ def arch_pick_mmap_layout(mm: MmStruct, rlim_stack: Rlimit, task: TaskStruct) ->
 
 
 def arch_randomize_brk(mm: MmStruct) -> int:
-    """A heap start up to 32 MiB above mm->brk (arch/x86/kernel/process.c)."""
-    return randomize_page(mm.kernel, mm.brk, 0x02000000)
+    """A heap start up to 32 MiB above mm->brk, since v6.9 1 GiB (arch/x86/kernel/process.c)."""
+    range = 1 << 30 if mm.kernel.config.at_least(6, 9) else 0x02000000  # 44c76825d6ee
+    return randomize_page(mm.kernel, mm.brk, range)
 
 
 def arch_align_stack(k: Kernel, sp: int) -> int:
@@ -124,6 +127,14 @@ def find_start_end(mm: MmStruct, addr: int, flags: int) -> tuple[int, int]:
     return get_mmap_base(mm, True), TASK_SIZE
 
 
+def align(info: mm_mmap.VmUnmappedAreaInfo, file: File | None, pgoff: int) -> None:
+    """get_align_mask(): huge pages, which come here since v6.13, need alignment; the rest only on AMD's family 15h."""
+    if file is not None and mm_hugetlb.is_file_hugepages(file):
+        info.align_mask = mm_hugetlb.HPAGE_SIZE - 4096
+    else:
+        info.align_offset = pgoff << 12
+
+
 def arch_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int, pgoff: int, flags: int) -> int:
     """Lowest free place above the legacy base, the hint first; ENOMEM."""
     if flags & MAP_FIXED:
@@ -133,13 +144,12 @@ def arch_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int,
         raise KernelError(ENOMEM)
     if addr:
         addr = PAGE_ALIGN(addr) & 0xFFFFFFFFFFFFFFFF
-        vma = find_vma(mm, addr)
-        if end - len >= addr and (vma is None or addr + len <= vm_start_gap(vma)):
+        vma = mm_mmap.find_vma(mm, addr)
+        if end - len >= addr and (vma is None or addr + len <= mm_mmap.vm_start_gap(vma)):
             return addr
-    # No alignment: get_align_mask() concerns only AMD's family 15h.
-    info = VmUnmappedAreaInfo(0, len, begin, end)
-    info.align_offset = pgoff << 12
-    addr = vm_unmapped_area(mm, info)
+    info = mm_mmap.VmUnmappedAreaInfo(0, len, begin, end)
+    align(info, file, pgoff)
+    addr = mm_mmap.vm_unmapped_area(mm, info)
     if addr < 0:
         raise KernelError(ENOMEM)
     return addr
@@ -161,12 +171,13 @@ def arch_get_unmapped_area_topdown(mm: MmStruct, file: File | None, addr: int, l
         if addr:
             addr &= PAGE_MASK
             if mmap_address_hint_valid(addr, len):
-                vma = find_vma(mm, addr)
-                if vma is None or addr + len <= vm_start_gap(vma):
+                vma = mm_mmap.find_vma(mm, addr)
+                if vma is None or addr + len <= mm_mmap.vm_start_gap(vma):
                     return addr
-        info = VmUnmappedAreaInfo(VM_UNMAPPED_AREA_TOPDOWN, len, 4096, get_mmap_base(mm, False))
-        info.align_offset = pgoff << 12
-        addr = vm_unmapped_area(mm, info)
+        low = SIZE_4G if flags & MAP_ABOVE4G and mm.kernel.config.at_least(6, 6) else 4096
+        info = mm_mmap.VmUnmappedAreaInfo(mm_mmap.VM_UNMAPPED_AREA_TOPDOWN, len, low, get_mmap_base(mm, False))
+        align(info, file, pgoff)
+        addr = mm_mmap.vm_unmapped_area(mm, info)
         if addr >= 0:
             return addr
     return arch_get_unmapped_area(mm, file, addr0, len, pgoff, flags)
