@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("namespaces, CLONE_PIDFD, clone3's set_tid and cgroups", "EINVAL, with one warning; namespaces EPERM without CAP_SYS_ADMIN"),
     ("sockets of other families than AF_UNIX", "EAFNOSUPPORT, with one warning"),
-    ("named pipes", "can be made; opening one is ENXIO"),
     ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
     ("record locks and flock between processes", "checked, then always granted"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),

@@ -22,6 +22,7 @@ BASH = [
     "trap 'echo bye' EXIT; (trap - EXIT; exec sleep 0.001); kill -TERM $$",
     "sleep 1 & sleep 2 & wait -n; echo $?; jobs -r | wc -l; wait",
     "timeout 1 sleep 5; echo $?; timeout 1 bash -c 'while :; do :; done'; echo $?; timeout -s INT 9 true; echo $?",
+    "d=$(mktemp -d); cd $d; mkfifo f; (echo one; echo two) > f & cat f; exec 3<>f; echo x >&3; read y <&3; echo $y; rm f; rmdir $d",
     "echo $((1 + $(echo 2))) | (read a; echo $a; cat) | tee /dev/stderr | wc -c",
 ]
 
@@ -44,6 +45,8 @@ p.start()
 a.send(21)
 print(a.recv(), p.join(), p.exitcode)
 """,
+    "import multiprocessing as mp, operator\nwith mp.get_context('fork').Pool(3) as pool:\n"
+    "    print(pool.map(operator.neg, range(10)))",
     "import subprocess as s; print(s.run(['echo', 'hi'], capture_output=True), s.check_output('ls / | head -3', shell=True))",
     "import threading as t; x = []; u = [t.Thread(target=x.append, args=(i,)) for i in range(5)]\n"
     "[i.start() for i in u]; [i.join() for i in u]; print(sorted(x))",

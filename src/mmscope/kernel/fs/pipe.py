@@ -22,12 +22,16 @@ from mmscope.kernel.include.errno import (
     EINVAL,
     ENOMEM,
     ENOTTY,
+    ENXIO,
     EPERM,
     EPIPE,
     ERESTARTSYS,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
+    FMODE_LSEEK,
+    FMODE_PREAD,
+    FMODE_PWRITE,
     FMODE_READ,
     FMODE_STREAM,
     FMODE_WRITE,
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["create_pipe_files", "do_pipe2", "get_pipe_info", "pipe_fcntl", "pipefifo_fops"]
+__all__ = ["create_pipe_files", "do_pipe2", "fifo_fops", "get_pipe_info", "pipe_fcntl", "pipefifo_fops"]
 
 PAGE_SIZE: Final = 4096
 PIPE_DEF_BUFFERS: Final = 16
@@ -91,8 +95,10 @@ class PipeInodeInfo:
         self.max_usage = PIPE_DEF_BUFFERS
         self.readers = 0
         self.writers = 0
-        #: How many files are open on it.
+        #: How many files are open on it; how often each end of a named one was opened.
         self.files = 0
+        self.r_counter = 0
+        self.w_counter = 0
         self.rd_wait = WaitQueueHead()
         self.wr_wait = WaitQueueHead()
         #: Somebody has polled it: since v5.14 each write and read then wakes, for the sake of edge-triggered epoll.
@@ -349,6 +355,75 @@ pipefifo_fops: Final = FileOperations(
     unlocked_ioctl=pipe_ioctl,
     open=pipe_open,
     release=pipe_release,
+)
+
+
+def wait_for_partner(k: Kernel, pipe: PipeInodeInfo, reading: bool) -> None:
+    """open(2) of a named pipe waits until the other end has been opened since, if only for a moment. ERESTARTSYS."""
+    current = k.current
+    seen = pipe.w_counter if reading else pipe.r_counter
+    wait = WaitQueueEntry(current)
+    current.wchan = "open of a named pipe"
+    interrupted = False
+    while seen == (pipe.w_counter if reading else pipe.r_counter):
+        core_wait.prepare_to_wait(pipe.rd_wait, wait, TASK_INTERRUPTIBLE)
+        if core_signal.signal_pending(current):
+            interrupted = True
+            break
+        core_sched.schedule(k)
+    core_wait.finish_wait(pipe.rd_wait, wait)
+    current.wchan = ""
+    if interrupted:
+        raise KernelError(ERESTARTSYS)
+
+
+def fifo_open(inode: Inode, file: File) -> None:
+    """A named pipe: its pipe lives as long as it is open. ENXIO: O_NONBLOCK for writing, and nobody reads."""
+    k = inode.i_sb.kernel
+    pipe = k.fifo_pipes.get(inode)
+    mode = file.f_mode & (FMODE_READ | FMODE_WRITE)
+    nonblock = file.f_flags & O_NONBLOCK != 0
+    if mode == FMODE_WRITE and nonblock and (pipe is None or not pipe.readers):
+        raise KernelError(ENXIO)
+    if pipe is None:
+        pipe = k.fifo_pipes[inode] = PipeInodeInfo(k)
+    file.private_data = pipe
+    file.f_mode = file.f_mode & ~(FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE) | FMODE_STREAM
+    pipe.files += 1
+    if mode & FMODE_READ:
+        pipe.readers += 1
+        pipe.r_counter += 1
+    if mode & FMODE_WRITE:
+        pipe.writers += 1
+        pipe.w_counter += 1
+    core_wait.wake_up_all(pipe.rd_wait)
+    core_wait.wake_up_all(pipe.wr_wait)
+    try:
+        if mode == FMODE_READ and not pipe.writers and not nonblock:
+            wait_for_partner(k, pipe, True)
+        elif mode == FMODE_WRITE and not pipe.readers:
+            wait_for_partner(k, pipe, False)
+    except KernelError:
+        fifo_release(inode, file)
+        raise
+
+
+def fifo_release(inode: Inode, file: File) -> None:
+    """One end is closed; with the last one what is left in it is lost."""
+    pipe_release(inode, file)
+    if not pipe_of(file).files:
+        del inode.i_sb.kernel.fifo_pipes[inode]
+
+
+#: A named pipe, once it is open.
+fifo_fops: Final = FileOperations(
+    "pipefifo_fops",
+    read=pipe_read,
+    write=pipe_write,
+    poll=pipe_poll,
+    unlocked_ioctl=pipe_ioctl,
+    open=fifo_open,
+    release=fifo_release,
 )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.core.timekeeping import Timekeeper
     from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namei import Vfs
+    from mmscope.kernel.fs.pipe import PipeInodeInfo
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.mm_types import MmStruct, Page
@@ -94,6 +95,8 @@ class Kernel:
         self.pipe_mnt: SuperBlock | None = None
         self.anon_inode: Inode | None = None
         self.sock_mnt: SuperBlock | None = None
+        #: Named pipes that are open.
+        self.fifo_pipes: dict[Inode, PipeInodeInfo] = {}
         #: AF_UNIX sockets by name, and the last name that bind(2) chose itself.
         self.unix_sockets: dict[bytes, UnixSock] = {}
         self.unix_inodes: dict[Inode, UnixSock] = {}
