@@ -22,7 +22,7 @@ BASH = [
     "trap 'echo bye' EXIT; (trap - EXIT; exec sleep 0.001); kill -TERM $$",
     "sleep 1 & sleep 2 & wait -n; echo $?; jobs -r | wc -l; wait",
     "timeout 1 sleep 5; echo $?; timeout 1 bash -c 'while :; do :; done'; echo $?; timeout -s INT 9 true; echo $?",
-    "d=$(mktemp -d); cd $d; mkfifo f; (echo one; echo two) > f & cat f; exec 3<>f; echo x >&3; read y <&3; echo $y; rm f; rmdir $d",
+    "cd $(mktemp -d); mkfifo f; (echo 1; echo 2) > f & cat f; exec 3<>f; echo x >&3; read y <&3; echo $y; rm f; rmdir $PWD",
     "echo $((1 + $(echo 2))) | (read a; echo $a; cat) | tee /dev/stderr | wc -c",
 ]
 
