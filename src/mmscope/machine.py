@@ -16,17 +16,14 @@ from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.traps import exc_general_protection
 from mmscope.kernel.config import KernelConfig
-from mmscope.kernel.core.exit import do_group_exit
-from mmscope.kernel.core.fork import alloc_pid
-from mmscope.kernel.core.fork_mm import dup_mm
+from mmscope.kernel.core.exit import do_group_exit, process_status
+from mmscope.kernel.core.sched import deactivate_task, kill_stacks, switch_current
 from mmscope.kernel.core.signal import dequeue_synchronous_signal, fatal_signal_pending
 from mmscope.kernel.fs.exec import do_execve
-from mmscope.kernel.fs.file import get_file
 from mmscope.kernel.fs.task_mmu import show_map
 from mmscope.kernel.include.errno import EACCES, ENOENT, ENOTDIR, KernelError
 from mmscope.kernel.include.mman import MREMAP_MAYMOVE
 from mmscope.kernel.include.ptrace import PtRegs
-from mmscope.kernel.include.sched import Cred, FilesStruct, FsStruct, TaskStruct
 from mmscope.kernel.include.signal import SIGBUS, SIGNAL_NAMES, SIGSEGV
 from mmscope.kernel.init.main import new_task, start_kernel, user_process
 from mmscope.syscalls.entry import do_syscall_64
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     from mmscope.cpu.engine import Engine
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct
+    from mmscope.kernel.include.sched import TaskStruct
 
     class HasFileno(Protocol):
         """An open file of the host."""
@@ -57,6 +55,7 @@ _NR_MPROTECT: Final = 10
 _NR_MUNMAP: Final = 11
 _NR_BRK: Final = 12
 _NR_MREMAP: Final = 25
+_NR_FORK: Final = 57
 _NR_MADVISE: Final = 28
 
 _U64: Final = 0xFFFFFFFFFFFFFFFF
@@ -249,6 +248,14 @@ class Machine:
             self._engine = Engine(self._alive(), do_syscall_64)
         return self._engine
 
+    def run_rest(self) -> None:
+        """Run what dead processes have left in the background, until no task can run and no timer is armed. Ctrl-C ends that."""
+        if self._engine is not None:
+            try:
+                self._engine.run_rest()
+            except KeyboardInterrupt:
+                return
+
     def keep(self, path: str | os.PathLike[str]) -> int:
         """Write what the guests changed of their files into `path`, a new or empty directory of the host: how many were made."""
         from mmscope.keep import keep
@@ -260,6 +267,7 @@ class Machine:
         if self._closed:
             return
         self._closed = True
+        kill_stacks(self.kernel)
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -325,22 +333,22 @@ class Process:
             engine = self.machine.engine()
             self._switch_to()
             engine.run(self.task, sigint_to_guest)
-        return ExitStatus(self.task.exit_code)
+        return ExitStatus(process_status(self.task.group_leader))
 
     def fork(self) -> Process:
-        """A child with a copy of the address space, copy on write; it shares the open files' positions, as after fork(2).
+        """fork(2): a child with a copy of the address space, which like this process only does what it is told from outside.
 
-        Raises KernelError(ENOMEM).
+        Raises KernelError(ENOMEM, EAGAIN).
         """
-        self._switch_to()
-        return Process(self.machine, _copy_process(self.machine.kernel))
+        pid = self.syscall(_NR_FORK)
+        return Process(self.machine, self.machine.kernel.tasks[pid])
 
     def exit(self, status: int = 0) -> ExitStatus:
         """End the process as by exit_group(2): unmap everything, close its files."""
         if not self.task.exit_state:
             self._switch_to()
             do_group_exit(self.machine.kernel, (status & 0xFF) << 8)
-        return ExitStatus(self.task.exit_code)
+        return ExitStatus(process_status(self.task.group_leader))
 
     @property
     def stdout(self) -> bytes:
@@ -405,6 +413,8 @@ class Process:
         regs.ax = regs.orig_ax = nr
         regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9 = padded
         do_syscall_64(self.machine.kernel, regs)
+        if self.task.on_rq:
+            deactivate_task(self.task)
         self._check_killed()
         result = regs.ax
         if result > _U64 - 4095:
@@ -514,8 +524,7 @@ class Process:
         if self.task.exit_state:
             raise MmscopeError(f"process {self.task.pid} has exited")
         previous = k.current
-        if previous is not self.task:
-            k.current = self.task
+        switch_current(k, self.task)
         mm = self.task.mm
         if mm is not None and k.cpu.cr3 != mm.pgd:
             switch_mm(k, previous.mm, mm)
@@ -554,30 +563,6 @@ class Process:
 
     def __repr__(self) -> str:
         return f"<Process {self.task.pid} {self.task.comm}>"
-
-
-def _copy_process(k: Kernel) -> TaskStruct:
-    """A child of the current task that has never run: the process-wide structures copied, the address space by dup_mm()."""
-    parent = k.current
-    assert parent.mm is not None
-    assert parent.files is not None
-    assert parent.fs is not None
-    task = TaskStruct(k, alloc_pid(k), parent.comm)
-    task.ppid = parent.pid
-    task.cred = Cred(parent.cred.uid, parent.cred.gid)
-    task.cred.groups = list(parent.cred.groups)
-    task.signal.rlim = list(parent.signal.rlim)
-    task.signal.pgrp, task.signal.session = parent.signal.pgrp, parent.signal.session
-    task.personality = parent.personality
-    task.start_time = k.timekeeper.now_ns
-    task.mm = task.active_mm = dup_mm(task, parent.mm)
-    task.fs = FsStruct(parent.fs.root, parent.fs.pwd)
-    task.files = FilesStruct()
-    for fd, file in parent.files.fd.items():
-        task.files.fd[fd] = get_file(file)
-    task.files.close_on_exec = set(parent.files.close_on_exec)
-    k.tasks[task.pid] = task
-    return task
 
 
 def _fileno(stream: int | HasFileno | None) -> int:

@@ -19,7 +19,8 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 #: Programs that need no arguments.
 PLAIN = [
     "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
-    "jit", "tls", "edges", "reexec", "mallocs", "memlock", "caps",
+    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
+    "caps",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000

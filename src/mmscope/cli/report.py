@@ -6,17 +6,15 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.cli.stats import Stats
-    from mmscope.kernel.include.sched import TaskStruct
 
 #: System calls named in the summary; --json has them all.
 TOP_SYSCALLS = 6
 
+#: Processes named in the summary, those with the most faults.
+TOP_PROCESSES = 8
+
 #: What a program may ask for and not get. docs/architecture.md explains.
-NOT_MODELLED = (
-    ("fork, clone, threads", "ENOSYS"),
-    ("pipes, sockets, epoll", "ENOSYS"),
-    ("swap, reclaim, huge pages", "absent"),
-)
+NOT_MODELLED = (("swap, reclaim, huge pages", "absent"),)
 
 
 class Style:
@@ -30,7 +28,7 @@ class Style:
         self.off = "\x1b[0m" if colour else ""
 
 
-def summary(stats: Stats, task: TaskStruct, title: str, virtual_ns: int, host_ns: int, warnings: list[str], style: Style) -> str:
+def summary(stats: Stats, title: str, virtual_ns: int, host_ns: int, warnings: list[str], style: Style) -> str:
     """The whole text, from the blank line before it to the one after."""
     lines = ["", f" {style.bold}Memory of '{title}' on the model:{style.off}", ""]
 
@@ -40,7 +38,8 @@ def summary(stats: Stats, task: TaskStruct, title: str, virtual_ns: int, host_ns
         label = text if head else "  " + text
         lines.append(f"{start}{count:>16}  {label:<32}{end}{remark}".rstrip())
 
-    row(f"{task.min_flt + task.maj_flt:,}", "page faults", f"{task.min_flt:,} minor, {task.maj_flt:,} major", head=True)
+    minor, major = stats.all_faults()
+    row(f"{minor + major:,}", "page faults", f"{minor:,} minor, {major:,} major", head=True)
     for cause, count in stats.causes().items():
         row(f"{count:,}", cause)
     if stats.stack_expansions:
@@ -59,6 +58,16 @@ def summary(stats: Stats, task: TaskStruct, title: str, virtual_ns: int, host_ns
         row(f"{count:,}", name)
     if rest > 0:
         row(f"{sum(list(names.values())[top:]):,}", f"others ({rest})")
+    if len(stats.processes) > 1:
+        lines.append("")
+        threads = sum(one.threads - 1 for one in stats.processes)
+        row(f"{len(stats.processes):,}", "processes", f"and {threads:,} threads more" if threads else "", head=True)
+        ranked = sorted(stats.processes, key=lambda one: -sum(stats.faults(one)))
+        for one in ranked[:TOP_PROCESSES]:
+            row(f"{sum(stats.faults(one)):,}", f"{one.comm}[{one.pid}]", f"faults; {sum(one.syscalls.values()):,} system calls")
+        if len(ranked) > TOP_PROCESSES:
+            rest_faults = sum(sum(stats.faults(one)) for one in ranked[TOP_PROCESSES:])
+            row(f"{rest_faults:,}", f"others ({len(ranked) - TOP_PROCESSES})")
     lines.append("")
     row(f"{virtual_ns / 1e9:.6f}", "seconds of virtual time")
     row(f"{host_ns / 1e9:.6f}", "seconds on the host")

@@ -136,6 +136,7 @@ class Run(Command):
         gc.enable()
         inherit_ignored(process)
         status = process.run(sigint_to_guest=True)
+        machine.run_rest()
         host_ns = time.perf_counter_ns() - started
         report(values, args, stats, process, status, host_ns, warnings)
         if values["keep"] is not None:
@@ -246,7 +247,7 @@ def report(
         out += "".join(f"mmscope: warning: {text}\n" for text in warnings)
     else:
         virtual_ns = process.machine.kernel.timekeeper.now_ns - process.task.start_time
-        out += summary(stats, process.task, " ".join(args), virtual_ns, host_ns, warnings, style)
+        out += summary(stats, " ".join(args), virtual_ns, host_ns, warnings, style)
     complain(out)
 
 
@@ -277,7 +278,7 @@ def write_json(
     import json
 
     config = machine.config
-    data = stats.to_json(process.task, status.exit_status, status.signal_name)
+    data = stats.to_json(status.exit_status, status.signal_name)
     data["virtual_ns"] = machine.kernel.timekeeper.now_ns - process.task.start_time
     data["warnings"] = warnings
     data["inputs"] = {

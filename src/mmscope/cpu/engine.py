@@ -33,8 +33,11 @@ from mmscope.cpu.entries import (
 )
 from mmscope.cpu.fpu import Fpu
 from mmscope.cpu.interrupt import InterruptGuard
+from mmscope.cpu.slices import BLOCK_CB, block_counter
 from mmscope.cpu.unicorn import IN_CB, INSN_CB, INTR_CB, OUT_CB, TLB_FILL_CB, RegBatch, UcError, UcX86Mmr, libunicorn
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE
+from mmscope.kernel.core.fork import schedule_tail
+from mmscope.kernel.core.sched import account_slice, activate_task, preempt_for_host, run_until
 from mmscope.kernel.fs.hostwait import take_host_signals
 from mmscope.kernel.include.ptrace import X86_EFLAGS_RF, X86_EFLAGS_TF
 
@@ -74,6 +77,13 @@ _PAGE: Final = 0xFFFFFFFFFFFFF000
 
 #: Exceptions whose saved RFLAGS have RF set: the instruction runs again.
 _FAULTS: Final = (X86_TRAP_DE, X86_TRAP_UD, 10, 11, X86_TRAP_SS, X86_TRAP_GP, X86_TRAP_MF, 17, 19)
+
+#: clone, fork, vfork, clone3
+_FORKS: Final = (56, 57, 58, 435)
+
+#: Translation blocks (some five instructions each) that take SLICE_NS; and a budget that is never used up.
+SLICE_BLOCKS: Final = 100_000
+_ENDLESS: Final = 1 << 62
 
 # What stopped the CPU.
 _EV_NONE: Final = 0
@@ -147,6 +157,11 @@ class Engine:
         #: Stepping over the end of a page: where the last instruction stood; -1 = not stepping.
         self._step_from = -1
 
+        #: Blocks that may still be executed, and uc_emu_stop; None: they are not counted (yet).
+        self._budget: Any = None
+        #: The task has stopped before a system call that makes another one.
+        self._forks = False
+
         self._hooks: list[Any] = []
         self._hook(U.UC_HOOK_TLB_FILL, TLB_FILL_CB(self._tlb_fill))
         self._hook(U.UC_HOOK_INTR, INTR_CB(self._intr))
@@ -159,7 +174,8 @@ class Engine:
         self._context = CpuContext(lib, uc)
         k.cpu.fxsave = self._fpu.fxsave
         k.cpu.fxrstor = self._fpu.fxrstor
-        self._fpu.fxrstor(b"\x7f\x03" + bytes(22) + b"\x80\x1f\0\0" + bytes(484))
+        self._fpu.fxrstor(None)
+        k.rq.enter_user = self._new_task
 
     # Set-up and tear-down
 
@@ -309,44 +325,137 @@ class Engine:
             raise UcError("the machine is closed")
         k = self.k
         guard = self._guard
+        guard.rq = None
+        guard.arm(k if sigint_to_guest else None)
+        try:
+            if k.rq.idle is None and not k.rq.queue:
+                # The only task so far: it runs on this stack until it forks.
+                task.on_rq = True
+                self._user_mode(task, True)
+                if task.exit_state or not self._forks:
+                    return
+                k.rq.queue.append(task)
+            else:
+                activate_task(task)
+            guard.rq = k.rq
+            guard.waiting = k
+            while task.signal.live:
+                run_until(k, task.signal)
+                if guard.interrupted:
+                    guard.deliver()
+        finally:
+            guard.disarm()
+
+    def run_rest(self) -> None:
+        """Run what the dead processes have left behind until no task can run and no timer is armed."""
+        k = self.k
+        if k.rq.idle is None:
+            return
+        guard = self._guard
+        guard.arm()
+        guard.rq = k.rq
+        guard.waiting = k
+        try:
+            while k.rq.queue or k.hrtimers:
+                run_until(k, None)
+                if guard.interrupted:
+                    guard.deliver()
+        finally:
+            guard.disarm()
+
+    def _new_task(self, task: TaskStruct) -> None:
+        """The life of a task that has a stack of its own: what fork's child does first, then user mode."""
+        k = self.k
+        if self._forks:
+            # Not new: it moves here to make its fork.
+            self._forks = False
+            task.regs.r11 = task.regs.flags
+            self.syscall(k, task.regs)
+        else:
+            schedule_tail(k)
+        if not task.exit_state:
+            self.entries.exit_to_user(k, task.regs)
+        self._user_mode(task, False)
+
+    def _user_mode(self, task: TaskStruct, alone: bool) -> None:
+        """Run the current task, and what it enters the kernel for, until it is dead; with `alone` until it wants to fork."""
+        k = self.k
+        guard = self._guard
         start = self._lib.uc_emu_start
         syscall = self.syscall
         exit_to_user = self.entries.exit_to_user
-        guard.arm(k if sigint_to_guest else None)
-        try:
-            while not task.exit_state:
-                current = k.current
-                regs = current.regs
-                if k.host_signals:
-                    take_host_signals(k)
-                    exit_to_user(k, regs)
-                    continue
-                self._load(current, regs)
-                self._event = _EV_NONE
-                guard.in_guest = True
-                err = start(self._uc, regs.ip, 0, 0, 0)
-                guard.in_guest = False
-                if self._raised is not None:
-                    raised, self._raised = self._raised, None
-                    raise raised
-                self._save(regs)
-                if self._event == _EV_SYSCALL:
-                    regs.cx = regs.ip
-                    regs.r11 = regs.flags
-                    self._step_from = -1
-                    syscall(k, regs)
-                    exit_to_user(k, k.current.regs)
-                elif self._dispatch(regs, err):
-                    exit_to_user(k, k.current.regs)
-                if self._raised is not None:
-                    raised, self._raised = self._raised, None
-                    raise raised
-                if guard.kick or guard.interrupted:
-                    guard.kick = False
-                    if guard.interrupted:
+        regs = task.regs
+        while not task.exit_state:
+            if k.host_signals:
+                take_host_signals(k)
+                exit_to_user(k, regs)
+                continue
+            if (k.rq.queue or k.hrtimers) and self._budget is None:
+                self._count_blocks()
+            self._load(task, regs)
+            self._event = _EV_NONE
+            budget = self._budget
+            if budget is not None:
+                budget[0] = SLICE_BLOCKS if k.rq.queue or k.hrtimers else _ENDLESS
+            guard.in_guest = True
+            err = start(self._uc, regs.ip, 0, 0, 0)
+            guard.in_guest = False
+            if self._raised is not None:
+                raised, self._raised = self._raised, None
+                raise raised
+            self._save(regs)
+            if self._event == _EV_SYSCALL:
+                regs.cx = regs.ip
+                self._step_from = -1
+                if alone and regs.ax in _FORKS:
+                    self._forks = True
+                    return
+                regs.r11 = regs.flags
+                syscall(k, regs)
+                exit_to_user(k, regs)
+            elif self._dispatch(regs, err):
+                exit_to_user(k, regs)
+            elif budget is not None and budget[0] < 0 and self._event == _EV_NONE and self._step_from < 0:
+                account_slice(k)
+                exit_to_user(k, regs)
+            if self._raised is not None:
+                raised, self._raised = self._raised, None
+                raise raised
+            if guard.kick or guard.interrupted:
+                guard.kick = False
+                if guard.interrupted:
+                    if alone:
                         guard.deliver()
-        finally:
-            guard.disarm()
+                    elif not task.exit_state:
+                        preempt_for_host(k)
+
+    def _count_blocks(self) -> None:
+        """From now on the CPU counts the translation blocks that it enters, and stops when the budget is used up."""
+        self._budget = budget = (ctypes.c_int64 * 2)()
+        lib = self._lib
+        code = block_counter()
+        if code is not None:
+            self._hooks.append(code)
+            callback = ctypes.addressof(code)
+            budget[1] = ctypes.cast(lib.uc_emu_stop, ctypes.c_void_p).value or 0
+        else:
+            function = BLOCK_CB(self._block)
+            self._hooks.append(function)
+            callback = ctypes.cast(function, ctypes.c_void_p).value or 0
+        out = ctypes.c_void_p()
+        lib.check(
+            lib.uc_hook_add(self._uc, ctypes.addressof(out), U.UC_HOOK_BLOCK, callback, ctypes.addressof(budget), 1, 0, 0), "hook"
+        )
+        # What is translated already does not count.
+        self._ctl(U.UC_CTL_TB_FLUSH)
+
+    def _block(self, uc: int, address: int, size: int, data: int) -> None:
+        """UC_HOOK_BLOCK where there is no machine code for it."""
+        budget = self._budget
+        assert budget is not None
+        budget[0] -= 1
+        if budget[0] < 0:
+            self._lib.uc_emu_stop(uc)
 
     def _load(self, task: TaskStruct, regs: PtRegs) -> None:
         """Before the guest: flushes that the kernel asked for, and the registers that it changed."""

@@ -33,6 +33,9 @@ MXCSR_MASK: Final = 0xFFFF
 _HEAD: Final = struct.Struct("<HHBxHQQII")
 
 
+_INITIAL: Final = b"\x7f\x03" + bytes(22) + b"\x80\x1f\0\0" + bytes(484)
+
+
 class Fpu:
     """fxsave and fxrstor of one CPU, by its register interface (the guest's TLB is not touched)."""
 
@@ -58,8 +61,10 @@ class Fpu:
         head = _HEAD.pack(fcw & 0xFFFF, fsw & 0xFFFF, abridged, fop & 0x7FF, fip, fdp, mxcsr & 0xFFFFFFFF, MXCSR_MASK)
         return head + st + bytes(self._xmm.values) + bytes(96)
 
-    def fxrstor(self, image: bytes) -> None:
-        """Load the registers from `image`."""
+    def fxrstor(self, image: bytes | None) -> None:
+        """Load the registers from `image`; None: the initial state."""
+        if image is None:
+            image = _INITIAL
         fcw, fsw, abridged, fop, fip, fdp, mxcsr, _ = _HEAD.unpack_from(image)
         tags = 0
         for i in range(8):

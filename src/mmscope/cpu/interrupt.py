@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.rq import Rq
 
 
 class InterruptGuard:
@@ -38,6 +39,9 @@ class InterruptGuard:
         self.interrupted = False
         #: The kernel whose process gets SIGINT; None: it raises KeyboardInterrupt here.
         self._kernel: Kernel | None = None
+        #: The machine's runqueue, once tasks have stacks of their own; and how to end a wait in the host.
+        self.rq: Rq | None = None
+        self.waiting: Kernel | None = None
         #: When the last SIGINT for the guest came, seconds.
         self._last = -1.0
         self._previous: Any = None
@@ -91,7 +95,15 @@ class InterruptGuard:
     def _handler(self, signum: int, frame: object) -> None:
         if self._kernel is not None and self._to_guest(self._kernel, signum):
             return
-        if self.in_guest:
+        rq = self.rq
+        if rq is not None:
+            # The running stack may be a task's: the exception belongs to the stack of our caller.
+            self.interrupted = True
+            rq.stop = True
+            if self.waiting is not None and self.waiting.host_waiting:
+                self.waiting.host_waiting = False
+                raise KernelError(EINTR)
+        elif self.in_guest:
             self.interrupted = True
         elif callable(self._previous):
             self._previous(signum, frame)
@@ -103,8 +115,11 @@ class InterruptGuard:
         now = time.monotonic()
         since, self._last = now - self._last, now
         if since < 1.0 and k.has_current():
-            task = k.current
-            if task.blocked >> (signum - 1) & 1 or task.sighand.action[signum - 1].sa_handler == SIG_IGN:
+            wanted = False
+            for task in k.tasks.values():
+                if task.signal.pgrp == k.tty_pgrp and not task.exit_state and not task.blocked >> (signum - 1) & 1:
+                    wanted = wanted or task.sighand.action[signum - 1].sa_handler != SIG_IGN
+            if not wanted:
                 return False
         k.host_signals.append(signum)
         if k.host_waiting:

@@ -31,6 +31,7 @@ UC_MEM_FETCH: Final = 18
 
 UC_HOOK_INTR: Final = 1 << 0
 UC_HOOK_INSN: Final = 1 << 1
+UC_HOOK_BLOCK: Final = 1 << 3
 UC_HOOK_TLB_FILL: Final = 1 << 17
 
 UC_X86_INS_IN: Final = 218

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault
+    from mmscope.kernel.include.sched import TaskStruct
 
 
 class Tracepoints:
@@ -40,6 +41,9 @@ class Tracepoints:
         self.sys_exit: Callable[..., Any] | None = None
         self.signal_deliver: Callable[..., Any] | None = None
         self.tlb_flush: Callable[..., Any] | None = None
+        self.sched_process_fork: Callable[..., Any] | None = None
+        self.sched_process_exec: Callable[..., Any] | None = None
+        self.sched_process_exit: Callable[..., Any] | None = None
         self.emulate_vsyscall: Callable[..., Any] | None = None
 
     def attach(self, event: str, probe: Callable[..., Any]) -> None:
@@ -185,6 +189,24 @@ def trace_tlb_flush(k: Kernel, start: int, end: int) -> None:
     """The TLB forgot [start, end); (0, -1) = all of it."""
     if k.tp.tlb_flush is not None:
         k.tp.tlb_flush(start, end)
+
+
+def trace_sched_process_fork(k: Kernel, parent: TaskStruct, child: TaskStruct) -> None:
+    """`child`, a process or a thread, is about to run for the first time."""
+    if k.tp.sched_process_fork is not None:
+        k.tp.sched_process_fork(parent, child)
+
+
+def trace_sched_process_exec(k: Kernel, task: TaskStruct) -> None:
+    """`task` has become another program."""
+    if k.tp.sched_process_exec is not None:
+        k.tp.sched_process_exec(task)
+
+
+def trace_sched_process_exit(k: Kernel, task: TaskStruct) -> None:
+    """`task` has let go of its address space, and will not make another system call."""
+    if k.tp.sched_process_exit is not None:
+        k.tp.sched_process_exit(task)
 
 
 def trace_emulate_vsyscall(k: Kernel, nr: int) -> None:

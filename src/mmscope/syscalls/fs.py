@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask, signal_pending
 from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
@@ -14,11 +13,9 @@ from mmscope.kernel.fs import open as fs_open
 from mmscope.kernel.fs import read_write as rw
 from mmscope.kernel.fs import stat as fs_stat
 from mmscope.kernel.fs import sync as fs_sync
-from mmscope.kernel.fs.hostwait import wait_for_host
 from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
-from mmscope.kernel.fs.streams import stream_of
-from mmscope.kernel.include.errno import EBADF, EINTR, EINVAL, ERESTARTNOHAND, KernelError
+from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.fs import (
     AT_FDCWD,
     AT_REMOVEDIR,
@@ -27,11 +24,8 @@ from mmscope.kernel.include.fs import (
     O_TRUNC,
     O_WRONLY,
 )
-from mmscope.kernel.include.resource import RLIMIT_NOFILE
 from mmscope.kernel.mm.fadvise import ksys_fadvise64
 from mmscope.syscalls.args import s32, s64, u32
-from mmscope.syscalls.signal import sigset_argpack, user_sigmask
-from mmscope.syscalls.time import read_timespec, sleep_until_signal, timespec, timeval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -523,208 +517,3 @@ REGISTER_NAMES: Final = (
     "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di", "ip", "cs", "flags",
     "sp", "ss",
 )  # fmt: skip
-
-
-# --- poll and select
-
-POLLIN: Final = 0x1
-POLLPRI: Final = 0x2
-POLLOUT: Final = 0x4
-POLLERR: Final = 0x8
-POLLHUP: Final = 0x10
-POLLNVAL: Final = 0x20
-POLLRDNORM: Final = 0x40
-POLLRDBAND: Final = 0x80
-POLLWRNORM: Final = 0x100
-POLLWRBAND: Final = 0x200
-#: Of files without ->poll.
-DEFAULT_POLLMASK: Final = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
-#: What select's three sets ask for.
-_SELECT_SETS: Final = (
-    POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR,
-    POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR,
-    POLLPRI,
-)
-
-
-def file_poll(k: Kernel, fd: int) -> int:
-    """What the descriptor is ready for: vfs_poll()."""
-    file = fs_file.fget(k, fd)
-    if file.f_op.poll is None:
-        return DEFAULT_POLLMASK
-    return file.f_op.poll(file)
-
-
-def poll_wait(k: Kernel, wanted: list[tuple[int, int]], timeout: int | None, what: str) -> bool:
-    """Nothing of the (descriptor, events) is ready: sleep. True: look again; False: the time is over, or a signal came."""
-    hosts: list[tuple[int, int]] = []
-    for fd, events in wanted:
-        file = fs_file.fget(k, fd)
-        if file.f_op.poll is not None:
-            hosts.append((stream_of(file).fd, events))
-    end = None if timeout is None else k.timekeeper.now_ns + timeout
-    while hosts:
-        ready = wait_for_host(k, hosts, end)
-        if not ready:
-            return False
-        gone = [fd for fd, _ in ready]
-        for fd, events in hosts:
-            if events & dict(ready).get(fd, 0):
-                return True
-        # The host reports POLLHUP and POLLERR unasked, and for ever; select may not want them.
-        hosts = [(fd, events) for fd, events in hosts if fd not in gone]
-    sleep_until_signal(k, None if end is None else max(0, end - k.timekeeper.now_ns), what)
-    return False
-
-
-def do_poll(k: Kernel, ufds: int, nfds: int, timeout: int | None) -> int:
-    """The poll loop: revents are written back; 0 after the timeout (ns), EINTR for a signal."""
-    if nfds > k.current.signal.rlim[RLIMIT_NOFILE].rlim_cur:
-        raise KernelError(EINVAL)
-    raw = bytearray(copy_from_user(k, ufds, nfds * 8)) if nfds else bytearray()
-    count = 0
-    again = True
-    while again:
-        wanted: list[tuple[int, int]] = []
-        for at in range(0, nfds * 8, 8):
-            fd = int.from_bytes(raw[at : at + 4], "little", signed=True)
-            events = int.from_bytes(raw[at + 4 : at + 6], "little")
-            revents = 0
-            if fd >= 0:
-                try:
-                    revents = file_poll(k, fd) & (events | POLLERR | POLLHUP)
-                    wanted.append((fd, events | POLLERR | POLLHUP))
-                except KernelError:
-                    revents = POLLNVAL
-            raw[at + 6 : at + 8] = revents.to_bytes(2, "little")
-            if revents:
-                count += 1
-        again = count == 0 and timeout != 0 and poll_wait(k, wanted, timeout, "poll")
-    for at in range(0, nfds * 8, 8):
-        copy_to_user(k, ufds + at + 6, bytes(raw[at + 6 : at + 8]))
-    if count == 0 and signal_pending(k.current):
-        raise KernelError(EINTR)
-    return count
-
-
-def poll(k: Kernel, regs: PtRegs) -> int:
-    """poll(ufds, nfds, timeout_msecs)."""
-    msecs = s32(regs.dx)
-    try:
-        return do_poll(k, regs.di, u32(regs.si), None if msecs < 0 else msecs * 1_000_000)
-    except KernelError as e:
-        # poll is restarted only if no handler runs.
-        if e.errno == EINTR:
-            return -ERESTARTNOHAND
-        raise
-
-
-def ppoll(k: Kernel, regs: PtRegs) -> int:
-    """ppoll(ufds, nfds, tsp, sigmask, sigsetsize): what is left of the time is written back."""
-    timeout: int | None = None
-    if regs.dx:
-        timeout = read_timespec(k, regs.dx)
-        if timeout < 0:
-            raise KernelError(EINVAL)
-    mask = user_sigmask(k, regs.r10, regs.r8)
-    end = None if timeout is None else k.timekeeper.now_ns + timeout
-    if mask is not None:
-        set_user_sigmask(k, mask)
-    ret = -ERESTARTNOHAND
-    try:
-        ret = do_poll(k, regs.di, u32(regs.si), timeout)
-    except KernelError as e:
-        ret = -ERESTARTNOHAND if e.errno == EINTR else -(e.errno or EINVAL)
-    restore_saved_sigmask_unless(k, ret == -ERESTARTNOHAND)
-    if end is not None:
-        _put_rest(k, regs.dx, end, True)
-    return ret
-
-
-def _put_rest(k: Kernel, addr: int, end: int, nsec: bool) -> None:
-    """poll_select_finish(): the time left, if the guest lets us write it."""
-    left = max(end - k.timekeeper.now_ns, 0)
-    try:
-        copy_to_user(k, addr, timespec(left) if nsec else timeval(left))
-    except KernelError:
-        return
-
-
-def core_sys_select(k: Kernel, n: int, sets: tuple[int, int, int], timeout: int | None) -> int:
-    """select on the in, out and exception sets at these addresses (0 = none)."""
-    if n < 0:
-        raise KernelError(EINVAL)
-    files = k.current.files
-    assert files is not None
-    # max_fds: the table's size, at least 64, doubling.
-    max_fds = 64
-    while files.fd and max_fds <= max(files.fd):
-        max_fds *= 2
-    n = min(n, max_fds)
-    size = (n + 63) // 64 * 8
-    wanted = [int.from_bytes(copy_from_user(k, a, size), "little") if a and size else 0 for a in sets]
-    for fd in range(n):
-        if (wanted[0] | wanted[1] | wanted[2]) >> fd & 1 and fd not in files.fd:
-            raise KernelError(EBADF)
-    results = [0, 0, 0]
-    count = 0
-    again = True
-    while again:
-        waiting: list[tuple[int, int]] = []
-        for fd in range(n):
-            bit = 1 << fd
-            if not (wanted[0] | wanted[1] | wanted[2]) & bit:
-                continue
-            mask = file_poll(k, fd)
-            events = 0
-            for i, ready in enumerate(_SELECT_SETS):
-                if wanted[i] & bit:
-                    events |= ready
-                    if mask & ready:
-                        results[i] |= bit
-                        count += 1
-            waiting.append((fd, events))
-        again = count == 0 and timeout != 0 and poll_wait(k, waiting, timeout, "select")
-    if count == 0 and signal_pending(k.current):
-        return -ERESTARTNOHAND
-    for addr, value in zip(sets, results, strict=True):
-        if addr and size:
-            copy_to_user(k, addr, value.to_bytes(size, "little"))
-    return count
-
-
-def select(k: Kernel, regs: PtRegs) -> int:
-    """select(n, inp, outp, exp, tvp)."""
-    timeout: int | None = None
-    if regs.r8:
-        raw = copy_from_user(k, regs.r8, 16)
-        sec, usec = (int.from_bytes(raw[i : i + 8], "little", signed=True) for i in (0, 8))
-        timeout = (sec + usec // 1_000_000) * NSEC_PER_SEC + usec % 1_000_000 * 1000
-        if sec < 0 or usec < 0:
-            raise KernelError(EINVAL)
-    end = None if timeout is None else k.timekeeper.now_ns + timeout
-    ret = core_sys_select(k, s32(regs.di), (regs.si, regs.dx, regs.r10), timeout)
-    if end is not None:
-        _put_rest(k, regs.r8, end, False)
-    return ret
-
-
-def pselect6(k: Kernel, regs: PtRegs) -> int:
-    """pselect6(n, inp, outp, exp, tsp, sig)."""
-    mask = sigset_argpack(k, regs.r9)
-    timeout: int | None = None
-    if regs.r8:
-        timeout = read_timespec(k, regs.r8)
-        if timeout < 0:
-            raise KernelError(EINVAL)
-    end = None if timeout is None else k.timekeeper.now_ns + timeout
-    if mask is not None:
-        set_user_sigmask(k, mask)
-    try:
-        ret = core_sys_select(k, s32(regs.di), (regs.si, regs.dx, regs.r10), timeout)
-    except KernelError as e:
-        ret = -(e.errno or EINVAL)
-    restore_saved_sigmask_unless(k, ret == -ERESTARTNOHAND)
-    if end is not None:
-        _put_rest(k, regs.r8, end, True)
-    return ret

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on the process itself: ids, exit, exec, scheduling, futex, limits (kernel/{sys,exit,futex,sched,rseq}.c)."""
+"""System calls on the process itself: ids, exit, scheduling, limits (kernel/{sys,exit,sched,rseq}.c)."""
 
 from __future__ import annotations
 
@@ -8,28 +8,13 @@ import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_capset, capable
-from mmscope.kernel.core.sched import schedule_hrtimeout
-from mmscope.kernel.core.timekeeping import ktime_get_real_ns
-from mmscope.kernel.fs.file import fget
+from mmscope.kernel.core.sched import yield_task
 from mmscope.kernel.include.capability import CAP_SETGID, CAP_SYS_ADMIN, CAP_SYS_NICE
-from mmscope.kernel.include.errno import (
-    EAGAIN,
-    EBADF,
-    EBUSY,
-    ECHILD,
-    EFAULT,
-    EINVAL,
-    ENOSYS,
-    EPERM,
-    ERESTARTSYS,
-    ESRCH,
-    ETIMEDOUT,
-    KernelError,
-)
+from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, EPERM, KernelError
 from mmscope.kernel.include.page import TASK_SIZE_MAX
 from mmscope.kernel.include.resource import Rlimit
 from mmscope.syscalls.args import s32, u32
-from mmscope.syscalls.time import read_timespec, timespec
+from mmscope.syscalls.time import timespec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +45,7 @@ def gettid(k: Kernel, regs: PtRegs) -> int:
 
 def getppid(k: Kernel, regs: PtRegs) -> int:
     """getppid()."""
-    return k.current.ppid
+    return core_sys.task_ppid_nr(k.current)
 
 
 def getuid(k: Kernel, regs: PtRegs) -> int:
@@ -211,30 +196,8 @@ def exit_group(k: Kernel, regs: PtRegs) -> int:
     return 0
 
 
-def wait4(k: Kernel, regs: PtRegs) -> int:
-    """wait4(upid, stat_addr, options, ru): there are no children yet."""
-    if regs.dx & 0xFFFFFFFF & ~0xE000000B:
-        raise KernelError(EINVAL)
-    if s32(regs.di) == -(1 << 31):
-        raise KernelError(ESRCH)
-    raise KernelError(ECHILD)
-
-
 #: _LINUX_CAPABILITY_VERSION_1, _2, _3: how many times 32 capabilities they have.
 _CAPABILITY_VERSIONS: Final = {0x19980330: 1, 0x20071026: 2, 0x20080522: 2}
-
-
-def waitid(k: Kernel, regs: PtRegs) -> int:
-    """waitid(which, upid, infop, options, ru): P_ALL 0, P_PID 1, P_PGID 2, P_PIDFD 3; there are no children yet."""
-    which, upid, options = s32(regs.di), s32(regs.si), regs.r10 & 0xFFFFFFFF
-    if options & ~0xE100000F or not options & 0xE:
-        raise KernelError(EINVAL)
-    if which not in (0, 1, 2, 3) or (which == 1 and upid <= 0) or (which > 1 and upid < 0):
-        raise KernelError(EINVAL)
-    if which == 3:
-        fget(k, upid)
-        raise KernelError(EBADF)
-    raise KernelError(ECHILD)
 
 
 def cap_validate_magic(k: Kernel, header: int) -> int:
@@ -289,22 +252,6 @@ def set_tid_address(k: Kernel, regs: PtRegs) -> int:
     return k.current.pid
 
 
-def set_robust_list(k: Kernel, regs: PtRegs) -> int:
-    """set_robust_list(head, len)."""
-    if regs.si != 24:
-        raise KernelError(EINVAL)
-    k.current.robust_list = regs.di
-    return 0
-
-
-def get_robust_list(k: Kernel, regs: PtRegs) -> int:
-    """get_robust_list(pid, head_ptr, len_ptr)."""
-    task = core_sys.find_task(k, s32(regs.di))
-    put_user(k, regs.dx, 24, 8)
-    put_user(k, regs.si, task.robust_list, 8)
-    return 0
-
-
 RSEQ_FLAG_UNREGISTER: Final = 1
 RSEQ_SIZE: Final = 32
 
@@ -345,82 +292,6 @@ def rseq(k: Kernel, regs: PtRegs) -> int:
     # Linux writes them on the way back to user mode, where a fault would be a SIGSEGV.
     copy_to_user(k, addr, _le4(0) + _le4(0))
     return 0
-
-
-# --- futex
-
-FUTEX_WAIT: Final = 0
-FUTEX_WAKE: Final = 1
-FUTEX_REQUEUE: Final = 3
-FUTEX_CMP_REQUEUE: Final = 4
-FUTEX_WAKE_OP: Final = 5
-FUTEX_WAIT_BITSET: Final = 9
-FUTEX_WAKE_BITSET: Final = 10
-FUTEX_PRIVATE_FLAG: Final = 128
-FUTEX_CLOCK_REALTIME: Final = 256
-
-
-def futex(k: Kernel, regs: PtRegs) -> int:
-    """futex(uaddr, op, val, utime, uaddr2, val3) of a process with one thread: nobody to wake, nobody who wakes."""
-    op = s32(regs.si)
-    cmd = op & 0x7F
-    val = u32(regs.dx)
-    deadline: int | None = None
-    if regs.r10 and cmd in (FUTEX_WAIT, FUTEX_WAIT_BITSET):
-        ns = read_timespec(k, regs.r10)
-        if ns < 0:
-            raise KernelError(EINVAL)
-        now = k.timekeeper.now_ns
-        if cmd == FUTEX_WAIT:
-            deadline = now + ns
-        else:
-            deadline = now + ns - (ktime_get_real_ns(k) if op & FUTEX_CLOCK_REALTIME else now)
-    if op & FUTEX_CLOCK_REALTIME and cmd not in (FUTEX_WAIT_BITSET, 11):
-        raise KernelError(ENOSYS)
-    if cmd in (FUTEX_WAIT, FUTEX_WAIT_BITSET):
-        if cmd == FUTEX_WAIT_BITSET and u32(regs.r9) == 0:
-            raise KernelError(EINVAL)
-        return futex_wait(k, regs.di, val, deadline)
-    if cmd not in (FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP):
-        k.warn_once(f"system call futex: operation {cmd} is not implemented: ENOSYS")
-        raise KernelError(ENOSYS)
-    if cmd == FUTEX_WAKE_BITSET and u32(regs.r9) == 0:
-        raise KernelError(EINVAL)
-    if regs.di % 4:
-        raise KernelError(EINVAL)
-    if regs.di + 4 > TASK_SIZE_MAX:
-        raise KernelError(EFAULT)
-    if cmd == FUTEX_CMP_REQUEUE and get_user(k, regs.di, 4) != u32(regs.r9):
-        raise KernelError(EAGAIN)
-    if cmd == FUTEX_WAKE_OP:
-        futex_atomic_op_inuser(k, u32(regs.r9), regs.r8)
-    return 0
-
-
-def futex_wait(k: Kernel, uaddr: int, val: int, deadline: int | None) -> int:
-    """EAGAIN when the word has changed, ETIMEDOUT after the deadline; without one nobody ever comes."""
-    if uaddr % 4:
-        raise KernelError(EINVAL)
-    if get_user(k, uaddr, 4) != val:
-        raise KernelError(EAGAIN)
-    if schedule_hrtimeout(k, deadline, "futex(FUTEX_WAIT)"):
-        raise KernelError(ETIMEDOUT)
-    return -ERESTARTSYS
-
-
-def futex_atomic_op_inuser(k: Kernel, encoded_op: int, uaddr: int) -> None:
-    """FUTEX_WAKE_OP's operation on the second word; whom it would wake does not exist."""
-    op = encoded_op >> 28 & 7
-    oparg = encoded_op >> 12 & 0xFFF
-    if oparg & 0x800:
-        oparg -= 0x1000
-    if encoded_op >> 28 & 8:
-        oparg = 1 << (oparg & 31)
-    old = get_user(k, uaddr, 4)
-    results = (oparg, old + oparg, old | oparg, old & ~oparg, old ^ oparg)
-    if op >= len(results):
-        raise KernelError(ENOSYS)
-    put_user(k, uaddr, results[op] & _U32, 4)
 
 
 # --- limits, usage, names
@@ -535,7 +406,8 @@ def setpriority(k: Kernel, regs: PtRegs) -> int:
 
 
 def sched_yield(k: Kernel, regs: PtRegs) -> int:
-    """sched_yield(): nobody to yield to."""
+    """sched_yield()."""
+    yield_task(k)
     return 0
 
 

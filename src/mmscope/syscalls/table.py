@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     (
         fs,
-        "read write open close stat fstat lstat poll lseek ioctl pread64 pwrite64 readv writev access select dup dup2 sendfile "
+        "read write open close stat fstat lstat lseek ioctl pread64 pwrite64 readv writev access dup dup2 sendfile "
         "execve fcntl flock fsync truncate ftruncate getcwd chdir fchdir mkdir creat unlink symlink readlink chmod fchmod "
         "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
-        "linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll utimensat fallocate dup3 preadv pwritev "
+        "linkat symlinkat readlinkat fchmodat faccessat utimensat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
         "rmdir rename",
@@ -40,13 +40,12 @@ _MODULES: Final = (
     ),
     (
         process,
-        "waitid "
-        "sched_yield getpid exit wait4 uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
+        "sched_yield getpid exit uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
         "getppid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid "
         "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
         "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
-        "sethostname gettid futex sched_setaffinity sched_getaffinity set_tid_address exit_group set_robust_list "
-        "get_robust_list prlimit64 getcpu membarrier rseq capget capset",
+        "sethostname gettid sched_setaffinity sched_getaffinity set_tid_address exit_group "
+        "prlimit64 getcpu membarrier rseq capget capset",
     ),
     (
         signal,
@@ -56,9 +55,25 @@ _MODULES: Final = (
     (
         time,
         "nanosleep getitimer alarm setitimer gettimeofday times settimeofday time restart_syscall clock_settime clock_gettime "
-        "clock_getres clock_nanosleep",
+        "clock_getres clock_nanosleep timer_create timer_settime timer_gettime timer_getoverrun timer_delete",
     ),
     (misc, "getrandom"),
+)
+
+#: The same of modules that are imported when the first of their calls is made: most programs make none.
+_LATE_MODULES: Final = (
+    ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3"),
+    ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
+    (
+        "mmscope.syscalls.poll",
+        "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
+        "epoll_pwait2",
+    ),
+    (
+        "mmscope.syscalls.socket",
+        "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
+        "setsockopt getsockopt",
+    ),
 )
 
 #: Calls that another's function serves.
@@ -69,12 +84,32 @@ _ALIASES: Final = (
 )
 
 
+class _Late:
+    """A system call that puts its own function in its place when it is made for the first time."""
+
+    def __init__(self, module: str, nr: int, name: str) -> None:
+        self.module = module
+        self.nr = nr
+        self.name = name
+
+    def __call__(self, k: Kernel, regs: PtRegs) -> int:
+        """The call."""
+        import importlib
+
+        function: SyscallFn = getattr(importlib.import_module(self.module), self.name)
+        SYSCALLS[self.nr] = (self.name, function)
+        return function(k, regs)
+
+
 def _build() -> dict[int, tuple[str, SyscallFn]]:
     numbers = {name: nr for nr, name in SYSCALL_NAMES.items()}
     table: dict[int, tuple[str, SyscallFn]] = {}
     for module, names in _MODULES:
         for name in names.split():
             table[numbers[name]] = (name, getattr(module, name))
+    for path, names in _LATE_MODULES:
+        for name in names.split():
+            table[numbers[name]] = (name, _Late(path, numbers[name], name))
     for name, function in _ALIASES:
         table[numbers[name]] = (name, function)
     return table

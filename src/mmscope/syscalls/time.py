@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.posix_timers as posix_timers
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.capability import capable
-from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer
-from mmscope.kernel.core.sched import schedule_hrtimeout
-from mmscope.kernel.core.signal import signal_pending
+from mmscope.kernel.core.futex import futex_wait_restart
+from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, thread_group_cputime
+from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.core.sys import do_sys_times
 from mmscope.kernel.core.timekeeping import (
     NSEC_PER_SEC,
@@ -95,7 +96,9 @@ def clock_now(k: Kernel, which: int) -> int:
         return ktime_get_coarse_real_ns(k)
     if which == CLOCK_MONOTONIC_COARSE:
         return ktime_get_coarse_ns(k)
-    if which in (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID):
+    if which == CLOCK_PROCESS_CPUTIME_ID:
+        return sum(thread_group_cputime(k.current))
+    if which == CLOCK_THREAD_CPUTIME_ID:
         return k.current.utime + k.current.stime
     return _cpu_clock(k, which)
 
@@ -148,7 +151,7 @@ def clock_settime(k: Kernel, regs: PtRegs) -> int:
 
 def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int) -> int:
     """Sleep until CLOCK_MONOTONIC `expires`; interrupted: what is left goes to `rmtp`, and the rest can be slept later."""
-    if schedule_hrtimeout(k, expires, "nanosleep"):
+    if sleep(k, expires, "nanosleep"):
         return 0
     if absolute:
         return -ERESTARTNOHAND
@@ -158,6 +161,7 @@ def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int)
     if rmtp:
         copy_to_user(k, rmtp, timespec(left))
     current = k.current
+    current.restart_futex = None
     current.restart_clockid = which
     current.restart_expires = expires
     current.restart_rmtp = rmtp
@@ -183,7 +187,7 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
         # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
-        schedule_hrtimeout(k, None, "clock_nanosleep on a CPU-time clock")
+        sleep(k, None, "clock_nanosleep on a CPU-time clock")
         return -ERESTARTNOHAND
     absolute = flags & TIMER_ABSTIME != 0
     if absolute:
@@ -192,8 +196,12 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
 
 
 def restart_syscall(k: Kernel, regs: PtRegs) -> int:
-    """restart_syscall(): go on with an interrupted nanosleep; EINTR if there is none."""
+    """restart_syscall(): go on with an interrupted nanosleep or futex wait; EINTR if there is none."""
     current = k.current
+    if current.restart_futex is not None:
+        data = current.restart_futex
+        current.restart_futex = None
+        return futex_wait_restart(k, data)
     if current.restart_clockid < 0:
         raise KernelError(EINTR)
     which = current.restart_clockid
@@ -279,13 +287,59 @@ def alarm(k: Kernel, regs: PtRegs) -> int:
     return sec + 1 if (not sec and usec) or usec >= 500_000 else sec
 
 
-def sleep_until_signal(k: Kernel, timeout: int | None, what: str) -> bool:
-    """For poll and select on files that never become ready: True when the time is over, False for a signal."""
-    if signal_pending(k.current):
-        return False
-    return schedule_hrtimeout(k, None if timeout is None else k.timekeeper.now_ns + timeout, what)
-
-
 def signed_timeout(value: int) -> int:
     """A `long` timeout."""
     return s64(value)
+
+
+def timer_create(k: Kernel, regs: PtRegs) -> int:
+    """timer_create(which_clock, timer_event_spec, created_timer_id)."""
+    event: tuple[int, int, int, int] | None = None
+    if regs.si:
+        raw = copy_from_user(k, regs.si, 64)
+        words = [int.from_bytes(raw[i : i + 4], "little") for i in (8, 12, 16)]
+        event = int.from_bytes(raw[:8], "little"), words[0], words[1], words[2]
+    timer_id = posix_timers.do_timer_create(k, s32(regs.di), event)
+    try:
+        copy_to_user(k, regs.dx, timer_id.to_bytes(4, "little"))
+    except KernelError:
+        posix_timers.do_timer_delete(k, timer_id)
+        raise
+    return 0
+
+
+def _itimerspec(value: tuple[int, int]) -> bytes:
+    """struct itimerspec of (remaining, interval) ns: the interval first."""
+    return timespec(value[1]) + timespec(value[0])
+
+
+def timer_settime(k: Kernel, regs: PtRegs) -> int:
+    """timer_settime(timer_id, flags, new_setting, old_setting)."""
+    if not regs.dx:
+        raise KernelError(EINVAL)
+    interval, value = read_timespec(k, regs.dx), read_timespec(k, regs.dx + 16)
+    if interval < 0 or value < 0:
+        raise KernelError(EINVAL)
+    old = posix_timers.do_timer_settime(k, s32(regs.di), s32(regs.si), value, interval)
+    if regs.r10:
+        copy_to_user(k, regs.r10, _itimerspec(old))
+    return 0
+
+
+def timer_gettime(k: Kernel, regs: PtRegs) -> int:
+    """timer_gettime(timer_id, setting)."""
+    timr = posix_timers.lock_timer(k, s32(regs.di))
+    copy_to_user(k, regs.si, _itimerspec(posix_timers.timer_get(k, timr)))
+    return 0
+
+
+def timer_getoverrun(k: Kernel, regs: PtRegs) -> int:
+    """timer_getoverrun(timer_id): of the signal delivered last."""
+    timr = posix_timers.lock_timer(k, s32(regs.di))
+    return min(timr.it_overrun, posix_timers.OVERRUN_MAX)
+
+
+def timer_delete(k: Kernel, regs: PtRegs) -> int:
+    """timer_delete(timer_id)."""
+    posix_timers.do_timer_delete(k, s32(regs.di))
+    return 0

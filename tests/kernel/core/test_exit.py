@@ -10,7 +10,7 @@ from mmscope.kernel.core.exit import do_exit, do_group_exit, sys_exit
 from mmscope.kernel.core.fork import mm_alloc, mmput
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.kernel import Kernel
-from mmscope.kernel.include.sched import EXIT_ZOMBIE
+from mmscope.kernel.include.sched import EXIT_DEAD
 from mmscope.kernel.init.main import new_task, start_kernel, user_process
 from mmscope.kernel.mm.page_alloc import drain_all_pages, nr_free_pages
 from mmscope.kernel.mm.swap import lru_add_drain
@@ -32,7 +32,7 @@ def test_all_frames_are_free_after_exit() -> None:
     assert nr_free_pages(k) < free
     do_exit(k, 7 << 8)
     assert free_frames(k) == free
-    assert (task.exit_code, task.exit_state, task.mm) == (7 << 8, EXIT_ZOMBIE, None)
+    assert (task.exit_code, task.exit_state, task.mm) == (7 << 8, EXIT_DEAD, None)
     assert task.signal.maxrss > 0
     assert k.cpu.cr3 == 0
 

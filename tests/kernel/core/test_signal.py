@@ -7,7 +7,7 @@ import pytest
 
 import mmscope.kernel.core.signal as sig
 from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, run_timers
-from mmscope.kernel.core.sched import schedule_hrtimeout
+from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
@@ -164,7 +164,7 @@ def test_orphaned_group_ignores_tty_stops_and_sigstop_is_loud() -> None:
     assert taken(k) == []
     assert k.current.exit_code == SIGKILL
     assert len(said) == 1
-    assert "nobody can continue it" in said[0]
+    assert "in a stop by signal 19: no timer and no other task can end it" in said[0]
 
 
 def test_sigaction_refuses_kill_and_stop_but_shows_them() -> None:
@@ -272,9 +272,12 @@ def test_periodic_timer_is_armed_again_when_its_signal_is_taken() -> None:
     do_setitimer(k, ITIMER_REAL, 1_000_000, 1_000_000)
     k.timekeeper.advance(3_500_000)
     run_timers(k)
-    assert k.current.signal.it_real_expires == 0
+    timer = k.current.signal.real_timer
+    assert timer is not None
+    assert not timer.queued
     assert taken(k) == [SIGALRM]
-    assert k.current.signal.it_real_expires == start + 4_000_000
+    assert timer.queued
+    assert timer.expires == start + 4_000_000
     assert do_getitimer(k, ITIMER_REAL) == (500_000, 1_000_000)
 
 
@@ -296,7 +299,7 @@ def test_sleep_ends_by_time_or_signal() -> None:
     k = boot_task()
     handle(k, SIGALRM)
     now = k.timekeeper.now_ns
-    assert schedule_hrtimeout(k, now + 100, "test")
+    assert sleep(k, now + 100, "test")
     do_setitimer(k, ITIMER_REAL, 50, 0)
-    assert not schedule_hrtimeout(k, now + 1000, "test")
+    assert not sleep(k, now + 1000, "test")
     assert k.timekeeper.now_ns == now + 150

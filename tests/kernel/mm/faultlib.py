@@ -7,8 +7,9 @@ from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.config import BASE_VERSION, KernelConfig
-from mmscope.kernel.core.fork import alloc_pid, exit_mm
+from mmscope.kernel.core.fork import exit_mm
 from mmscope.kernel.core.fork_mm import dup_mm
+from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.include.fs import O_RDWR, File
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct

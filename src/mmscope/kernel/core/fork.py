@@ -1,21 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Birth and death of tasks and address spaces (kernel/fork.c). fork itself is not there yet."""
+"""Birth and death of tasks and address spaces (kernel/fork.c)."""
 
 from __future__ import annotations
 
+import mmscope.kernel.arch.x86.uaccess as uaccess
+import mmscope.kernel.core.futex as core_futex
+import mmscope.kernel.core.sched as core_sched
+import mmscope.kernel.core.signal as core_signal
+import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
-from mmscope.kernel.fs.file import fput
-from mmscope.kernel.include.errno import KernelBug
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.core.pid import alloc_pid
+from mmscope.kernel.fs.file import fput, get_file, put_files_struct
+from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.mm_types import MmStruct
-from mmscope.kernel.include.page import TASK_SIZE
-from mmscope.kernel.include.sched import TaskStruct
+from mmscope.kernel.include.page import TASK_SIZE, TASK_SIZE_MAX
+from mmscope.kernel.include.resource import RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.sched import (
+    CLONE_CHILD_CLEARTID,
+    CLONE_CHILD_SETTID,
+    CLONE_CLEAR_SIGHAND,
+    CLONE_DETACHED,
+    CLONE_FILES,
+    CLONE_FS,
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    CLONE_PARENT,
+    CLONE_PARENT_SETTID,
+    CLONE_PIDFD,
+    CLONE_SETTLS,
+    CLONE_SIGHAND,
+    CLONE_THREAD,
+    CLONE_VFORK,
+    CLONE_VM,
+    PF_FORKNOEXEC,
+    PF_NPROC_EXCEEDED,
+    SIGNAL_UNKILLABLE,
+    TASK_KILLABLE,
+    Cred,
+    FilesStruct,
+    FsStruct,
+    SignalStruct,
+    TaskStruct,
+)
+from mmscope.kernel.include.signal import SIG_IGN, SS_DISABLE, KSigaction, SighandStruct
+from mmscope.kernel.include.wait import Completion
 from mmscope.kernel.mm.memory import sync_mm_rss
+from mmscope.kernel.tracepoint import trace_sched_process_fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.ptrace import PtRegs
 
 
 def mm_alloc(k: Kernel) -> MmStruct:
@@ -92,20 +137,33 @@ def set_mm_exe_file(mm: MmStruct, new_exe_file: object) -> None:
 
 def exec_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by execve: futexes and the tid address it had registered die with it."""
+    core_futex.exit_robust_list(task.kernel, task)
     mm_release(task, mm)
 
 
 def exit_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by exiting."""
+    core_futex.exit_robust_list(task.kernel, task)
     mm_release(task, mm)
 
 
 def mm_release(task: TaskStruct, mm: MmStruct) -> None:
-    """CLONE_CHILD_CLEARTID: zero the tid in user memory and wake its futex, but only if someone else still sees it."""
-    task.robust_list = 0
+    """CLONE_CHILD_CLEARTID: zero the tid in user memory and wake its futex, but only if someone else still sees it.
+
+    Then whoever waits in vfork(2) goes on.
+    """
     if task.clear_child_tid:
-        # With a single user nobody is left to see the store: Linux then leaves the memory alone.
+        if mm.mm_users > 1:
+            try:
+                uaccess.put_user(task.kernel, task.clear_child_tid, 0, 4)
+                core_futex.futex_wake(task.kernel, task.clear_child_tid, 1, core_futex.FUTEX_BITSET_MATCH_ANY, True)
+            except KernelError:
+                pass
         task.clear_child_tid = 0
+    vfork = task.vfork_done
+    if vfork is not None:
+        task.vfork_done = None
+        core_wait.complete(vfork)
 
 
 def exit_mm(task: TaskStruct) -> None:
@@ -126,7 +184,285 @@ def exit_mm(task: TaskStruct) -> None:
     mmdrop(mm)
 
 
-def alloc_pid(k: Kernel) -> int:
-    """The next process id."""
-    k.last_pid += 1
-    return k.last_pid
+# --- what a child has of its own, and what it shares
+
+
+class KernelCloneArgs:
+    """struct kernel_clone_args: what clone(2), clone3(2), fork(2) and vfork(2) ask for."""
+
+    def __init__(self, flags: int, exit_signal: int = 0) -> None:
+        self.flags = flags
+        self.exit_signal = exit_signal
+        #: Addresses in user memory, 0 = none.
+        self.pidfd = 0
+        self.child_tid = 0
+        self.parent_tid = 0
+        #: The child's stack pointer, 0 = the parent's; and its fs base with CLONE_SETTLS.
+        self.stack = 0
+        self.tls = 0
+
+
+def copy_files(clone_flags: int, tsk: TaskStruct, old: FilesStruct | None) -> None:
+    """The descriptor table: shared with CLONE_FILES, else a copy; open files are shared in any case."""
+    if old is None:
+        return
+    if clone_flags & CLONE_FILES:
+        old.count += 1
+        tsk.files = old
+    else:
+        tsk.files = dup_fd(old)
+
+
+def dup_fd(old: FilesStruct) -> FilesStruct:
+    """A copy of the table."""
+    new = FilesStruct()
+    new.fd = dict(old.fd)
+    new.close_on_exec = set(old.close_on_exec)
+    for file in new.fd.values():
+        get_file(file)
+    return new
+
+
+def copy_fs(clone_flags: int, tsk: TaskStruct, old: FsStruct) -> None:
+    """Root, working directory and umask."""
+    if clone_flags & CLONE_FS:
+        old.users += 1
+        tsk.fs = old
+    else:
+        tsk.fs = FsStruct(old.root, old.pwd)
+        tsk.fs.umask = old.umask
+
+
+def copy_sighand(clone_flags: int, tsk: TaskStruct, old: SighandStruct) -> None:
+    """The dispositions: shared, copied, or (CLONE_CLEAR_SIGHAND, v5.5) reset but for what is ignored."""
+    if clone_flags & CLONE_SIGHAND:
+        old.count += 1
+        tsk.sighand = old
+        return
+    tsk.sighand = SighandStruct()
+    for i, action in enumerate(old.action):
+        if clone_flags & CLONE_CLEAR_SIGHAND and action.sa_handler != SIG_IGN:
+            continue
+        tsk.sighand.action[i] = KSigaction(action.sa_handler, action.sa_flags, action.sa_restorer, action.sa_mask)
+
+
+def copy_signal(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
+    """What the threads of a process share: a new one inherits limits, group and session."""
+    old = current.signal
+    if clone_flags & CLONE_THREAD:
+        tsk.signal = old
+        return
+    sig = tsk.signal = SignalStruct()
+    sig.rlim = [Rlimit(rlim.rlim_cur, rlim.rlim_max) for rlim in old.rlim]
+    sig.pgrp = old.pgrp
+    sig.session = old.session
+    sig.oom_score_adj, sig.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min
+    sig.has_child_subreaper = old.has_child_subreaper or old.is_child_subreaper
+
+
+def copy_mm(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
+    """The address space: shared with CLONE_VM, else a copy of its mappings."""
+    oldmm = current.mm
+    tsk.min_flt = tsk.maj_flt = tsk.nvcsw = tsk.nivcsw = 0
+    if oldmm is None:
+        return
+    if clone_flags & CLONE_VM:
+        mmget(oldmm)
+        mm = oldmm
+    else:
+        # Much of mm/ imports this module.
+        from mmscope.kernel.core.fork_mm import dup_mm
+
+        mm = dup_mm(tsk, oldmm)
+    tsk.vmacache_seqnum = mm.vmacache_seqnum
+    tsk.vmacache = [None] * len(tsk.vmacache)
+    tsk.mm = tsk.active_mm = mm
+
+
+def copy_thread(args: KernelCloneArgs, tsk: TaskStruct, current: TaskStruct, regs: PtRegs) -> None:
+    """The registers with which the child returns from the system call: 0 in ax, its own stack and TLS if asked for."""
+    new = tsk.regs
+    new.r15, new.r14, new.r13, new.r12, new.bp, new.bx = regs.r15, regs.r14, regs.r13, regs.r12, regs.bp, regs.bx
+    new.r11, new.r10, new.r9, new.r8, new.cx, new.dx = regs.r11, regs.r10, regs.r9, regs.r8, regs.cx, regs.dx
+    new.si, new.di, new.orig_ax, new.ip, new.cs, new.flags = regs.si, regs.di, regs.orig_ax, regs.ip, regs.cs, regs.flags
+    new.sp, new.ss = args.stack or regs.sp, regs.ss
+    new.ax = 0
+    tsk.thread.fsbase = current.thread.fsbase
+    tsk.thread.gsbase = current.thread.gsbase
+    tsk.thread.fpu = tsk.kernel.cpu.fxsave()
+    if args.flags & CLONE_SETTLS:
+        if args.tls >= TASK_SIZE_MAX:
+            raise KernelError(EPERM)
+        tsk.thread.fsbase = args.tls
+
+
+def user_processes(k: Kernel, uid: int) -> int:
+    """user->processes: tasks whose real user is `uid`, threads and zombies included."""
+    return sum(1 for task in k.tasks.values() if task.cred.uid == uid)
+
+
+def check_clone_flags(k: Kernel, args: KernelCloneArgs) -> None:
+    """The combinations that make no sense, in copy_process()'s order; then what the model refuses."""
+    flags = args.flags
+    current = k.current
+    wrong = (
+        flags & (CLONE_NEWNS | CLONE_FS) == CLONE_NEWNS | CLONE_FS
+        or flags & (CLONE_NEWUSER | CLONE_FS) == CLONE_NEWUSER | CLONE_FS
+        or (flags & CLONE_THREAD and not flags & CLONE_SIGHAND)
+        or (flags & CLONE_SIGHAND and not flags & CLONE_VM)
+        or (flags & CLONE_PARENT and current.signal.flags & SIGNAL_UNKILLABLE)
+        or (flags & CLONE_THREAD and flags & (CLONE_NEWUSER | CLONE_NEWPID))
+        or (flags & (CLONE_THREAD | CLONE_VM) and flags & CLONE_NEWTIME)
+        or (flags & CLONE_PIDFD and flags & (CLONE_DETACHED | CLONE_THREAD))
+    )
+    if wrong:
+        raise KernelError(EINVAL)
+
+
+def copy_creds(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
+    """The ids; a new user namespace is refused, and RLIMIT_NPROC looked at (EAGAIN)."""
+    old = k.current.cred
+    cred = p.cred = Cred(old.uid, old.gid)
+    cred.euid, cred.suid, cred.fsuid = old.euid, old.suid, old.fsuid
+    cred.egid, cred.sgid, cred.fsgid = old.egid, old.sgid, old.fsgid
+    cred.groups = list(old.groups)
+    cred.cap_effective, cred.cap_permitted, cred.cap_inheritable = old.cap_effective, old.cap_permitted, old.cap_inheritable
+    limit = k.current.signal.rlim[RLIMIT_NPROC].rlim_cur
+    privileged = cred.uid == 0 or capable(k, CAP_SYS_RESOURCE) or capable(k, CAP_SYS_ADMIN)
+    if not privileged and user_processes(k, cred.uid) >= limit:
+        raise KernelError(EAGAIN)
+    if args.flags & CLONE_NEWUSER:
+        k.warn_once("clone: user namespaces are not implemented: EINVAL")
+        raise KernelError(EINVAL)
+
+
+def copy_namespaces(k: Kernel, flags: int) -> None:
+    """EPERM without CAP_SYS_ADMIN; with it EINVAL, as from a kernel built without namespaces."""
+    if flags & (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME):
+        if not capable(k, CAP_SYS_ADMIN):
+            raise KernelError(EPERM)
+        k.warn_once("clone: namespaces are not implemented: EINVAL")
+        raise KernelError(EINVAL)
+    if flags & CLONE_PIDFD:
+        k.warn_once("clone: CLONE_PIDFD is not implemented: EINVAL")
+        raise KernelError(EINVAL)
+
+
+def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> TaskStruct:
+    """A new task, not yet running. Raises EINVAL, EPERM, EAGAIN (too many), ENOMEM; ERESTARTNOINTR if a signal is first."""
+    flags = args.flags
+    current = k.current
+    check_clone_flags(k, args)
+    core_signal.recalc_sigpending(current)
+    if core_signal.signal_pending(current):
+        raise KernelError(ERESTARTNOINTR)
+    p = dup_task_struct(k, current)
+    copy_creds(k, p, args)
+    if len(k.tasks) >= k.max_threads:
+        raise KernelError(EAGAIN)
+    old_fs = current.fs
+    assert old_fs is not None
+    copy_files(flags, p, current.files)
+    try:
+        copy_fs(flags, p, old_fs)
+        copy_sighand(flags, p, current.sighand)
+        copy_signal(flags, p, current)
+        copy_mm(flags, p, current)
+        copy_namespaces(k, flags)
+        copy_thread(args, p, current, regs)
+        p.pid = alloc_pid(k)
+    except KernelError:
+        bad_fork_cleanup(p)
+        raise
+    if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM:
+        p.sas_ss_sp = p.sas_ss_size = 0
+        p.sas_ss_flags = SS_DISABLE
+    p.set_child_tid = args.child_tid if flags & CLONE_CHILD_SETTID else 0
+    p.clear_child_tid = args.child_tid if flags & CLONE_CHILD_CLEARTID else 0
+    if flags & CLONE_VM:
+        p.rseq = p.rseq_len = p.rseq_sig = 0
+    link_task(k, p, args)
+    return p
+
+
+def dup_task_struct(k: Kernel, orig: TaskStruct) -> TaskStruct:
+    """What a child inherits that needs no further thought."""
+    p = TaskStruct(k, 0, orig.comm)
+    p.flags = orig.flags & ~PF_NPROC_EXCEEDED | PF_FORKNOEXEC
+    p.personality = orig.personality
+    p.blocked = orig.blocked
+    p.sas_ss_sp, p.sas_ss_size, p.sas_ss_flags = orig.sas_ss_sp, orig.sas_ss_size, orig.sas_ss_flags
+    p.rseq, p.rseq_len, p.rseq_sig = orig.rseq, orig.rseq_len, orig.rseq_sig
+    p.dumpable, p.no_new_privs, p.keepcaps, p.thp_disable = orig.dumpable, orig.no_new_privs, orig.keepcaps, orig.thp_disable
+    p.timer_slack_ns = orig.timer_slack_ns
+    p.policy, p.rt_priority, p.static_prio_nice = orig.policy, orig.rt_priority, orig.static_prio_nice
+    p.start_time = k.timekeeper.now_ns
+    return p
+
+
+def bad_fork_cleanup(p: TaskStruct) -> None:
+    """Give back what a child that will not be had got."""
+    if p.mm is not None:
+        mm = p.mm
+        p.mm = None
+        mmput(mm)
+    if p.sighand.count > 1:
+        p.sighand.count -= 1
+    if p.fs is not None:
+        p.fs.users -= 1
+    if p.files is not None:
+        put_files_struct(p.files)
+
+
+def link_task(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
+    """The child becomes visible: its parent, its thread group, the table of tasks."""
+    current = k.current
+    flags = args.flags
+    if flags & CLONE_THREAD:
+        p.exit_signal = -1
+        p.group_leader = current.group_leader
+        p.tgid = current.tgid
+        p.signal.live += 1
+    else:
+        p.exit_signal = current.group_leader.exit_signal if flags & CLONE_PARENT else args.exit_signal
+        p.tgid = p.pid
+    p.real_parent = current.real_parent if flags & (CLONE_PARENT | CLONE_THREAD) else current
+    p.signal.threads.append(p)
+    if not flags & CLONE_THREAD and p.real_parent is not None:
+        p.real_parent.children.append(p)
+    k.tasks[p.pid] = p
+
+
+def kernel_clone(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> int:
+    """fork(2) and all its relatives (until v5.9 _do_fork): the child's pid. With CLONE_VFORK it first waits for the child."""
+    flags = args.flags
+    if flags & CLONE_PIDFD and flags & CLONE_PARENT_SETTID and args.pidfd == args.parent_tid:
+        raise KernelError(EINVAL)
+    p = copy_process(k, args, regs)
+    if flags & CLONE_PARENT_SETTID:
+        try:
+            uaccess.put_user(k, args.parent_tid, p.pid, 4)
+        except KernelError:
+            pass
+    vfork: Completion | None = None
+    if flags & CLONE_VFORK:
+        vfork = p.vfork_done = Completion()
+    nr = p.pid
+    trace_sched_process_fork(k, k.current, p)
+    core_sched.wake_up_new_task(p)
+    if vfork is not None:
+        k.current.wchan = "vfork"
+        if not core_wait.wait_for_completion_killable(k, vfork, TASK_KILLABLE):
+            p.vfork_done = None
+        k.current.wchan = ""
+    return nr
+
+
+def schedule_tail(k: Kernel) -> None:
+    """The first thing that a child does: its pid where CLONE_CHILD_SETTID wants it."""
+    current = k.current
+    if current.set_child_tid:
+        try:
+            uaccess.put_user(k, current.set_child_tid, current.pid, 4)
+        except KernelError:
+            pass

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.hrtimer as core_hrtimer
+import mmscope.kernel.core.posix_timers as core_posix_timers
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.include.hrtimer import HrTimer
+from mmscope.kernel.include.sched import SignalStruct
 from mmscope.kernel.include.signal import SI_KERNEL, SIGALRM, SIGPROF, SIGVTALRM, KernelSiginfo
 
 TYPE_CHECKING = False
@@ -20,23 +24,32 @@ ITIMER_PROF: Final = 2
 
 
 def run_timers(k: Kernel) -> None:
-    """Send the signals of the current process's expired timers."""
+    """Call expired timers, and check the CPU-time timers of the current process."""
+    if k.hrtimers:
+        core_hrtimer.hrtimer_run_queues(k)
     task = k.current
     signal = task.signal
-    if signal.it_real_expires and k.timekeeper.now_ns >= signal.it_real_expires:
-        it_real_fn(task)
-    if signal.it_virt[0]:
-        check_cpu_itimer(task, signal.it_virt, task.utime, SIGVTALRM)
-    if signal.it_prof[0]:
-        check_cpu_itimer(task, signal.it_prof, task.utime + task.stime, SIGPROF)
+    if signal.it_virt[0] and not task.exit_state:
+        check_cpu_itimer(task, signal.it_virt, thread_group_cputime(task)[0], SIGVTALRM)
+    if signal.it_prof[0] and not task.exit_state:
+        check_cpu_itimer(task, signal.it_prof, sum(thread_group_cputime(task)), SIGPROF)
 
 
-def it_real_fn(task: TaskStruct) -> None:
+def thread_group_cputime(task: TaskStruct) -> tuple[int, int]:
+    """User and system time of all threads, dead ones too, ns."""
+    utime, stime = task.signal.utime, task.signal.stime
+    for t in task.signal.threads:
+        utime += t.utime
+        stime += t.stime
+    return utime, stime
+
+
+def it_real_fn(k: Kernel, timer: HrTimer) -> None:
     """ITIMER_REAL is over: SIGALRM. It is armed again when the signal is dequeued: never, if it is ignored."""
-    signal = task.signal
-    signal.it_real_last = signal.it_real_expires
-    signal.it_real_expires = 0
-    core_signal.do_send_sig_info(SIGALRM, KernelSiginfo(SIGALRM, SI_KERNEL), task, True)
+    signal = timer.data
+    assert isinstance(signal, SignalStruct)
+    if signal.threads:
+        core_signal.do_send_sig_info(SIGALRM, KernelSiginfo(SIGALRM, SI_KERNEL), signal.threads[0].group_leader, True)
 
 
 def check_cpu_itimer(task: TaskStruct, timer: list[int], cpu_ns: int, sig: int) -> None:
@@ -52,14 +65,16 @@ def do_getitimer(k: Kernel, which: int) -> tuple[int, int]:
     task = k.current
     signal = task.signal
     if which == ITIMER_REAL:
-        if not signal.it_real_expires:
+        real = signal.real_timer
+        if real is None or not real.queued:
             return 0, signal.it_real_incr
         # An expired timer whose signal is about to come still shows a microsecond.
-        return max(signal.it_real_expires - k.timekeeper.now_ns, 1000), signal.it_real_incr
+        return max(real.expires - k.timekeeper.now_ns, 1000), signal.it_real_incr
+    utime, stime = thread_group_cputime(task)
     if which == ITIMER_VIRTUAL:
-        timer, now = signal.it_virt, task.utime
+        timer, now = signal.it_virt, utime
     elif which == ITIMER_PROF:
-        timer, now = signal.it_prof, task.utime + task.stime
+        timer, now = signal.it_prof, utime + stime
     else:
         raise KernelError(EINVAL)
     return (max(timer[0] - now, 4_000_000) if timer[0] else 0), timer[1]
@@ -70,11 +85,25 @@ def do_setitimer(k: Kernel, which: int, value: int, interval: int) -> tuple[int,
     old = do_getitimer(k, which)
     task = k.current
     signal = task.signal
+    utime, stime = thread_group_cputime(task)
     if which == ITIMER_REAL:
-        signal.it_real_expires = k.timekeeper.now_ns + value if value else 0
+        if signal.real_timer is None:
+            signal.real_timer = HrTimer(it_real_fn, signal)
+        core_hrtimer.hrtimer_cancel(k, signal.real_timer)
+        if value:
+            core_hrtimer.hrtimer_start(k, signal.real_timer, k.timekeeper.now_ns + value)
         signal.it_real_incr = interval if value else 0
     elif which == ITIMER_VIRTUAL:
-        signal.it_virt = [task.utime + value if value else 0, interval]
+        signal.it_virt = [utime + value if value else 0, interval]
     else:
-        signal.it_prof = [task.utime + task.stime + value if value else 0, interval]
+        signal.it_prof = [utime + stime + value if value else 0, interval]
     return old
+
+
+def exit_itimers(k: Kernel, signal: SignalStruct) -> None:
+    """The process is dead: its timers are off."""
+    core_posix_timers.exit_posix_timers(k, signal)
+    if signal.real_timer is not None:
+        core_hrtimer.hrtimer_cancel(k, signal.real_timer)
+    signal.it_virt = [0, 0]
+    signal.it_prof = [0, 0]

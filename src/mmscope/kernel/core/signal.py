@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sending, queueing, blocking and taking signals (kernel/signal.c), for processes of one thread.
+"""Sending, queueing, blocking and taking signals, stopping and continuing (kernel/signal.c).
 
 `force_sig*` is for faults (cannot be blocked or ignored), `send_sig*`, `do_tkill` and `kill_something_info` for everybody
 else. get_signal() takes the next signal at the way back to user mode; arch/x86/signal.py builds the handler's frame.
@@ -8,15 +8,41 @@ else. get_signal() takes the next signal at the way back to user mode; arch/x86/
 from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
+import mmscope.kernel.core.hrtimer as core_hrtimer
+import mmscope.kernel.core.sched as core_sched
+import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.capability import capable
-from mmscope.kernel.core.sched import deadlock, schedule_hrtimeout
 from mmscope.kernel.include.capability import CAP_KILL
 from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH, KernelError
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
+from mmscope.kernel.include.sched import (
+    __TASK_STOPPED,
+    JOBCTL_STOP_CONSUME,
+    JOBCTL_STOP_PENDING,
+    JOBCTL_STOP_SIGMASK,
+    PF_EXITING,
+    SIGNAL_CLD_CONTINUED,
+    SIGNAL_CLD_MASK,
+    SIGNAL_CLD_STOPPED,
+    SIGNAL_STOP_CONTINUED,
+    SIGNAL_STOP_STOPPED,
+    SIGNAL_UNKILLABLE,
+    TASK_INTERRUPTIBLE,
+    TASK_RUNNING,
+    TASK_STOPPED,
+    TASK_WAKEKILL,
+)
 from mmscope.kernel.include.signal import (
     _NSIG,
+    CLD_CONTINUED,
+    CLD_DUMPED,
+    CLD_EXITED,
+    CLD_KILLED,
+    CLD_STOPPED,
     MINSIGSTKSZ,
+    SA_NOCLDSTOP,
+    SA_NOCLDWAIT,
     SA_NODEFER,
     SA_RESETHAND,
     SI_KERNEL,
@@ -139,7 +165,10 @@ def sig_ignored(t: TaskStruct, sig: int) -> bool:
     """The signal need not even be queued. A blocked one must: the handler may change before it is unblocked."""
     if (t.blocked | t.real_blocked) & sigmask(sig):
         return False
-    return sig_handler_ignored(t.sighand.action[sig - 1].sa_handler, sig)
+    handler = t.sighand.action[sig - 1].sa_handler
+    if t.signal.flags & SIGNAL_UNKILLABLE and handler == SIG_DFL:
+        return True
+    return sig_handler_ignored(handler, sig)
 
 
 def sig_fatal(t: TaskStruct, sig: int) -> bool:
@@ -156,7 +185,7 @@ def has_pending_signals(t: TaskStruct) -> bool:
 
 def recalc_sigpending(t: TaskStruct) -> None:
     """Set TIF_SIGPENDING as the queues and the mask say."""
-    t.tif_sigpending = has_pending_signals(t)
+    t.tif_sigpending = has_pending_signals(t) or t.jobctl & JOBCTL_STOP_PENDING != 0
 
 
 def signal_pending(t: TaskStruct) -> bool:
@@ -164,9 +193,14 @@ def signal_pending(t: TaskStruct) -> bool:
     return t.tif_sigpending
 
 
+def __fatal_signal_pending(t: TaskStruct) -> bool:
+    """A SIGKILL is queued."""
+    return t.pending.signal & sigmask(SIGKILL) != 0
+
+
 def fatal_signal_pending(t: TaskStruct) -> bool:
     """A SIGKILL is on its way."""
-    return t.tif_sigpending and t.pending.signal & sigmask(SIGKILL) != 0
+    return t.tif_sigpending and __fatal_signal_pending(t)
 
 
 # --- sending
@@ -179,17 +213,55 @@ def flush_sigqueue_mask(mask: int, s: Sigpending) -> None:
         s.list = [info for info in s.list if not sigmask(info.si_signo) & mask]
 
 
+def signal_wake_up_state(t: TaskStruct, state: int) -> None:
+    """Have `t` look at its signals: wake it from interruptible sleep, and from those of `state`."""
+    t.tif_sigpending = True
+    core_sched.try_to_wake_up(t, state | TASK_INTERRUPTIBLE)
+
+
+def signal_wake_up(t: TaskStruct, fatal: bool) -> None:
+    """The same; a fatal signal also ends stops and killable sleeps."""
+    signal_wake_up_state(t, TASK_WAKEKILL if fatal else 0)
+
+
 def prepare_signal(sig: int, p: TaskStruct) -> bool:
     """The side effects of sending, handled or not: stop and continue cancel each other. False: drop the signal."""
-    if p.signal.group_exit:
-        pass  # dying already
-    elif SIG_KERNEL_STOP_MASK & sigmask(sig):
-        flush_sigqueue_mask(sigmask(SIGCONT), p.signal.shared_pending)
-        flush_sigqueue_mask(sigmask(SIGCONT), p.pending)
+    signal = p.signal
+    if signal.group_exit:
+        # Dying already.
+        return sig == SIGKILL or not sig_ignored(p, sig)
+    if SIG_KERNEL_STOP_MASK & sigmask(sig):
+        flush_sigqueue_mask(sigmask(SIGCONT), signal.shared_pending)
+        for t in signal.threads:
+            flush_sigqueue_mask(sigmask(SIGCONT), t.pending)
     elif sig == SIGCONT:
-        flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, p.signal.shared_pending)
-        flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, p.pending)
+        flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, signal.shared_pending)
+        for t in signal.threads:
+            flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, t.pending)
+            task_clear_jobctl_stop(t)
+            core_sched.try_to_wake_up(t, __TASK_STOPPED)
+        # The parent is told by the first thread that runs; a stop that was under way shows as both.
+        why = 0
+        if signal.flags & SIGNAL_STOP_STOPPED:
+            why = SIGNAL_CLD_CONTINUED
+        elif signal.group_stop_count:
+            why = SIGNAL_CLD_STOPPED
+        if why:
+            signal.flags = signal.flags & ~(SIGNAL_CLD_MASK | SIGNAL_STOP_STOPPED) | why | SIGNAL_STOP_CONTINUED
+            signal.group_stop_count = 0
+            signal.group_exit_code = 0
     return not sig_ignored(p, sig)
+
+
+def wants_signal(sig: int, p: TaskStruct) -> bool:
+    """`p` would take `sig` at once."""
+    if p.blocked & sigmask(sig) or p.flags & PF_EXITING:
+        return False
+    if sig == SIGKILL:
+        return True
+    if p.state & __TASK_STOPPED:
+        return False
+    return p is p.kernel.current or not p.tif_sigpending
 
 
 def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> None:
@@ -211,19 +283,49 @@ def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> No
         elif sig >= SIGRTMIN and info.si_code not in (SI_USER, SI_KERNEL):
             raise KernelError(EAGAIN)
     pending.signal |= sigmask(sig)
-    complete_signal(sig, t)
+    complete_signal(sig, t, group)
 
 
-def complete_signal(sig: int, p: TaskStruct) -> None:
-    """Wake the task if it wants the signal; one that surely kills starts the exit at once, before queued handlers."""
-    if p.blocked & sigmask(sig) or p.exit_state:
-        return
-    if sig_fatal(p, sig) and not p.signal.group_exit and not p.real_blocked & sigmask(sig):
+def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:
+    """Wake a thread that wants the signal; one that surely kills starts the exit at once, before queued handlers."""
+    signal = p.signal
+    t = p
+    if not wants_signal(sig, p):
+        if not group:
+            return
+        for t in signal.threads:
+            if wants_signal(sig, t):
+                break
+        else:
+            # All block it or have others to take; whoever is free first will.
+            return
+    if sig_fatal(p, sig) and not signal.group_exit and not t.real_blocked & sigmask(sig):
         if not SIG_KERNEL_COREDUMP_MASK & sigmask(sig):
-            p.signal.group_exit = True
-            p.signal.group_exit_code = sig
-            p.pending.signal |= sigmask(SIGKILL)
-    p.tif_sigpending = True
+            signal.group_exit = True
+            signal.group_exit_code = sig
+            signal.group_stop_count = 0
+            for t in signal.threads:
+                task_clear_jobctl_stop(t)
+                t.pending.signal |= sigmask(SIGKILL)
+                signal_wake_up(t, True)
+            return
+    signal_wake_up(t, sig == SIGKILL)
+
+
+def zap_other_threads(p: TaskStruct) -> int:
+    """SIGKILL for all threads of the process but `p`: how many there are."""
+    p.signal.group_stop_count = 0
+    count = 0
+    for t in p.signal.threads:
+        if t is p:
+            continue
+        task_clear_jobctl_stop(t)
+        count += 1
+        if t.exit_state:
+            continue
+        t.pending.signal |= sigmask(SIGKILL)
+        signal_wake_up(t, True)
+    return count
 
 
 def force_sig_info_to_task(info: KernelSiginfo, t: TaskStruct) -> None:
@@ -297,6 +399,21 @@ def group_send_sig_info(k: Kernel, sig: int, info: KernelSiginfo, p: TaskStruct)
         do_send_sig_info(sig, info, p, True)
 
 
+def kill_pgrp_info(k: Kernel, sig: int, info: KernelSiginfo, pgrp: int) -> None:
+    """To all processes of a group. ESRCH: there is none; another errno if nobody could be sent it."""
+    success = False
+    error = ESRCH
+    for p in processes(k):
+        if p.signal.pgrp == pgrp:
+            try:
+                group_send_sig_info(k, sig, info, p)
+                success = True
+            except KernelError as e:
+                error = e.errno or EPERM
+    if not success:
+        raise KernelError(error)
+
+
 def kill_something_info(k: Kernel, sig: int, info: KernelSiginfo, pid: int) -> None:
     """kill(2): one process (pid > 0), the own group (0), all others that we may (-1), a group (< -1)."""
     if pid > 0:
@@ -307,22 +424,29 @@ def kill_something_info(k: Kernel, sig: int, info: KernelSiginfo, pid: int) -> N
         return
     if pid == -(1 << 31):
         raise KernelError(ESRCH)
-    sent = False
-    error = ESRCH
-    for number in sorted(k.tasks):
-        task = k.tasks[number]
-        if pid == -1:
-            if task is k.current or task.pid <= 1:
-                continue
-        elif task.signal.pgrp != (-pid if pid else k.current.signal.pgrp):
-            continue
-        try:
-            group_send_sig_info(k, sig, info, task)
-            sent = True
-        except KernelError as e:
-            error = e.errno or EPERM
-    if not sent:
+    if pid != -1:
+        kill_pgrp_info(k, sig, info, -pid if pid else k.current.signal.pgrp)
+        return
+    count = 0
+    error = 0
+    for p in processes(k):
+        if p.pid > 1 and p.signal is not k.current.signal:
+            count += 1
+            try:
+                group_send_sig_info(k, sig, info, p)
+                error = 0
+            except KernelError as e:
+                if e.errno != EPERM:
+                    error = e.errno or EINVAL
+    if not count:
+        raise KernelError(ESRCH)
+    if error:
         raise KernelError(error)
+
+
+def processes(k: Kernel) -> list[TaskStruct]:
+    """for_each_process(): the thread group leaders, dead ones too, oldest first."""
+    return [p for p in k.tasks.values() if p.group_leader is p]
 
 
 def do_tkill(k: Kernel, tgid: int, pid: int, sig: int) -> None:
@@ -333,6 +457,130 @@ def do_tkill(k: Kernel, tgid: int, pid: int, sig: int) -> None:
     check_kill_permission(k, sig, p)
     if sig:
         do_send_sig_info(sig, KernelSiginfo(sig, SI_TKILL, 0, k.current.tgid, k.current.cred.uid), p, False)
+
+
+# --- to the parent
+
+
+def __wake_up_parent(p: TaskStruct, parent: TaskStruct) -> None:
+    """Somebody may wait for `p`."""
+    core_wait.wake_up_all(parent.signal.wait_chldexit)
+
+
+def cpu_ticks(ns: int) -> int:
+    """clock_t of a siginfo: 1/100 s."""
+    return ns // 10_000_000
+
+
+def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
+    """`tsk` is dead: tell its parent. True: nobody will wait for it, let it go at once."""
+    parent = tsk.real_parent
+    assert parent is not None
+    info = KernelSiginfo(sig, SI_USER, 0, tsk.pid, tsk.cred.uid)
+    info.si_utime = cpu_ticks(tsk.utime + tsk.signal.utime)
+    info.si_stime = cpu_ticks(tsk.stime + tsk.signal.stime)
+    info.si_status = tsk.exit_code & 0x7F
+    if tsk.exit_code & 0x80:
+        info.si_code = CLD_DUMPED
+    elif tsk.exit_code & 0x7F:
+        info.si_code = CLD_KILLED
+    else:
+        info.si_code = CLD_EXITED
+        info.si_status = tsk.exit_code >> 8
+    autoreap = False
+    if sig == SIGCHLD:
+        action = parent.sighand.action[SIGCHLD - 1]
+        if action.sa_handler == SIG_IGN or action.sa_flags & SA_NOCLDWAIT:
+            autoreap = True
+            if action.sa_handler == SIG_IGN:
+                sig = 0
+    if sig > 0:
+        send_signal(sig, info, parent, True)
+    __wake_up_parent(tsk, parent)
+    return autoreap
+
+
+def do_notify_parent_cldstop(tsk: TaskStruct, why: int) -> None:
+    """The process has stopped or goes on: SIGCHLD, unless SA_NOCLDSTOP."""
+    tsk = tsk.group_leader
+    parent = tsk.real_parent
+    if parent is None:
+        return
+    info = KernelSiginfo(SIGCHLD, why, 0, tsk.pid, tsk.cred.uid)
+    info.si_utime = cpu_ticks(tsk.utime)
+    info.si_stime = cpu_ticks(tsk.stime)
+    info.si_status = SIGCONT if why == CLD_CONTINUED else tsk.signal.group_exit_code & 0x7F
+    action = parent.sighand.action[SIGCHLD - 1]
+    if action.sa_handler != SIG_IGN and not action.sa_flags & SA_NOCLDSTOP:
+        send_signal(SIGCHLD, info, parent, True)
+    __wake_up_parent(tsk, parent)
+
+
+# --- job control
+
+
+def task_clear_jobctl_stop(t: TaskStruct) -> None:
+    """`t` need not stop any more."""
+    t.jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME)
+
+
+def task_participate_group_stop(t: TaskStruct) -> bool:
+    """`t` stops, or dies, instead of being waited for. True: it was the last one of the group stop."""
+    signal = t.signal
+    consume = t.jobctl & JOBCTL_STOP_CONSUME
+    task_clear_jobctl_stop(t)
+    if not consume:
+        return False
+    if signal.group_stop_count > 0:
+        signal.group_stop_count -= 1
+    if not signal.group_stop_count and not signal.flags & SIGNAL_STOP_STOPPED:
+        signal.flags = SIGNAL_STOP_STOPPED | signal.flags & SIGNAL_UNKILLABLE
+        return True
+    return False
+
+
+def do_signal_stop(k: Kernel, signr: int) -> None:
+    """Stop the current thread, and, if `signr` begins a stop, have all others stop too. Returns when continued or killed."""
+    current = k.current
+    signal = current.signal
+    if not current.jobctl & JOBCTL_STOP_PENDING:
+        if signal.group_exit:
+            return
+        if not signal.flags & SIGNAL_STOP_STOPPED:
+            signal.group_exit_code = signr
+        signal.group_stop_count = 0
+        for t in signal.threads:
+            if t is current or (not t.flags & PF_EXITING and not t.state & __TASK_STOPPED):
+                t.jobctl = t.jobctl & ~JOBCTL_STOP_SIGMASK | signr | JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME
+                signal.group_stop_count += 1
+                if t is not current:
+                    signal_wake_up(t, False)
+    notify = task_participate_group_stop(current)
+    current.state = TASK_STOPPED
+    current.wchan = f"a stop by signal {signr or current.jobctl & JOBCTL_STOP_SIGMASK}"
+    if notify:
+        do_notify_parent_cldstop(current, CLD_STOPPED)
+    core_sched.schedule(k)
+    current.state = TASK_RUNNING
+    current.wchan = ""
+    recalc_sigpending(current)
+
+
+def exit_signals(tsk: TaskStruct) -> None:
+    """The thread takes no more signals: others of its process shall take those that it was to."""
+    signal = tsk.signal
+    if signal.live == 1 or signal.group_exit:
+        tsk.flags |= PF_EXITING
+        return
+    pending = tsk.tif_sigpending
+    tsk.flags |= PF_EXITING
+    if pending:
+        unblocked = ~tsk.blocked & signal.shared_pending.signal
+        for t in signal.threads:
+            if t is not tsk and not t.flags & PF_EXITING and not t.tif_sigpending and unblocked & ~t.blocked:
+                signal_wake_up(t, False)
+    if tsk.jobctl & JOBCTL_STOP_PENDING and task_participate_group_stop(tsk):
+        do_notify_parent_cldstop(tsk, CLD_STOPPED)
 
 
 # --- taking
@@ -386,11 +634,11 @@ def dequeue_signal(tsk: TaskStruct, mask: int) -> KernelSiginfo | None:
 def restart_it_real(tsk: TaskStruct) -> None:
     """A periodic ITIMER_REAL is armed again only when its SIGALRM is taken: slow takers get no pile of signals."""
     signal = tsk.signal
-    if signal.it_real_incr and signal.it_real_expires == 0:
-        # it_real_fn left the time of the last expiry in it_real_last.
+    timer = signal.real_timer
+    if timer is not None and signal.it_real_incr and not timer.queued:
         now = tsk.kernel.timekeeper.now_ns
-        missed = (now - signal.it_real_last) // signal.it_real_incr + 1
-        signal.it_real_expires = signal.it_real_last + missed * signal.it_real_incr
+        missed = (now - timer.expires) // signal.it_real_incr + 1
+        core_hrtimer.hrtimer_start(tsk.kernel, timer, timer.expires + missed * signal.it_real_incr)
 
 
 def dequeue_synchronous_signal(tsk: TaskStruct) -> KernelSiginfo | None:
@@ -412,15 +660,6 @@ def dequeue_synchronous_signal(tsk: TaskStruct) -> KernelSiginfo | None:
     return None
 
 
-def is_current_pgrp_orphaned(k: Kernel) -> bool:
-    """No parent in the same session but another group could continue a stopped member."""
-    current = k.current
-    parent = k.tasks.get(current.ppid)
-    if parent is None:
-        return True
-    return parent.signal.pgrp == current.signal.pgrp or parent.signal.session != current.signal.session
-
-
 def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
     """The next signal that has a handler, with a copy of its action; default actions are carried out on the way.
 
@@ -429,12 +668,20 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
     current = k.current
     signal = current.signal
     while True:
-        if signal.group_exit:
+        if signal.flags & SIGNAL_CLD_MASK:
+            why = CLD_CONTINUED if signal.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
+            signal.flags &= ~SIGNAL_CLD_MASK
+            do_notify_parent_cldstop(current, why)
+        if signal.group_exit or signal.group_exit_task is not None:
+            # The second: another thread executes a new program.
             current.pending.signal &= ~sigmask(SIGKILL)
             trace_signal_deliver(k, SIGKILL, SI_USER, 0, SIG_DFL)
             recalc_sigpending(current)
             core_exit.do_group_exit(k, SIGKILL)
             return None
+        if current.jobctl & JOBCTL_STOP_PENDING:
+            do_signal_stop(k, 0)
+            continue
         info = dequeue_synchronous_signal(current)
         if info is None:
             info = dequeue_signal(current, current.blocked)
@@ -452,10 +699,12 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
             return info, taken
         if SIG_KERNEL_IGNORE_MASK & sigmask(sig):
             continue
+        if signal.flags & SIGNAL_UNKILLABLE:
+            continue
         if SIG_KERNEL_STOP_MASK & sigmask(sig):
-            if sig != SIGSTOP and is_current_pgrp_orphaned(k):
+            if sig != SIGSTOP and core_exit.will_become_orphaned_pgrp(k, signal.pgrp, None):
                 continue
-            deadlock(k, f"{current.comm}[{current.pid}] is stopped by signal {sig} and nobody can continue it")
+            do_signal_stop(k, sig)
             continue
         code = sig
         if SIG_KERNEL_COREDUMP_MASK & sigmask(sig) and do_coredump(k, info):
@@ -489,23 +738,30 @@ def signal_delivered(k: Kernel, sig: int, ka: KSigaction, stepping: bool) -> Non
 
 def set_current_blocked(k: Kernel, newset: int) -> None:
     """Change the mask; SIGKILL and SIGSTOP stay out of it."""
-    current = k.current
-    current.blocked = newset & SIGSET_MASK & ~SIG_KERNEL_ONLY_MASK
-    recalc_sigpending(current)
+    __set_task_blocked(k.current, newset & SIGSET_MASK & ~SIG_KERNEL_ONLY_MASK)
+
+
+def __set_task_blocked(tsk: TaskStruct, newset: int) -> None:
+    """What we block from now on but had been chosen to take, another thread shall take."""
+    if tsk.tif_sigpending and tsk.signal.live > 1:
+        newblocked = newset & ~tsk.blocked & tsk.signal.shared_pending.signal
+        for t in tsk.signal.threads:
+            if newblocked & ~t.blocked and t is not tsk and not t.flags & PF_EXITING and not t.tif_sigpending:
+                signal_wake_up(t, False)
+    tsk.blocked = newset
+    recalc_sigpending(tsk)
 
 
 def sigprocmask(k: Kernel, how: int, newset: int) -> None:
     """The three ways to change the mask. EINVAL for a fourth."""
     current = k.current
     if how == SIG_BLOCK:
-        current.blocked |= newset
+        newset |= current.blocked
     elif how == SIG_UNBLOCK:
-        current.blocked &= ~newset
-    elif how == SIG_SETMASK:
-        current.blocked = newset
-    else:
+        newset = current.blocked & ~newset
+    elif how != SIG_SETMASK:
         raise KernelError(EINVAL)
-    recalc_sigpending(current)
+    __set_task_blocked(current, newset)
 
 
 def set_user_sigmask(k: Kernel, newset: int) -> None:
@@ -549,7 +805,8 @@ def do_sigaction(k: Kernel, sig: int, act: KSigaction | None) -> KSigaction:
         # POSIX: a pending signal that is now ignored is discarded, blocked or not.
         if sig_handler_ignored(act.sa_handler, sig):
             flush_sigqueue_mask(sigmask(sig), current.signal.shared_pending)
-            flush_sigqueue_mask(sigmask(sig), current.pending)
+            for t in current.signal.threads:
+                flush_sigqueue_mask(sigmask(sig), t.pending)
             recalc_sigpending(current)
     return oact
 
@@ -560,7 +817,7 @@ def do_sigsuspend(k: Kernel, newset: int) -> int:
     current.saved_sigmask = current.blocked
     set_current_blocked(k, newset)
     while not signal_pending(current):
-        schedule_hrtimeout(k, None, "rt_sigsuspend")
+        core_sched.sleep(k, None, "rt_sigsuspend")
     current.restore_sigmask = True
     return -ERESTARTNOHAND
 
@@ -568,7 +825,7 @@ def do_sigsuspend(k: Kernel, newset: int) -> int:
 def do_pause(k: Kernel) -> int:
     """pause(2): sleep until a signal is taken."""
     while not signal_pending(k.current):
-        schedule_hrtimeout(k, None, "pause")
+        core_sched.sleep(k, None, "pause")
     return -ERESTARTNOHAND
 
 
@@ -584,7 +841,7 @@ def do_sigtimedwait(k: Kernel, which: int, timeout_ns: int | None) -> KernelSigi
         expired = False
         if not signal_pending(tsk):
             expires = None if timeout_ns is None else k.timekeeper.now_ns + timeout_ns
-            expired = schedule_hrtimeout(k, expires, "rt_sigtimedwait")
+            expired = core_sched.sleep(k, expires, "rt_sigtimedwait")
         tsk.blocked = tsk.real_blocked
         tsk.real_blocked = 0
         recalc_sigpending(tsk)

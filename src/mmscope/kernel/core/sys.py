@@ -6,10 +6,12 @@ arguments come in decoded, results go out as numbers or as the bytes of the C st
 from __future__ import annotations
 
 from mmscope.kernel.core.capability import cap_emulate_setfsuid, cap_emulate_setxuid, capable
+from mmscope.kernel.core.itimer import thread_group_cputime
 from mmscope.kernel.core.timekeeping import HZ, NSEC_PER_SEC, USER_HZ, jiffies
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
+from mmscope.kernel.include.sched import PF_FORKNOEXEC
 from mmscope.kernel.include.signal import _NSIG
 from mmscope.kernel.mm.memory import get_mm_rss
 from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
@@ -195,35 +197,50 @@ def effective_ids(cred: Cred) -> tuple[int, int]:
     return cred.euid, cred.egid
 
 
+def task_ppid_nr(task: TaskStruct) -> int:
+    """The parent's process id; 0 for init, which has none."""
+    parent = task.group_leader.real_parent
+    return 0 if parent is None else parent.tgid
+
+
 def setpgid(k: Kernel, pid: int, pgid: int) -> None:
-    """setpgid(2) on a process of ours; a session leader stays in its group."""
-    current = k.current
-    pid = pid or current.tgid
+    """setpgid(2) on us or a child that has not called execve (EACCES); a session leader stays in its group (EPERM)."""
+    leader = k.current.group_leader
+    pid = pid or leader.pid
     pgid = pgid or pid
     if pgid < 0:
         raise KernelError(EINVAL)
-    task = k.tasks.get(pid)
-    if task is None or task is not current:
+    p = k.tasks.get(pid)
+    if p is None:
         raise KernelError(ESRCH)
-    if task.signal.session == task.pid:
+    if p.group_leader is not p:
+        raise KernelError(EINVAL)
+    if p.real_parent is not None and p.real_parent.signal is leader.signal:
+        if p.signal.session != leader.signal.session:
+            raise KernelError(EPERM)
+        if not p.flags & PF_FORKNOEXEC:
+            raise KernelError(EACCES)
+    elif p is not leader:
+        raise KernelError(ESRCH)
+    if p.signal.session == p.pid:
         raise KernelError(EPERM)
     if pgid != pid:
         for other in k.tasks.values():
-            if other.signal.pgrp == pgid and other.signal.session == current.signal.session:
+            if other.group_leader is other and other.signal.pgrp == pgid and other.signal.session == leader.signal.session:
                 break
         else:
             raise KernelError(EPERM)
-    task.signal.pgrp = pgid
+    p.signal.pgrp = pgid
 
 
 def setsid(k: Kernel) -> int:
     """setsid(2): EPERM for who leads a group already."""
-    current = k.current
+    leader = k.current.group_leader
     for task in k.tasks.values():
-        if task.signal.pgrp == current.pid:
+        if task.signal.pgrp == leader.pid or leader.signal.session == leader.pid:
             raise KernelError(EPERM)
-    current.signal.session = current.signal.pgrp = current.pid
-    return current.pid
+    leader.signal.session = leader.signal.pgrp = leader.pid
+    return leader.pid
 
 
 # --- limits and usage
@@ -262,25 +279,63 @@ def rlimit_bytes(rlim: Rlimit) -> bytes:
     return q(rlim.rlim_cur) + q(rlim.rlim_max)
 
 
-def getrusage(k: Kernel, who: int) -> bytes:
-    """struct rusage, 144 bytes. CPU times are those of the virtual clock; children there are none."""
-    if who not in (RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD):
-        raise KernelError(EINVAL)
-    if who == RUSAGE_CHILDREN:
-        return bytes(144)
-    task = k.current
-    maxrss = task.signal.maxrss
+def rusage_bytes(utime: int, stime: int, maxrss: int, minflt: int, majflt: int, nvcsw: int, nivcsw: int) -> bytes:
+    """struct rusage, 144 bytes: times in ns, maxrss in pages."""
+    fields = (maxrss * 4, 0, 0, 0, minflt, majflt, 0, 0, 0, 0, 0, 0, nvcsw, nivcsw)
+    return timeval(utime) + timeval(stime) + b"".join([q(f) for f in fields])
+
+
+def rusage_self(task: TaskStruct) -> tuple[int, int, int, int, int, int, int]:
+    """The usage of all threads, dead ones too, as rusage_bytes() takes it."""
+    sig = task.signal
+    maxrss = sig.maxrss
     if task.mm is not None:
         maxrss = max(maxrss, task.mm.hiwater_rss, get_mm_rss(task.mm))
-    fields = (maxrss * 4, 0, 0, 0, task.min_flt, task.maj_flt, 0, 0, 0, 0, 0, 0, task.nvcsw, 0)
-    return timeval(task.utime) + timeval(task.stime) + b"".join([q(f) for f in fields])
+    utime, stime = thread_group_cputime(task)
+    minflt, majflt, nvcsw, nivcsw = sig.min_flt, sig.maj_flt, sig.nvcsw, sig.nivcsw
+    for t in sig.threads:
+        minflt += t.min_flt
+        majflt += t.maj_flt
+        nvcsw += t.nvcsw
+        nivcsw += t.nivcsw
+    return utime, stime, maxrss, minflt, majflt, nvcsw, nivcsw
+
+
+def rusage_both(task: TaskStruct) -> bytes:
+    """What wait4(2) says about a child: its own usage and that of the children that it waited for."""
+    sig = task.signal
+    utime, stime, maxrss, minflt, majflt, nvcsw, nivcsw = rusage_self(task)
+    return rusage_bytes(
+        utime + sig.cutime,
+        stime + sig.cstime,
+        max(maxrss, sig.cmaxrss),
+        minflt + sig.cmin_flt,
+        majflt + sig.cmaj_flt,
+        nvcsw + sig.cnvcsw,
+        nivcsw + sig.cnivcsw,
+    )
+
+
+def getrusage(k: Kernel, who: int) -> bytes:
+    """struct rusage of us, of the children that we waited for, of this thread. CPU times are those of the virtual clock."""
+    if who not in (RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD):
+        raise KernelError(EINVAL)
+    task = k.current
+    sig = task.signal
+    if who == RUSAGE_CHILDREN:
+        return rusage_bytes(sig.cutime, sig.cstime, sig.cmaxrss, sig.cmin_flt, sig.cmaj_flt, sig.cnvcsw, sig.cnivcsw)
+    utime, stime, maxrss, minflt, majflt, nvcsw, nivcsw = rusage_self(task)
+    if who == RUSAGE_THREAD:
+        return rusage_bytes(task.utime, task.stime, maxrss, task.min_flt, task.maj_flt, task.nvcsw, task.nivcsw)
+    return rusage_bytes(utime, stime, maxrss, minflt, majflt, nvcsw, nivcsw)
 
 
 def do_sys_times(k: Kernel) -> tuple[bytes, int]:
     """struct tms and the return value of times(2): ticks of USER_HZ since five minutes before a 32-bit counter's wrap."""
-    task = k.current
+    sig = k.current.signal
     unit = NSEC_PER_SEC // USER_HZ
-    tms = q(task.utime // unit) + q(task.stime // unit) + q(0) + q(0)
+    utime, stime = thread_group_cputime(k.current)
+    tms = q(utime // unit) + q(stime // unit) + q(sig.cutime // unit) + q(sig.cstime // unit)
     initial_jiffies = (1 << 32) - 300 * HZ
     return tms, (initial_jiffies + jiffies(k)) * USER_HZ // HZ
 
@@ -407,10 +462,12 @@ def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) ->
     if option == PR_GET_TIMERSLACK:
         return me.timer_slack_ns
     if option == PR_SET_CHILD_SUBREAPER:
-        me.child_subreaper = 1 if arg2 else 0
+        me.signal.is_child_subreaper = 1 if arg2 else 0
+        if arg2:
+            propagate_has_child_subreaper(me)
         return 0
     if option == PR_GET_CHILD_SUBREAPER:
-        return me.child_subreaper
+        return me.signal.is_child_subreaper
     if option == PR_SET_NO_NEW_PRIVS:
         if arg2 != 1 or arg3 or arg4 or arg5:
             raise KernelError(EINVAL)
@@ -423,6 +480,15 @@ def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) ->
     if option == PR_GET_TID_ADDRESS:
         return me.clear_child_tid
     return prctl_thp(k, option, arg2, arg3, arg4, arg5)
+
+
+def propagate_has_child_subreaper(task: TaskStruct) -> None:
+    """All descendants, from now on, look for a subreaper among their ancestors."""
+    for t in task.signal.threads:
+        for child in t.children:
+            if not child.signal.has_child_subreaper and not child.signal.is_child_subreaper:
+                child.signal.has_child_subreaper = 1
+                propagate_has_child_subreaper(child)
 
 
 def prctl_thp(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) -> int:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.fork as core_fork
+import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.binfmt_elf as binfmt_elf
 import mmscope.kernel.fs.binfmt_script as binfmt_script
@@ -13,19 +15,20 @@ from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_bprm_creds_from_file
+from mmscope.kernel.core.posix_timers import exit_posix_timers
 from mmscope.kernel.fs.d_path import d_path
-from mmscope.kernel.fs.file import do_close_on_exec, get_file
+from mmscope.kernel.fs.file import do_close_on_exec, get_file, put_files_struct
 from mmscope.kernel.fs.namei import do_open_execat, exec_fput, getname_flags
 from mmscope.kernel.fs.read_write import kernel_read
 from mmscope.kernel.include.elf import EXSTACK_DISABLE_X, EXSTACK_ENABLE_X
-from mmscope.kernel.include.errno import E2BIG, EACCES, EFAULT, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.errno import E2BIG, EACCES, EAGAIN, EFAULT, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.fs import AT_FDCWD, S_IFMT, S_IFREG, File
 from mmscope.kernel.include.mm import FOLL_FORCE, FOLL_WRITE, VM_EXEC, VM_SOFTDIRTY, VM_STACK_FLAGS, VM_STACK_INCOMPLETE_SETUP
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE, STACK_TOP_MAX, TASK_SIZE
 from mmscope.kernel.include.resource import RLIMIT_STACK, Rlimit
-from mmscope.kernel.include.sched import PF_FORKNOEXEC, PF_RANDOMIZE, READ_IMPLIES_EXEC
-from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGSEGV, KSigaction
+from mmscope.kernel.include.sched import EXIT_DEAD, PF_FORKNOEXEC, PF_RANDOMIZE, READ_IMPLIES_EXEC, TASK_KILLABLE
+from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGSEGV, KSigaction
 from mmscope.kernel.lib.random import get_random_long
 from mmscope.kernel.mm.gup import get_user_pages_remote
 from mmscope.kernel.mm.memory import free_pgd_range, sync_mm_rss, update_hiwater_rss
@@ -35,6 +38,7 @@ from mmscope.kernel.mm.mprotect import mprotect_fixup
 from mmscope.kernel.mm.mremap import move_page_tables
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.swap import lru_add_drain
+from mmscope.kernel.tracepoint import trace_sched_process_exec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -328,6 +332,74 @@ def flush_signal_handlers(task: TaskStruct) -> None:
         action[i] = KSigaction(handler)
 
 
+def de_thread(k: Kernel, tsk: TaskStruct) -> None:
+    """All other threads die; `tsk` becomes the leader if it was not. EAGAIN: the process is dying, or `tsk` is killed."""
+    sig = tsk.signal
+    if len(sig.threads) > 1:
+        if sig.group_exit or sig.group_exit_task is not None:
+            raise KernelError(EAGAIN)
+        sig.group_exit_task = tsk
+        sig.notify_count = core_signal.zap_other_threads(tsk) - (0 if tsk.group_leader is tsk else 1)
+        while sig.notify_count:
+            wait_for_threads(k, tsk)
+        leader = tsk.group_leader
+        if leader is not tsk:
+            sig.notify_count = -1
+            while not leader.exit_state:
+                wait_for_threads(k, tsk)
+            take_leadership(k, tsk, leader)
+        sig.group_exit_task = None
+        sig.notify_count = 0
+    tsk.exit_signal = SIGCHLD
+
+
+def wait_for_threads(k: Kernel, tsk: TaskStruct) -> None:
+    """Sleep until __exit_signal() or exit_notify() wakes us. EAGAIN if we are killed."""
+    tsk.state = TASK_KILLABLE
+    tsk.wchan = "execve"
+    core_sched.schedule(k)
+    tsk.wchan = ""
+    if core_signal.__fatal_signal_pending(tsk):
+        tsk.signal.group_exit_task = None
+        tsk.signal.notify_count = 0
+        raise KernelError(EAGAIN)
+
+
+def take_leadership(k: Kernel, tsk: TaskStruct, leader: TaskStruct) -> None:
+    """The dead leader's number, start time and place among its parent's children are ours now; it is gone."""
+    tsk.start_time = leader.start_time
+    del k.tasks[tsk.pid]
+    tsk.pid, leader.pid = leader.pid, tsk.pid
+    k.tasks[tsk.pid] = tsk
+    threads = tsk.signal.threads
+    threads.remove(tsk)
+    threads.insert(0, tsk)
+    parent = leader.real_parent
+    if parent is not None and leader in parent.children:
+        parent.children[parent.children.index(leader)] = tsk
+    for t in threads:
+        t.group_leader = tsk
+    leader.exit_signal = -1
+    leader.exit_state = EXIT_DEAD
+    core_exit.release_task(k, leader)
+
+
+def unshare_files(tsk: TaskStruct) -> None:
+    """A table of descriptors that nobody else has."""
+    old = tsk.files
+    if old is not None and old.count > 1:
+        tsk.files = core_fork.dup_fd(old)
+        put_files_struct(old)
+
+
+def unshare_sighand(tsk: TaskStruct) -> None:
+    """Dispositions that nobody else has (CLONE_SIGHAND without CLONE_THREAD)."""
+    old = tsk.sighand
+    if old.count > 1:
+        core_fork.copy_sighand(0, tsk, old)
+        old.count -= 1
+
+
 def begin_new_exec(bprm: LinuxBinprm) -> None:
     """The point of no return: from here on the old program is gone."""
     k = bprm.k
@@ -339,8 +411,16 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     if bprm.file is not None:
         mm.exe_file = get_file(bprm.file)
     mm.personality = task.personality
+    k.exec_mms.append(mm)
+    try:
+        de_thread(k, task)
+    finally:
+        k.exec_mms.remove(mm)
+    unshare_files(task)
     bprm.mm = None
     exec_mmap(k, mm)
+    exit_posix_timers(k, task.signal)
+    unshare_sighand(task)
     task.flags &= ~(PF_RANDOMIZE | PF_FORKNOEXEC)
     flush_thread(k)
     do_close_on_exec(k)
@@ -351,6 +431,7 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     flush_signal_handlers(task)
     cap_bprm_creds_from_file(task.cred)
     task.keepcaps = 0
+    trace_sched_process_exec(k, task)
 
 
 def flush_thread(k: Kernel) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.fs.file import current_files, f_dupfd, fget, fget_raw, set_close_on_exec
 from mmscope.kernel.fs.namei import can_direct_IO
+from mmscope.kernel.fs.pipe import get_pipe_info, pipe_fcntl
 from mmscope.kernel.include.errno import EBADF, EINVAL, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_PATH,
@@ -44,6 +45,7 @@ F_OFD_GETLK: Final = 36
 F_OFD_SETLK: Final = 37
 F_OFD_SETLKW: Final = 38
 F_DUPFD_CLOEXEC: Final = 1030
+F_SETPIPE_SZ: Final = 1031
 F_GETPIPE_SZ: Final = 1032
 F_ADD_SEALS: Final = 1033
 F_GET_SEALS: Final = 1034
@@ -94,7 +96,7 @@ def do_fcntl(k: Kernel, fd: int, cmd: int, arg: int) -> int:
     if cmd == F_GETFL:
         return file.f_flags
     if cmd == F_SETFL:
-        if arg & O_DIRECT and not can_direct_IO(file.f_inode):
+        if arg & O_DIRECT and get_pipe_info(file) is None and not can_direct_IO(file.f_inode):
             raise KernelError(EINVAL)
         file.f_flags = (arg & SETFL_MASK) | (file.f_flags & ~SETFL_MASK)
         return 0
@@ -102,10 +104,11 @@ def do_fcntl(k: Kernel, fd: int, cmd: int, arg: int) -> int:
         return do_fcntl_lock(k, file, cmd, arg)
     if cmd in (F_GETOWN, F_SETOWN, F_GETSIG, F_SETSIG):
         return 0
-    if cmd == F_GETPIPE_SZ:
-        if file.f_inode.i_mode & S_IFMT != S_IFIFO:
-            raise KernelError(EBADF)
-        return 65536
+    if cmd in (F_GETPIPE_SZ, F_SETPIPE_SZ):
+        if get_pipe_info(file) is None and file.f_inode.i_mode & S_IFMT == S_IFIFO and cmd == F_GETPIPE_SZ:
+            # A pipe of the host.
+            return 65536
+        return pipe_fcntl(k, file, cmd, arg)
     if cmd == F_ADD_SEALS:
         return memfd_add_seals(file, arg & 0xFFFFFFFF)
     if cmd == F_GET_SEALS:

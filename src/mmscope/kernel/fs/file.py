@@ -30,6 +30,11 @@ def fput(file: File) -> None:
 def __fput(file: File) -> None:
     """The last reference is gone."""
     inode = file.f_inode
+    if file.f_ep:
+        # Only who has epoll files has the module.
+        import mmscope.kernel.fs.eventpoll as eventpoll
+
+        eventpoll.eventpoll_release_file(file)
     if file.f_op.release is not None:
         file.f_op.release(inode, file)
     if file.f_mode & FMODE_WRITER:
@@ -47,7 +52,7 @@ def current_files(k: Kernel) -> FilesStruct:
 
 
 def fget_raw(k: Kernel, fd: int) -> File:
-    """The file open as `fd`, O_PATH ones included; EBADF. No reference is taken: there are no other threads."""
+    """The file open as `fd`, O_PATH ones included; EBADF. No reference is taken: see fdget()."""
     file = current_files(k).fd.get(fd)
     if file is None:
         raise KernelError(EBADF)
@@ -55,11 +60,21 @@ def fget_raw(k: Kernel, fd: int) -> File:
 
 
 def fget(k: Kernel, fd: int) -> File:
-    """The file open as `fd`; EBADF if none, or if it was opened with O_PATH. The caller borrows it (Linux: fdget)."""
+    """The file open as `fd`; EBADF if none, or if it was opened with O_PATH. Borrowed: no sleep until its last use."""
     file = fget_raw(k, fd)
     if file.f_mode & FMODE_PATH:
         raise KernelError(EBADF)
     return file
+
+
+def fdget(k: Kernel, fd: int) -> File:
+    """The file open as `fd`, for a call that may sleep: another thread may close it meanwhile. Give it back by fdput()."""
+    return get_file(fget(k, fd))
+
+
+def fdput(file: File) -> None:
+    """The end of fdget()."""
+    fput(file)
 
 
 def alloc_fd(k: Kernel, start: int) -> int:
@@ -172,8 +187,11 @@ def do_close_on_exec(k: Kernel) -> None:
         close_fd(k, fd)
 
 
-def exit_files(files: FilesStruct) -> None:
-    """Close everything: the process ends."""
+def put_files_struct(files: FilesStruct) -> None:
+    """One user less; the last one closes everything."""
+    files.count -= 1
+    if files.count:
+        return
     for fd in sorted(files.fd):
         fput(files.fd[fd])
     files.fd.clear()

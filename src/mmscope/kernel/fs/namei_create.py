@@ -21,6 +21,7 @@ from mmscope.kernel.fs.namei import (
     path_init,
     user_path_at_empty,
 )
+from mmscope.kernel.fs.pipe import fifo_fops
 from mmscope.kernel.include.capability import CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_MKNOD
 from mmscope.kernel.include.errno import (
     EBUSY,
@@ -238,6 +239,9 @@ def do_mknodat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, dev:
     # new_decode_dev()
     major, minor = (dev & 0xFFF00) >> 8, (dev & 0xFF) | (dev >> 12 & 0xFFF00)
     inode.i_op.mknod(inode, dentry, mode, major << 20 | minor)
+    if kind == S_IFIFO and dentry.d_inode is not None:
+        # init_special_inode(). A FIFO of the host has no driver here.
+        dentry.d_inode.i_fop = fifo_fops
     return 0
 
 

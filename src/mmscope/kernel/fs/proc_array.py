@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.core.itimer import thread_group_cputime
 from mmscope.kernel.core.ptrace import ptrace_may_access
+from mmscope.kernel.core.sys import task_ppid_nr
 from mmscope.kernel.fs.task_mmu import task_mem, task_statm
 from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_RSS, RLIMIT_SIGPENDING
+from mmscope.kernel.include.sched import __TASK_STOPPED, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD
 from mmscope.kernel.mm.memory_unmap import get_mm_rss
 
@@ -25,7 +28,11 @@ MAX_RT_PRIO: Final = 100
 def _state(task: TaskStruct) -> str:
     if task.exit_state:
         return "Z (zombie)"
-    return "R (running)" if task.state == 0 else "S (sleeping)"
+    if task.state & __TASK_STOPPED:
+        return "T (stopped)"
+    if task.state & TASK_UNINTERRUPTIBLE:
+        return "D (disk sleep)"
+    return "S (sleeping)" if task.state & TASK_INTERRUPTIBLE else "R (running)"
 
 
 def _signal_sets(task: TaskStruct) -> tuple[int, int]:
@@ -59,7 +66,7 @@ def task_state(k: Kernel, task: TaskStruct) -> str:
     kthread = "Kthread:\t0\n" if k.config.at_least(6, 8) else ""
     return (
         f"Name:\t{proc_task_name(task, True)}\n{umask}State:\t{_state(task)}\nTgid:\t{task.tgid}\nNgid:\t0\n"
-        f"Pid:\t{task.pid}\nPPid:\t{task.ppid}\nTracerPid:\t0\n"
+        f"Pid:\t{task.pid}\nPPid:\t{task_ppid_nr(task)}\nTracerPid:\t0\n"
         f"Uid:\t{cred.uid}\t{cred.euid}\t{cred.suid}\t{cred.fsuid}\n"
         f"Gid:\t{cred.gid}\t{cred.egid}\t{cred.sgid}\t{cred.fsgid}\n"
         f"FDSize:\t{files_fdtable_size(task)}\nGroups:\t{groups}\n"
@@ -115,7 +122,7 @@ def proc_pid_status(k: Kernel, task: TaskStruct) -> bytes:
             text += "untag_mask:\t0xffffffffffffffff\n"
     text += task_sig(k, task) + task_cap(task) + task_seccomp(k, task)
     text += "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
-    text += f"voluntary_ctxt_switches:\t{task.nvcsw}\nnonvoluntary_ctxt_switches:\t0\n"
+    text += f"voluntary_ctxt_switches:\t{task.nvcsw}\nnonvoluntary_ctxt_switches:\t{task.nivcsw}\n"
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -138,9 +145,22 @@ def proc_pid_stat(k: Kernel, task: TaskStruct) -> bytes:
         if permitted:
             late = [mm.start_data, mm.end_data, mm.start_brk, mm.arg_start, mm.arg_end, mm.env_start, mm.env_end]
     ignored, caught = _signal_sets(task)
-    fields: list[int | str] = [task.pid, f"({proc_task_name(task, False)})", _state(task)[0], task.ppid]
-    fields += [task.signal.pgrp, task.signal.session, 0, -1, task.flags, task.min_flt, 0, task.maj_flt, 0]
-    fields += [task.utime // _TICK_NS, task.stime // _TICK_NS, 0, 0, task_prio(task), task.static_prio_nice]
+    fields: list[int | str] = [task.pid, f"({proc_task_name(task, False)})", _state(task)[0], task_ppid_nr(task)]
+    fields += [task.signal.pgrp, task.signal.session, 0, -1, task.flags]
+    sig = task.signal
+    fields += [sig.min_flt, sig.cmin_flt, sig.maj_flt, sig.cmaj_flt]
+    for thread in sig.threads:
+        fields[-4] = int(fields[-4]) + thread.min_flt
+        fields[-2] = int(fields[-2]) + thread.maj_flt
+    utime, stime = thread_group_cputime(task)
+    fields += [
+        utime // _TICK_NS,
+        stime // _TICK_NS,
+        sig.cutime // _TICK_NS,
+        sig.cstime // _TICK_NS,
+        task_prio(task),
+        task.static_prio_nice,
+    ]
     fields += [get_nr_threads(k, task), 0, task.start_time // _TICK_NS, vsize, rss, task.signal.rlim[RLIMIT_RSS].rlim_cur]
     # kstkesp and kstkeip are told of a dying task only.
     fields += [*code, 0, 0]

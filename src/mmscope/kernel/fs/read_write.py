@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.uaccess import (
     access_ok,
     copy_from_user,
@@ -12,7 +11,7 @@ from mmscope.kernel.arch.x86.uaccess import (
     get_user,
     put_user,
 )
-from mmscope.kernel.fs.file import fget
+from mmscope.kernel.fs.file import fdget, fdput, fget
 from mmscope.kernel.fs.inode import file_remove_privs, file_update_time
 from mmscope.kernel.include.errno import (
     EBADF,
@@ -22,7 +21,6 @@ from mmscope.kernel.include.errno import (
     ENXIO,
     EOPNOTSUPP,
     EOVERFLOW,
-    EPIPE,
     ESPIPE,
     KernelError,
 )
@@ -41,7 +39,6 @@ from mmscope.kernel.include.fs import (
     S_IFREG,
     File,
 )
-from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap_write import (
     generic_file_buffered_direct,
@@ -176,14 +173,15 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
             data = data[: len(data) & -4096]
         if not data:
             raise
-    return _write_file(k, file, data, pos)
+    return file.f_op.write(file, data, pos)
 
 
 def _write_before_fault(k: Kernel, file: File, data: bytes, pos: int) -> None:
     """/proc/PID/mem writes page after page of a buffer before it comes to the bad one; other such files write nothing."""
     data = data[: len(data) & -4096]
     if data and file.f_mode & FMODE_UNSIGNED_OFFSET:
-        _write_file(k, file, data, pos)
+        assert file.f_op.write is not None
+        file.f_op.write(file, data, pos)
 
 
 def is_direct(file: File) -> bool:
@@ -239,34 +237,29 @@ def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
     return b"".join(parts)
 
 
-def _write_file(k: Kernel, file: File, data: bytes, pos: int) -> int:
-    """f_op->write, and SIGPIPE with its EPIPE."""
-    assert file.f_op.write is not None
-    try:
-        return file.f_op.write(file, data, pos)
-    except KernelError as error:
-        if error.errno == EPIPE:
-            core_signal.send_sig(k, SIGPIPE, k.current, 0)
-        raise
-
-
 def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
     """read(2)."""
-    file = fget(k, fd)
-    pos = file_ppos(file)
-    ret = _read_user(k, file, buf, count, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = file_ppos(file)
+        ret = _read_user(k, file, buf, count, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
 def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
     """write(2)."""
-    file = fget(k, fd)
-    pos = write_pos(file)
-    ret = _write_user(k, file, buf, count, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = write_pos(file)
+        ret = _write_user(k, file, buf, count, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
@@ -371,26 +364,32 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
             if not data:
                 raise
             break
-    return _write_file(k, file, data, pos)
+    return file.f_op.write(file, data, pos)
 
 
 def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """readv(2)."""
-    file = fget(k, fd)
-    pos = file_ppos(file)
-    ret = _do_readv(k, file, vec, vlen, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = file_ppos(file)
+        ret = _do_readv(k, file, vec, vlen, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
 def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """writev(2)."""
-    file = fget(k, fd)
-    pos = write_pos(file)
-    ret = _do_writev(k, file, vec, vlen, pos)
-    if pos >= 0:
-        file.f_pos = pos + ret
+    file = fdget(k, fd)
+    try:
+        pos = write_pos(file)
+        ret = _do_writev(k, file, vec, vlen, pos)
+        if pos >= 0:
+            file.f_pos = pos + ret
+    finally:
+        fdput(file)
     return ret
 
 
@@ -478,7 +477,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         if not data:
             break
         out_pos = file_ppos(out_file)
-        written = _write_file(k, out_file, data, out_pos)
+        written = out_file.f_op.write(out_file, data, out_pos)
         if out_pos >= 0:
             out_file.f_pos = out_pos + written
         done += written

@@ -10,10 +10,22 @@ import os
 
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.hostfs as hostfs
-from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
+from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user
 from mmscope.kernel.fs.ext4.inode import Ext4InodeInfo
 from mmscope.kernel.fs.hostwait import host_poll, wait_for_host
-from mmscope.kernel.include.errno import EACCES, EAGAIN, EEXIST, EIO, ENOTTY, EPIPE, ERESTARTSYS, KernelError
+from mmscope.kernel.include.errno import (
+    EACCES,
+    EAGAIN,
+    EEXIST,
+    EINVAL,
+    EIO,
+    ENOTTY,
+    EPERM,
+    EPIPE,
+    ERESTARTSYS,
+    ESRCH,
+    KernelError,
+)
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
     FMODE_PREAD,
@@ -38,6 +50,7 @@ from mmscope.kernel.include.fs import (
     Inode,
     SuperBlock,
 )
+from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, PollTable
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
 from mmscope.kernel.mm.shmem import ShmemInodeInfo
@@ -49,9 +62,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import VmAreaStruct
 
-#: Of poll(2); POLL_ALL: IN, PRI, OUT, RDNORM, RDBAND, WRNORM, WRBAND and RDHUP.
-POLLIN: Final = 0x1
-POLLOUT: Final = 0x4
+#: IN, PRI, OUT, RDNORM, RDBAND, WRNORM, WRBAND and RDHUP.
 POLL_ALL: Final = 0x23C7
 
 TCGETS: Final = 0x5401
@@ -89,11 +100,11 @@ def stream_wait(file: File, events: int) -> None:
     if file.f_op.poll is None:
         return
     stream = stream_of(file)
-    wanted = [(stream.fd, events)]
+    wanted = [(stream.fd, events | POLLERR | POLLHUP)]
     if file.f_flags & O_NONBLOCK:
         if not host_poll(stream.kernel, wanted, 0):
             raise KernelError(EAGAIN)
-    elif not wait_for_host(stream.kernel, wanted, None):
+    elif not host_poll(stream.kernel, wanted, 0) and not wait_for_host(stream.kernel, wanted):
         raise KernelError(ERESTARTSYS)
 
 
@@ -123,17 +134,19 @@ def stream_write(file: File, data: bytes, pos: int) -> int:
             else:
                 done += os.write(fd, data[done:] if done else data)
         except OSError as error:
-            if not done:
-                raise host_error(error) from None
             if error.errno == EPIPE:
                 core_signal.send_sig(stream.kernel, SIGPIPE, stream.kernel.current, 0)
+            if not done:
+                raise host_error(error) from None
             break
     return done
 
 
-def stream_poll(file: File) -> int:
+def stream_poll(file: File, pt: PollTable | None) -> int:
     """What the host's descriptor is ready for now."""
     stream = stream_of(file)
+    if pt is not None:
+        pt.hosts.append((stream.fd, pt.key & 0xFFFF))
     ready = host_poll(stream.kernel, [(stream.fd, POLL_ALL)], 0)
     return ready[0][1] if ready else 0
 
@@ -237,13 +250,28 @@ def stream_ioctl(file: File, cmd: int, arg: int) -> int:
 
         copy_to_user(k, arg, fcntl.ioctl(stream.fd, TIOCGWINSZ, b"\0" * 8))
         return 0
-    if cmd in (TIOCGPGRP, TIOCGSID):
-        # The only process is in the foreground.
-        put_user(k, arg, k.current.tgid, 4)
+    if cmd == TIOCGPGRP:
+        put_user(k, arg, k.tty_pgrp, 4)
+        return 0
+    if cmd == TIOCGSID:
+        put_user(k, arg, k.current.signal.session, 4)
         return 0
     if cmd == TIOCSPGRP:
-        return 0
+        return tiocspgrp(k, get_user(k, arg, 4))
     raise KernelError(ENOTTY)
+
+
+def tiocspgrp(k: Kernel, pgrp: int) -> int:
+    """Another group of this session becomes the foreground: it gets the terminal's signals."""
+    if pgrp >> 31:
+        raise KernelError(EINVAL)
+    members = [p for p in core_signal.processes(k) if p.signal.pgrp == pgrp]
+    if not members:
+        raise KernelError(ESRCH)
+    if members[0].signal.session != k.current.signal.session:
+        raise KernelError(EPERM)
+    k.tty_pgrp = pgrp
+    return 0
 
 
 def stream_open(inode: Inode, file: File) -> None:

@@ -52,6 +52,20 @@ ENODATA: Final = 61
 ELIBBAD: Final = 80
 EOVERFLOW: Final = 75
 EOPNOTSUPP: Final = 95
+ENOTSOCK: Final = 88
+EDESTADDRREQ: Final = 89
+EMSGSIZE: Final = 90
+EPROTOTYPE: Final = 91
+ENOPROTOOPT: Final = 92
+EPROTONOSUPPORT: Final = 93
+ESOCKTNOSUPPORT: Final = 94
+EAFNOSUPPORT: Final = 97
+EADDRINUSE: Final = 98
+ECONNRESET: Final = 104
+ENOBUFS: Final = 105
+EISCONN: Final = 106
+ENOTCONN: Final = 107
+ECONNREFUSED: Final = 111
 ETIMEDOUT: Final = 110
 
 # Never seen by a program: a system call interrupted by a signal (include/linux/errno.h).

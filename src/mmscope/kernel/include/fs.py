@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
+    from mmscope.kernel.include.poll import PollTable
 
 # inode modes
 S_IFMT: Final = 0o170000
@@ -329,6 +330,8 @@ class File:
         #: mapping->wb_err when it was last looked at: an error of writeback is reported once a file.
         self.f_wb_err = f_inode.i_mapping.wb_err
         self.private_data: object = None
+        #: The epoll items that watch it.
+        self.f_ep: list[object] = []
         f_inode.i_count += 1
 
 
@@ -347,7 +350,7 @@ class FileOperations:
         get_unmapped_area: Callable[[MmStruct, File | None, int, int, int, int], int] | None = None,
         release: Callable[[Inode, File], None] | None = None,
         open: Callable[[Inode, File], None] | None = None,
-        poll: Callable[[File], int] | None = None,
+        poll: Callable[[File, PollTable | None], int] | None = None,
         mmap_supported_flags: int = 0,
         all_or_fault: bool = False,
         fsync: Callable[[File, int, int, bool], None] | None = None,
@@ -371,7 +374,7 @@ class FileOperations:
         self.release = release
         #: (inode, file): may set file.private_data and file.f_op; raises to refuse (ENXIO).
         self.open = open
-        #: (file) -> POLL*, what it is ready for; None = always ready (DEFAULT_POLLMASK)
+        #: (file, table) -> POLL*, what it is ready for; None = always ready (DEFAULT_POLLMASK)
         self.poll = poll
         #: MAP_* bits beyond LEGACY_MAP_MASK that MAP_SHARED_VALIDATE may ask for
         self.mmap_supported_flags = mmap_supported_flags

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.include.fs import BdiWriteback
+from mmscope.kernel.include.rq import Rq
 from mmscope.kernel.tracepoint import Tracepoints
 
 TYPE_CHECKING = False
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
+    from mmscope.kernel.core.futex import FutexQ
     from mmscope.kernel.core.timekeeping import Timekeeper
+    from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namespace import Vfs
-    from mmscope.kernel.include.mm_types import Page
+    from mmscope.kernel.fs.pipe import PipeInodeInfo
+    from mmscope.kernel.include.fs import Inode, SuperBlock
+    from mmscope.kernel.include.hrtimer import HrTimer
+    from mmscope.kernel.include.mm_types import MmStruct, Page
     from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.mm.page_alloc import Zone
     from mmscope.kernel.mm.swap import LruState
     from mmscope.kernel.mm.vmstat import VmStat
+    from mmscope.kernel.net.af_unix import UnixSock
 
 
 class Kernel:
@@ -70,6 +77,37 @@ class Kernel:
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
         self.last_pid = 0
+        #: The runqueue; armed timers by time.
+        self.rq = Rq()
+        self.hrtimers: list[HrTimer] = []
+        #: The most tasks, by the RAM; and the numbers that they may have.
+        self.max_threads = 0
+        self.pid_max = 32768
+        #: Pids have been used up once: numbers come back.
+        self.pids_wrapped = False
+        #: Process 1, the parent of orphans. It never runs: what it would wait for is gone at once.
+        self.child_reaper: TaskStruct | None = None
+        #: Who waits for descriptors of the host, in order (fs/hostwait.py).
+        self.host_waits: list[HostWait] = []
+        #: Foreground process group of the caller's terminal: who gets its signals.
+        self.tty_pgrp = 0
+        #: pipefs, and the one inode of eventfd and epoll files; None until the first. Their last inode number.
+        self.pipe_mnt: SuperBlock | None = None
+        self.anon_inode: Inode | None = None
+        self.sock_mnt: SuperBlock | None = None
+        #: Named pipes that are open.
+        self.fifo_pipes: dict[Inode, PipeInodeInfo] = {}
+        #: AF_UNIX sockets by name, and the last name that bind(2) chose itself.
+        self.unix_sockets: dict[bytes, UnixSock] = {}
+        self.unix_inodes: dict[Inode, UnixSock] = {}
+        self.unix_autobind = 0
+        self.last_ino = 0x4000
+        #: Frames that hold what is in pipes.
+        self.pipe_pages: set[int] = set()
+        #: The futex hash table: key -> waiters in order (core/futex.py).
+        self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
+        #: Address spaces of programs that are about to run, while execve waits for other threads to die: nobody's yet.
+        self.exec_mms: list[MmStruct] = []
         #: The ids of every task that new_task() makes.
         self.init_cred: Cred
         #: State of get_random_bytes (xorshift64*), seeded from config.seed.

@@ -7,28 +7,86 @@ from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.ptrace import PtRegs
 from mmscope.kernel.include.resource import init_rlimits
-from mmscope.kernel.include.signal import SighandStruct, Sigpending
+from mmscope.kernel.include.signal import SIGCHLD, SighandStruct, Sigpending
+from mmscope.kernel.include.wait import Completion, WaitQueueHead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
+    from mmscope.kernel.core.posix_timers import KItimer
     from mmscope.kernel.include.fs import Dentry, File
+    from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 
+# task->state
 TASK_RUNNING: Final = 0
-TASK_INTERRUPTIBLE: Final = 1
-EXIT_ZOMBIE: Final = 0x20
+TASK_INTERRUPTIBLE: Final = 0x1
+TASK_UNINTERRUPTIBLE: Final = 0x2
+__TASK_STOPPED: Final = 0x4
+TASK_WAKEKILL: Final = 0x100
+TASK_KILLABLE: Final = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE
+TASK_STOPPED: Final = TASK_WAKEKILL | __TASK_STOPPED
+TASK_NORMAL: Final = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE
+# task->exit_state
 EXIT_DEAD: Final = 0x10
+EXIT_ZOMBIE: Final = 0x20
 
 VMACACHE_BITS: Final = 2
 VMACACHE_SIZE: Final = 4
 
+#: task->flags: is in do_exit().
+PF_EXITING: Final = 0x00000004
+#: task->flags: the user has more processes than RLIMIT_NPROC allows; execve looks again.
+PF_NPROC_EXCEEDED: Final = 0x00001000
 #: task->flags: forked, has not executed anything yet.
 PF_FORKNOEXEC: Final = 0x00000040
 #: task->flags: the address space is randomised (set by execve unless ADDR_NO_RANDOMIZE).
 PF_RANDOMIZE: Final = 0x00400000
+
+# clone(2)
+CSIGNAL: Final = 0x000000FF
+CLONE_VM: Final = 0x00000100
+CLONE_FS: Final = 0x00000200
+CLONE_FILES: Final = 0x00000400
+CLONE_SIGHAND: Final = 0x00000800
+CLONE_PIDFD: Final = 0x00001000
+CLONE_PTRACE: Final = 0x00002000
+CLONE_VFORK: Final = 0x00004000
+CLONE_PARENT: Final = 0x00008000
+CLONE_THREAD: Final = 0x00010000
+CLONE_NEWNS: Final = 0x00020000
+CLONE_SYSVSEM: Final = 0x00040000
+CLONE_SETTLS: Final = 0x00080000
+CLONE_PARENT_SETTID: Final = 0x00100000
+CLONE_CHILD_CLEARTID: Final = 0x00200000
+CLONE_DETACHED: Final = 0x00400000
+CLONE_UNTRACED: Final = 0x00800000
+CLONE_CHILD_SETTID: Final = 0x01000000
+CLONE_NEWCGROUP: Final = 0x02000000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+CLONE_IO: Final = 0x80000000
+CLONE_CLEAR_SIGHAND: Final = 0x100000000
+CLONE_INTO_CGROUP: Final = 0x200000000
+CLONE_NEWTIME: Final = 0x00000080
+
+# signal->flags
+SIGNAL_STOP_STOPPED: Final = 0x1
+SIGNAL_STOP_CONTINUED: Final = 0x2
+SIGNAL_CLD_STOPPED: Final = 0x10
+SIGNAL_CLD_CONTINUED: Final = 0x20
+SIGNAL_CLD_MASK: Final = SIGNAL_CLD_STOPPED | SIGNAL_CLD_CONTINUED
+SIGNAL_UNKILLABLE: Final = 0x40
+
+# task->jobctl
+JOBCTL_STOP_SIGMASK: Final = 0xFFFF
+JOBCTL_STOP_PENDING: Final = 1 << 17
+JOBCTL_STOP_CONSUME: Final = 1 << 18
 
 # personality(2)
 ADDR_NO_RANDOMIZE: Final = 0x0040000
@@ -56,6 +114,8 @@ class FilesStruct:
     def __init__(self) -> None:
         self.fd: dict[int, File] = {}
         self.close_on_exec: set[int] = set()
+        #: Tasks that share the table.
+        self.count = 1
 
 
 class FsStruct:
@@ -65,6 +125,8 @@ class FsStruct:
         self.root = root
         self.pwd = pwd
         self.umask = 0o022
+        #: Tasks that share it.
+        self.users = 1
 
 
 class SignalStruct:
@@ -73,6 +135,18 @@ class SignalStruct:
     def __init__(self) -> None:
         self.rlim = init_rlimits()
         self.shared_pending = Sigpending()
+        #: Threads that are not yet dead, and all threads in the order of their birth, the leader first.
+        self.live = 1
+        self.threads: list[TaskStruct] = []
+        #: Where the parent waits in wait4(2).
+        self.wait_chldexit = WaitQueueHead()
+        #: SIGNAL_*: job control.
+        self.flags = 0
+        #: Threads that still have to stop, and what a stopped or continued process reports.
+        self.group_stop_count = 0
+        self.group_exit_task: TaskStruct | None = None
+        #: Threads that execve still waits for.
+        self.notify_count = 0
         #: As wait4 reports it: status << 8, or the signal (| 0x80 with a core).
         self.group_exit_code = 0
         #: SIGNAL_GROUP_EXIT
@@ -85,11 +159,30 @@ class SignalStruct:
         #: Process group and session.
         self.pgrp = 0
         self.session = 0
-        #: Expiry (virtual ns, CLOCK_MONOTONIC; 0 = not armed) and interval of ITIMER_REAL.
-        self.it_real_expires = 0
+        #: Orphans below this process become its children (prctl PR_SET_CHILD_SUBREAPER); some ancestor is such a one.
+        self.is_child_subreaper = 0
+        self.has_child_subreaper = 0
+        #: ITIMER_REAL: its timer (made when first armed) and its interval, virtual ns.
+        self.real_timer: HrTimer | None = None
         self.it_real_incr = 0
-        #: When ITIMER_REAL expired last.
-        self.it_real_last = 0
+        #: timer_create(2)'s timers by their ids, and the next id.
+        self.posix_timers: dict[int, KItimer] = {}
+        self.posix_timer_id = 0
+        #: Of threads that are gone: CPU time (ns), faults, context switches.
+        self.utime = 0
+        self.stime = 0
+        self.min_flt = 0
+        self.maj_flt = 0
+        self.nvcsw = 0
+        self.nivcsw = 0
+        #: Of children that were waited for.
+        self.cutime = 0
+        self.cstime = 0
+        self.cmin_flt = 0
+        self.cmaj_flt = 0
+        self.cnvcsw = 0
+        self.cnivcsw = 0
+        self.cmaxrss = 0
         #: ITIMER_VIRTUAL and ITIMER_PROF: [expiry in CPU time ns (0 = off), interval ns].
         self.it_virt = [0, 0]
         self.it_prof = [0, 0]
@@ -105,6 +198,8 @@ class ThreadStruct:
         self.cr2 = 0
         self.error_code = 0
         self.trap_nr = 0
+        #: FPU and SSE registers while the task does not run: the FXSAVE image. None = the initial state.
+        self.fpu: bytes | None = None
         #: A bad access by the kernel is a signal too, not only EFAULT: while a vsyscall is emulated.
         self.sig_on_uaccess_err = False
 
@@ -151,9 +246,29 @@ class TaskStruct:
         #: vmacache: the VMAs found last, valid while the seqnums agree.
         self.vmacache_seqnum = 0
         self.vmacache: list[VmAreaStruct | None] = [None] * VMACACHE_SIZE
+        self.set_child_tid = 0
         self.clear_child_tid = 0
         self.robust_list = 0
-        self.ppid = 0
+        #: The parent that gets the signal, and who made us (the same without ptrace). None: init, and who came before.
+        self.real_parent: TaskStruct | None = None
+        self.children: list[TaskStruct] = []
+        self.group_leader: TaskStruct = self
+        #: Signal to the parent at exit; -1 for a thread.
+        self.exit_signal = SIGCHLD
+        #: Who waits in vfork(2) for this task to let go of the address space.
+        self.vfork_done: Completion | None = None
+        #: JOBCTL_*
+        self.jobctl = 0
+        #: The kernel stack: a greenlet, None until the task has run, or while it is the only one (core/sched.py).
+        self.stack: Any = None
+        #: On the runqueue, or running.
+        self.on_rq = False
+        #: TIF_NEED_RESCHED
+        self.need_resched = False
+        #: CLOCK_MONOTONIC when the task was last given the CPU.
+        self.exec_start = 0
+        #: What it sleeps in, for the report of a deadlock.
+        self.wchan = ""
         #: TIF_SIGPENDING: a signal may have to be handled before the return to user mode.
         self.tif_sigpending = False
         #: Signals that sigtimedwait waits for, while it does (they count as not ignored).
@@ -162,18 +277,20 @@ class TaskStruct:
         self.restart_clockid = -1
         self.restart_expires = 0
         self.restart_rmtp = 0
+        #: The same of an interrupted futex wait with a timeout: its arguments.
+        self.restart_futex: tuple[int, bool, int, int, int] | None = None
         #: CPU time, virtual ns, and the moment of birth on CLOCK_MONOTONIC.
         self.utime = 0
         self.stime = 0
         self.start_time = 0
-        #: Context switches: voluntary (sleeps).
+        #: Context switches: voluntary (sleeps), and when another task's turn had come.
         self.nvcsw = 0
+        self.nivcsw = 0
         self.pdeath_signal = 0
         self.dumpable = 1
         self.no_new_privs = 0
         self.timer_slack_ns = 50000
         self.keepcaps = 0
-        self.child_subreaper = 0
         #: MMF_DISABLE_THP.
         self.thp_disable = 0
         #: SCHED_NORMAL...: policy and real-time priority.

@@ -84,6 +84,12 @@ ILL_ILLOPC: Final = 1
 TRAP_BRKPT: Final = 1
 TRAP_TRACE: Final = 2
 
+CLD_EXITED: Final = 1
+CLD_KILLED: Final = 2
+CLD_DUMPED: Final = 3
+CLD_STOPPED: Final = 5
+CLD_CONTINUED: Final = 6
+
 SIGNAL_NAMES: Final = (
     "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
     "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU",
@@ -103,6 +109,12 @@ class KernelSiginfo:
         self.si_uid = si_uid
         #: sigval of sigqueue, and the bounds of a #BR (si_lower, si_upper).
         self.si_value = 0
+        #: SIGCHLD: exit code or signal, CPU time in clock ticks. Timers: si_timerid and si_overrun.
+        self.si_tid = 0
+        self.si_overrun = 0
+        self.si_status = 0
+        self.si_utime = 0
+        self.si_stime = 0
 
 
 class KSigaction:
@@ -120,6 +132,8 @@ class SighandStruct:
 
     def __init__(self) -> None:
         self.action = [KSigaction() for _ in range(_NSIG)]
+        #: Tasks that share it.
+        self.count = 1
 
 
 class Sigpending:

@@ -11,14 +11,15 @@ import mmap
 from mmscope.kernel.arch.x86.cpu import Cpu
 from mmscope.kernel.arch.x86.vdso import init_vdso
 from mmscope.kernel.arch.x86.vsyscall_64 import map_vsyscall
-from mmscope.kernel.core.fork import alloc_pid
+from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.core.timekeeping import timekeeping_init
 from mmscope.kernel.fs.exec import exec_user_process
 from mmscope.kernel.fs.namespace import Vfs
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT_SIGPENDING, Rlimit
-from mmscope.kernel.include.sched import Cred, FilesStruct, FsStruct, TaskStruct
+from mmscope.kernel.include.sched import SIGNAL_UNKILLABLE, TASK_INTERRUPTIBLE, Cred, FilesStruct, FsStruct, TaskStruct
+from mmscope.kernel.include.signal import SIG_IGN, SIGCHLD
 from mmscope.kernel.mm.page_alloc import Zone, mem_init, totalram_pages
 from mmscope.kernel.mm.swap import LruState
 from mmscope.kernel.mm.util import init_admin_reserve, init_user_reserve
@@ -73,6 +74,8 @@ def start_kernel(
     k.zone = Zone()
     k.lru = LruState()
     mem_init(k)
+    # set_max_threads()
+    k.max_threads = max(totalram_pages(k) * 4096 // (THREAD_SIZE * 8), MIN_THREADS)
     init_user_reserve(k)
     init_admin_reserve(k)
     timekeeping_init(k)
@@ -88,11 +91,15 @@ def start_kernel(
 def new_task(k: Kernel, comm: str) -> TaskStruct:
     """A task without an address space: descriptors 0, 1 and 2 are the host's streams, / is root and working directory.
 
-    It leads a process group and a session of its own; its parent is a process 1 that the model does not run.
-    It becomes `k.current` if nothing else runs.
+    It leads a process group and a session of its own; its parent is init. It becomes `k.current` if nothing else runs.
     """
+    if k.child_reaper is None:
+        rest_init(k)
     task = TaskStruct(k, alloc_pid(k), comm[:15])
-    task.ppid = 1
+    task.real_parent = k.child_reaper
+    assert task.real_parent is not None
+    task.real_parent.children.append(task)
+    task.signal.threads.append(task)
     init = k.init_cred
     task.cred = Cred(init.uid, init.gid)
     task.cred.groups = list(init.groups)
@@ -100,7 +107,7 @@ def new_task(k: Kernel, comm: str) -> TaskStruct:
     task.signal.session = task.pid
     task.start_time = k.timekeeper.now_ns
     # fork_init(): half of max_threads.
-    nproc = max(totalram_pages(k) * 4096 // (THREAD_SIZE * 8), MIN_THREADS) // 2
+    nproc = k.max_threads // 2
     task.signal.rlim[RLIMIT_NPROC] = Rlimit(nproc, nproc)
     task.signal.rlim[RLIMIT_SIGPENDING] = Rlimit(nproc, nproc)
     if k.config.at_least(5, 16):  # 9dcc38e2813e: MLOCK_LIMIT was 64 KiB
@@ -110,9 +117,25 @@ def new_task(k: Kernel, comm: str) -> TaskStruct:
     task.files = FilesStruct()
     k.vfs.install_streams(task.files)
     k.tasks[task.pid] = task
+    if not k.tty_pgrp:
+        k.tty_pgrp = task.pid
     if not k.has_current():
         k.current = task
     return task
+
+
+def rest_init(k: Kernel) -> None:
+    """Process 1: it sleeps for ever and ignores SIGCHLD, so that orphans vanish when they die."""
+    init = TaskStruct(k, 1, "init")
+    init.signal.threads.append(init)
+    init.signal.pgrp = init.signal.session = 1
+    init.signal.flags = SIGNAL_UNKILLABLE
+    init.sighand.action[SIGCHLD - 1].sa_handler = SIG_IGN
+    init.state = TASK_INTERRUPTIBLE
+    init.start_time = k.timekeeper.now_ns
+    init.fs = FsStruct(k.vfs.root, k.vfs.root)
+    init.files = FilesStruct()
+    k.child_reaper = k.tasks[1] = init
 
 
 def user_process(k: Kernel, comm: str = "process") -> TaskStruct:

@@ -118,7 +118,7 @@ def validate_vm(k: Kernel) -> None:
 
 
 def _address_spaces(k: Kernel) -> list[MmStruct]:
-    mms: list[MmStruct] = []
+    mms: list[MmStruct] = list(k.exec_mms)
     tasks = list(k.tasks.values())
     if k.has_current() and k.current not in tasks:
         tasks.append(k.current)
@@ -410,6 +410,9 @@ def _check_pages(k: Kernel, found: _Found) -> None:
         elif page._refcount == 0:
             if maps:
                 raise KernelBug(f"{page!r} is free, and {maps} entries map it")
+        elif pfn in k.pipe_pages:
+            if page._refcount != 1 or maps:
+                raise KernelBug(f"{page!r} is a pipe's, and {maps} entries map it")
         else:
             _check_page(page, maps, held.get(pfn, 0), pfn in adding)
 

@@ -106,7 +106,7 @@ def test_fault_siginfo_has_the_address() -> None:
 def test_sigreturn_restores_everything() -> None:
     k, regs = prepared()
     before = {name: getattr(regs, name) for name in ("r8", "r15", "ax", "cx", "sp", "ip", "di", "si", "dx", "cs", "ss")}
-    loaded: list[bytes] = []
+    loaded: list[bytes | None] = []
     k.cpu.fxrstor = loaded.append
     sig.do_tkill(k, 0, k.current.pid, SIGUSR1)
     exit_to_user_mode_prepare(k, regs)
@@ -120,6 +120,7 @@ def test_sigreturn_restores_everything() -> None:
     assert k.current.blocked == 0
     assert regs.orig_ax == U64
     assert len(loaded) == 1
+    assert loaded[0] is not None
     assert len(loaded[0]) == 512
 
 

@@ -56,7 +56,7 @@ def _fxsave_reset() -> bytes:
     return b"\x7f\x03" + bytes(22) + b"\x80\x1f\0\0\xff\xff\0\0" + bytes(480)
 
 
-def _fxrstor_nothing(image: bytes) -> None:
+def _fxrstor_nothing(image: bytes | None) -> None:
     """No engine is attached: there are no FPU registers to load."""
 
 
@@ -83,9 +83,9 @@ class Cpu:
         #: Frames that the engine ever filled executable, and those of them written by the host side since.
         self.code_frames: set[int] = set()
         self.stale_code: list[int] = []
-        #: The engine's FPU/SSE state, 512 bytes.
+        #: The engine's FPU/SSE state, 512 bytes; fxrstor(None) loads that of after FNINIT.
         self.fxsave: Callable[[], bytes] = _fxsave_reset
-        self.fxrstor: Callable[[bytes], None] = _fxrstor_nothing
+        self.fxrstor: Callable[[bytes | None], None] = _fxrstor_nothing
 
     def translate(self, vaddr: int, access: int) -> int:
         """Physical address of `vaddr` for `access` (X86_PF_WRITE | _USER | _INSTR; 0 = supervisor read).

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.mm.mmap as mm_mmap
+import mmscope.kernel.mm.oom_kill as mm_oom_kill
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_PROT, X86_PF_RSVD, X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
 from mmscope.kernel.include.mm import (
@@ -33,7 +34,6 @@ from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV
 from mmscope.kernel.mm.debug_vm import debug_vm_check
 from mmscope.kernel.mm.memory import handle_mm_fault
-from mmscope.kernel.mm.oom_kill import pagefault_out_of_memory
 from mmscope.kernel.tracepoint import trace_page_fault_kernel, trace_page_fault_user
 
 TYPE_CHECKING = False
@@ -252,7 +252,7 @@ def mm_fault_error(k: Kernel, regs: PtRegs, error_code: int, address: int, fault
         if not error_code & X86_PF_USER:
             no_context(k, regs, error_code, address, SIGSEGV, SEGV_MAPERR)
             return
-        pagefault_out_of_memory(k)
+        mm_oom_kill.pagefault_out_of_memory(k)
     elif fault & (VM_FAULT_SIGBUS | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE):
         do_sigbus(k, regs, error_code, address)
     elif fault & VM_FAULT_SIGSEGV:

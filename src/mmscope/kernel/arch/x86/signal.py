@@ -13,6 +13,7 @@ The CPU has FXSR but no XSAVE (a NEHALEM): no extended state, and uc_flags lacks
 from __future__ import annotations
 
 import mmscope.kernel.core.itimer as core_itimer
+import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.include.errno import (
@@ -108,6 +109,10 @@ def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
         body = (info.si_pid & 0xFFFFFFFF).to_bytes(4, "little") + (info.si_uid & 0xFFFFFFFF).to_bytes(4, "little")
         if layout == core_signal.SIL_RT:
             body += q(info.si_value)
+        elif layout == core_signal.SIL_TIMER:
+            body = (info.si_tid & 0xFFFFFFFF).to_bytes(4, "little") + info.si_overrun.to_bytes(4, "little") + q(info.si_value)
+        elif layout == core_signal.SIL_CHLD:
+            body += (info.si_status & 0xFFFFFFFF).to_bytes(4, "little") + b"\0\0\0\0" + q(info.si_utime) + q(info.si_stime)
     return (head + body).ljust(SIGINFO_SIZE, b"\0")
 
 
@@ -248,13 +253,19 @@ def arch_do_signal_or_restart(k: Kernel, regs: PtRegs) -> None:
 
 
 def exit_to_user_mode_prepare(k: Kernel, regs: PtRegs) -> None:
-    """The last thing before user mode (kernel/entry/common.c): expired timers, then signals until none is left."""
+    """The last thing before user mode (kernel/entry/common.c): timers, another task's turn, then signals until none is left."""
     core_itimer.run_timers(k)
+    core_sched.scheduler_tick(k)
     task = k.current
     if (regs.cs != __USER_CS or regs.ss != __USER_DS) and not task.exit_state:
         bad_iret(k, regs)
-    while task.tif_sigpending and not task.exit_state:
-        arch_do_signal_or_restart(k, regs)
+    while not task.exit_state:
+        if task.need_resched:
+            core_sched.schedule(k)
+        elif task.tif_sigpending:
+            arch_do_signal_or_restart(k, regs)
+        else:
+            return
 
 
 def bad_iret(k: Kernel, regs: PtRegs) -> None:
@@ -270,6 +281,7 @@ def bad_iret(k: Kernel, regs: PtRegs) -> None:
 def restore_sigcontext(k: Kernel, regs: PtRegs, data: bytes, uc_flags: int) -> None:
     """Load the registers of a struct sigcontext (256 bytes), with those flags that a program may set."""
     k.current.restart_clockid = -1
+    k.current.restart_futex = None
     values = [int.from_bytes(data[i * 8 : i * 8 + 8], "little") for i in range(18)]
     regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15 = values[:8]
     regs.di, regs.si, regs.bp, regs.bx, regs.dx, regs.ax, regs.cx, regs.sp = values[8:16]

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files without a name, all on one inode (fs/anon_inodes.c): eventfd, epoll."""
+
+from __future__ import annotations
+
+from mmscope.kernel.fs.file import fd_install, get_unused_fd_flags
+from mmscope.kernel.include.fs import (
+    FMODE_READ,
+    FMODE_WRITE,
+    O_ACCMODE,
+    O_NONBLOCK,
+    Dentry,
+    File,
+    FileOperations,
+    Inode,
+    SuperBlock,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmscope.kernel.include.kernel import Kernel
+
+
+def anon_inode_getfd(k: Kernel, name: str, fops: FileOperations, private: object, flags: int) -> int:
+    """A descriptor for a new file; `name` is what /proc/PID/fd shows: "[eventfd]"."""
+    fd = get_unused_fd_flags(k, flags)
+    if k.anon_inode is None:
+        sb = SuperBlock(k, "anon_inodefs", k.vfs.get_anon_bdev())
+        k.last_ino += 1
+        k.anon_inode = Inode(sb, k.last_ino, 0o600)
+    inode = k.anon_inode
+    dentry = Dentry(inode.i_sb, f"anon_inode:{name}", None, inode)
+    mode = (flags & O_ACCMODE) + 1 & (FMODE_READ | FMODE_WRITE)
+    file = File(dentry, inode, flags & (O_ACCMODE | O_NONBLOCK), mode, fops)
+    file.private_data = private
+    fd_install(k, fd, file)
+    return fd

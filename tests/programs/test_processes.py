@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shells, pipelines, Python and others that make processes: the same bytes and status on the model as natively."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import model, native
+
+BASH = [
+    "ls / | sort | wc -l",
+    "seq 1 40 | xargs -n 3 -P 4 echo | sort -n",
+    "for i in 1 2 3; do (exit $i) & done; wait; trap 'echo usr1' USR1; kill -USR1 $$; yes | head -3; exit 9",
+    "coproc cat; echo hello >&${COPROC[1]}; read x <&${COPROC[0]}; echo got $x",
+    "set -m; sleep 5 & kill -STOP %1; sleep 0.01; jobs; kill -CONT %1; kill %1; wait %1; echo $?",
+    "false | true | (exit 3); echo ${PIPESTATUS[@]}; diff <(echo a) <(echo b); cat <<< here",
+    "x=$(cat /proc/self/comm | tr a-z A-Z); echo $x; (exit 7); echo $?",
+    "trap 'echo bye' EXIT; (trap - EXIT; exec sleep 0.001); kill -TERM $$",
+    "sleep 1 & sleep 2 & wait -n; echo $?; jobs -r | wc -l; wait",
+    "timeout 1 sleep 5; echo $?; timeout 1 bash -c 'while :; do :; done'; echo $?; timeout -s INT 9 true; echo $?",
+    "cd $(mktemp -d); mkfifo f; (echo 1; echo 2) > f & cat f; exec 3<>f; echo x >&3; read y <&3; echo $y; rm f; rmdir $PWD",
+    "echo $((1 + $(echo 2))) | (read a; echo $a; cat) | tee /dev/stderr | wc -c",
+]
+
+BUSYBOX = [
+    "ls / | busybox sort | busybox wc -l; busybox seq 1 10 | busybox xargs -n 2 -P 3 echo | busybox sort",
+    "for i in 1 2 3; do echo $i & done; wait; echo end; (exit 4) | cat; echo $?",
+    "trap 'echo term; exit 3' TERM; (busybox sleep 1; kill -TERM $$) & while true; do busybox sleep 1; done",
+    "busybox yes | busybox head -n 3; busybox timeout -s KILL 1 busybox sleep 7; echo $?",
+]
+
+PYTHON = [
+    "import os\np = os.fork()\nif p == 0:\n    os._exit(4)\nprint(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))",
+    """
+import multiprocessing as mp
+def child(conn):
+    conn.send([conn.recv() * 2, "from the child"])
+a, b = mp.Pipe()
+p = mp.get_context("fork").Process(target=child, args=(b,))
+p.start()
+a.send(21)
+print(a.recv(), p.join(), p.exitcode)
+""",
+    "import multiprocessing as mp, operator\nwith mp.get_context('fork').Pool(3) as pool:\n"
+    "    print(pool.map(operator.neg, range(10)))",
+    "import subprocess as s; print(s.run(['echo', 'hi'], capture_output=True), s.check_output('ls / | head -3', shell=True))",
+    "import threading as t; x = []; u = [t.Thread(target=x.append, args=(i,)) for i in range(5)]\n"
+    "[i.start() for i in u]; [i.join() for i in u]; print(sorted(x))",
+    "import asyncio\nasync def main():\n    p = await asyncio.create_subprocess_exec('cat', stdin=-1, stdout=-1)\n"
+    "    print(await p.communicate(b'through cat'), await asyncio.gather(*(asyncio.sleep(i / 100, i) for i in (3, 1, 2))))\n"
+    "asyncio.run(main())",
+    "import os, signal, time\nsignal.signal(signal.SIGCHLD, lambda *a: print('chld'))\n"
+    "if not os.fork():\n    os._exit(0)\ntime.sleep(0.01)\nprint(os.wait()[1])",
+]
+
+
+def same(argv: list[str]) -> None:
+    assert model(argv) == native(argv)
+
+
+@pytest.mark.parametrize("script", BASH)
+def test_bash(script: str, host_tool: Callable[[str], str]) -> None:
+    same([host_tool("bash"), "-c", script])
+
+
+@pytest.mark.parametrize("script", BUSYBOX)
+def test_busybox_sh(script: str, host_tool: Callable[[str], str]) -> None:
+    same([host_tool("busybox"), "sh", "-c", script])
+
+
+@pytest.mark.parametrize("program", PYTHON)
+def test_python(program: str, host_tool: Callable[[str], str]) -> None:
+    same([host_tool("python3"), "-S", "-c", program])
+
+
+def test_the_background_ends_after_the_program(host_tool: Callable[[str], str]) -> None:
+    outcome = model([host_tool("bash"), "-c", "(sleep 1; echo late) & echo first; exit 6"])
+    assert (outcome.status, outcome.stdout) == (6, b"first\nlate\n")
+
+
+def test_the_same_run_again_is_the_same_byte_for_byte(tmp_path: Path, host_tool: Callable[[str], str]) -> None:
+    script = "for i in 1 2 3 4; do (echo $i; ls / | sort -r | head -2) & done; wait; echo $RANDOM"
+    options = ("-q", "--time", "1600000000", "--json")
+    files = [tmp_path / "one", tmp_path / "two"]
+    argv = [host_tool("bash"), "-c", script]
+    first, second = (model(argv, options=(*options, str(file))) for file in files)
+    assert first == second
+    assert files[0].read_bytes() == files[1].read_bytes()
+    data = json.loads(files[0].read_text())
+    processes = data["processes"]
+    assert len(processes) >= 5
+    for which in ("minor", "major"):
+        assert data["faults"][which] == sum(one["faults"][which] for one in processes)
+    assert sum(data["faults"]["by_cause"].values()) == data["faults"]["minor"] + data["faults"]["major"]
+    for name, count in data["syscalls"].items():
+        assert count == sum(one["syscalls"].get(name, 0) for one in processes)
+    pids = {one["pid"] for one in processes}
+    assert all(one["parent"] in pids | {1} for one in processes)
+
+
+def test_who_forks_without_end_meets_the_models_limits(host_tool: Callable[[str], str]) -> None:
+    """max_threads of 32 MiB is 256; the host sees one process that uses some memory. (Never run natively.)"""
+    script = "while (read x < /proc/self/stat; exec busybox sleep 1000) & do :; done"
+    outcome = model([host_tool("busybox"), "sh", "-c", script], options=("-q", "--ram", "32M"))
+    assert (outcome.status, outcome.stdout) == (2, b"")
+    assert outcome.stderr == b"sh: can't fork: Resource temporarily unavailable\n"
