@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "kernel": set(),
     "cpu": {"kernel"},
     "syscalls": {"kernel"},
-    "machine": {"cpu", "syscalls", "kernel", "errors"},
+    "keep": {"kernel", "errors"},
+    "machine": {"cpu", "syscalls", "keep", "kernel", "errors"},
     "oracle": {"machine", "syscalls", "kernel", "errors"},
 }
 

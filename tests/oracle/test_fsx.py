@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+import random
+from typing import NoReturn
+
 import pytest
 
-from mmscope.oracle.fsx import Fsx, Mismatch
+from mmscope.errors import BusError
+from mmscope.kernel.block.genhd import REQ_OP_READ, REQ_OP_WRITE
+from mmscope.kernel.fs.ext4.inode import EXT4_SB
+from mmscope.kernel.fs.namei_create import do_unlinkat
+from mmscope.kernel.include.errno import EINVAL, EIO, ENOSPC, EROFS, KernelError
+from mmscope.kernel.include.fs import AT_FDCWD
+from mmscope.oracle.fsx import MAX_LEN, MAX_SIZE, Fsx, Mismatch
 
 
 @pytest.mark.parametrize("fs", ["ext4", "tmpfs"])
@@ -27,3 +36,53 @@ def test_a_lost_byte_is_noticed() -> None:
             fsx.run(0)
     finally:
         fsx.close()
+
+
+class Chaos(Fsx):
+    """The same operations on a disk that fails now and then, is nearly full, or in a machine without memory to spare.
+
+    What the file holds is not known any more after a failure: what counts is that the kernel's invariants hold
+    (CONFIG_DEBUG_VM) and that every error is one that a program may see.
+    """
+
+    def check(self, offset: int, data: bytes) -> None:
+        """Nothing is known."""
+
+    def fail(self, text: str) -> NoReturn:
+        """Nothing is known: as if the operation had ended by an error."""
+        raise KernelError(EIO)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_injected_errors_break_nothing(seed: int) -> None:
+    chaos = Chaos("ext4", seed, debug_vm=True)
+    disk = EXT4_SB(chaos.inode.i_sb).bdev
+    rng = random.Random(seed)
+    seen: set[int | None] = set()
+    try:
+        for _ in range(600):
+            disk.fail_op = rng.choice((REQ_OP_READ, REQ_OP_READ, REQ_OP_WRITE))
+            disk.fail_after = rng.randrange(4)
+            disk.fail_times = rng.choice((0, 1, 3))
+            disk.bd_nr_blocks = rng.choice((12, 1 << 20))
+            step = rng.choices([function for function, _ in chaos.steps], chaos.weights)[0]
+            try:
+                step()
+            except KernelError as error:
+                seen.add(error.errno)
+            except BusError:
+                seen.add(0)
+            # A journal that could not be written ends all writing: mend the disk.
+            chaos.inode.i_sb.s_flags = 0
+        disk.fail_times, disk.bd_nr_blocks = 0, 1 << 20
+        chaos.p.munmap(chaos.map, MAX_SIZE + MAX_LEN)
+        for fd in (chaos.fd, chaos.direct, chaos.sync_fd):
+            chaos.p.close(fd)
+        do_unlinkat(chaos.machine.kernel, AT_FDCWD, "/file")
+        # Nothing leaks.
+        assert chaos.inode.i_mapping.nrpages == 0
+        assert (EXT4_SB(chaos.inode.i_sb).s_reserved, disk.nr_used) == (0, 0)
+    finally:
+        chaos.close()
+    assert seen <= {EIO, ENOSPC, EROFS, EINVAL, 0}
+    assert {EIO, ENOSPC} <= seen

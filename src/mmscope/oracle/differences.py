@@ -94,6 +94,18 @@ DIFFERENCES: Final = (
         "6.0", "64fe24a3e05e", "switch", _SWITCH, scenario="mprotect_ro_to_rw_faults",
     ),
     Difference(
+        "fork-not-exclusive",
+        "a page that fork() shared is exclusive again only after a write fault found its process alone (PG_anon_exclusive): "
+        "until then mprotect() does not make it writable",
+        "5.19", "6c287605fd56", "switch", _SWITCH, scenario="fork_then_mprotect",
+    ),
+    Difference(
+        "pin-unshares",
+        "process_vm_readv() of a private page that fork() shared gives its owner a copy first, by a fault; before, it is "
+        "only read",
+        "5.19", "unknown", "switch", _SWITCH,
+    ),
+    Difference(
         "mremap-hole-same-size",
         "mremap() to the same size fails with EFAULT where nothing is mapped; before, it succeeded",
         "5.16", "550a7d60bd5e", "switch", _SWITCH, scenario="mremap_same_size_of_a_hole",

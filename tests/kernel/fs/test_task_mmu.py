@@ -15,6 +15,7 @@ from mmscope.kernel.fs.file import close_fd
 from mmscope.kernel.fs.open import do_sys_open
 from mmscope.kernel.fs.read_write import ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_write
 from mmscope.kernel.fs.task_mmu import show_smaps_rollup, smaps_next
+from mmscope.kernel.fs.task_mmu_pagemap import PM_SOFT_DIRTY
 from mmscope.kernel.include.errno import EACCES, EFAULT, EINVAL, EIO, ERANGE, KernelError
 from mmscope.kernel.include.fs import AT_FDCWD, O_RDWR, O_WRONLY
 from mmscope.kernel.include.kernel import Kernel
@@ -236,6 +237,18 @@ def test_pagemap_bits_and_holes(k: Kernel) -> None:
     assert [entry >> 55 for entry in entries] == [0, 0x103, 0x101, 1, 1, 0]
     assert entries[2] & (1 << 55) - 1 == k.zero_pfn
     assert [entry >> 55 for entry in pagemap(k, A + 0x10000, 2)] == [0x143, 1]
+
+
+@pytest.mark.parametrize(("version", "flags"), [((6, 13), 1 << 62), ((6, 15), 1 << 62 | 1 << 58)])
+def test_a_guarded_page_looks_swapped_out(k: Kernel, version: tuple[int, int], flags: int) -> None:
+    """As 6.18 shows it to root: 0x440000000000009f. To smaps it is no page."""
+    k.config.version = version
+    ksys_mmap_pgoff(k, A, 2 * PAGE, RW, ANON, 0, 0)
+    copy_to_user(k, A, b"1")
+    do_madvise(k, A + PAGE, PAGE, 102)
+    entries = pagemap(k, A, 2)
+    assert entries[1] & ~PM_SOFT_DIRTY == flags | 0x9F
+    assert smaps(k)[A]["Rss"] == 4
 
 
 def test_pagemap_ends_and_alignment(k: Kernel) -> None:

@@ -13,6 +13,7 @@ from mmscope.kernel.include.gfp import GFP_USER
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_lru, PG_referenced, PG_uptodate
 from mmscope.kernel.lib.xarray import xa_load
+from mmscope.kernel.mm.debug_vm import validate_mapping
 from mmscope.kernel.mm.filemap import (
     add_to_page_cache_lru,
     delete_from_page_cache,
@@ -25,7 +26,6 @@ from mmscope.kernel.mm.filemap import (
     page_cache_prev_miss,
     read_mapping_page,
     unlock_page,
-    validate_mapping,
 )
 from mmscope.kernel.mm.page_alloc import alloc_page, drain_all_pages, nr_free_pages, put_page, totalram_pages
 from mmscope.kernel.mm.page_writeback import __set_page_dirty_nobuffers
@@ -37,7 +37,7 @@ from tests.kernel.bare import bare_file, bare_kernel, page_byte
 
 
 def cached(mapping: AddressSpace) -> list[int]:
-    return [i for i in range(5000) if xa_load(mapping.i_pages, i) is not None]
+    return [i for i in range(5000) if isinstance(xa_load(mapping.i_pages, i), Page)]
 
 
 def marked(mapping: AddressSpace) -> list[int]:

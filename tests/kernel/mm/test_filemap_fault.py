@@ -30,7 +30,8 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.page_flags import PG_locked, PG_lru
 from mmscope.kernel.lib.xarray import xa_load
-from mmscope.kernel.mm.filemap import generic_file_buffered_read, generic_file_mmap, generic_file_readonly_mmap, validate_mapping
+from mmscope.kernel.mm.debug_vm import validate_mapping
+from mmscope.kernel.mm.filemap import generic_file_buffered_read, generic_file_mmap, generic_file_readonly_mmap
 from mmscope.kernel.mm.memory import handle_mm_fault
 from mmscope.kernel.mm.swap import lru_add_drain
 from mmscope.kernel.mm.vmstat import NR_FILE_MAPPED, PGMAJFAULT

@@ -17,12 +17,13 @@ from mmscope.kernel.include.errno import KernelError
 from mmscope.kernel.include.mman import MADV_DOFORK, MADV_DONTFORK, MADV_DONTNEED, MADV_KEEPONFORK, MADV_WIPEONFORK
 from mmscope.kernel.mm.debug_vm import validate_vm
 from mmscope.kernel.mm.page_alloc import nr_free_pages
+from mmscope.kernel.mm.vmstat import NR_ANON_MAPPED, NR_FILE_MAPPED, NR_MLOCK, NR_PAGETABLE, NR_SHMEM
 from mmscope.machine import Machine, Process
 
 PAGE = 4096
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 1, 2, 0x10, 0x20
 READ, WRITE = 1, 2
-NR_MLOCK, NR_MUNLOCK = 149, 150
+SYS_MLOCK, SYS_MUNLOCK = 149, 150
 
 #: All mappings are here; processes at most.
 WINDOW = 0x20000000
@@ -35,7 +36,7 @@ which = st.integers(0, PROCESSES - 1)
 where = st.integers(0, SPAN - 1)
 length = st.integers(1, 6)
 kinds = ["fork"] * 3 + ["exit"] + ["store"] * 6 + ["load"] * 3
-kinds += ["anon", "anon", "file", "shared", "munmap", "readonly", "writable", "move", "lock", "unlock"]
+kinds += ["anon", "anon", "file", "shared", "munmap", "readonly", "writable", "none", "move", "lock", "unlock"]
 kinds += ["dontneed", "dontfork", "dofork", "wipe", "keep"]
 operation = st.tuples(st.sampled_from(kinds), which, where, length)
 Operation = tuple[str, int, int, int]
@@ -101,8 +102,11 @@ class World:
 
     def may_fail(self, kind: str, shadow: Shadow, span: range) -> bool:
         pages = [shadow.pages.get(i) for i in span]
-        if kind == "store":
-            return not all(page is not None and page.prot & WRITE for page in pages)
+        if kind in ("store", "load"):
+            needed = WRITE if kind == "store" else READ
+            return not all(page is not None and page.prot & needed for page in pages)
+        if kind == "lock":
+            return any(page is None or page.prot == 0 for page in pages)
         if kind == "wipe":
             return any(page is None or page.shared or page.origin for page in pages)
         # munmap() and mmap() of a fixed address find nothing to complain about; the others want memory everywhere.
@@ -162,6 +166,9 @@ class World:
 
     def readonly(self, shadow: Shadow, addr: int, span: range) -> None:
         self.protect(shadow, addr, span, READ)
+
+    def none(self, shadow: Shadow, addr: int, span: range) -> None:
+        self.protect(shadow, addr, span, 0)
 
     def writable(self, shadow: Shadow, addr: int, span: range) -> None:
         self.protect(shadow, addr, span, READ | WRITE)
@@ -228,15 +235,17 @@ class World:
                 shadow.pages[i].wiped = False
 
     def lock(self, shadow: Shadow, addr: int, span: range) -> None:
-        shadow.process.syscall(NR_MLOCK, addr, len(span) * PAGE)
+        shadow.process.syscall(SYS_MLOCK, addr, len(span) * PAGE)
 
     def unlock(self, shadow: Shadow, addr: int, span: range) -> None:
-        shadow.process.syscall(NR_MUNLOCK, addr, len(span) * PAGE)
+        shadow.process.syscall(SYS_MUNLOCK, addr, len(span) * PAGE)
 
     def check_contents(self) -> None:
         """All pages of all processes; those of others first, so that faults of one are seen by the next."""
         for shadow in self.family:
             for i, page in shadow.pages.items():
+                if page.prot == 0:
+                    shadow.process.mprotect(WINDOW + i * PAGE, PAGE, READ)
                 content = shadow.process.load(WINDOW + i * PAGE, PAGE)
                 assert content[0] == page.frame.byte, (shadow.process, i)
                 assert content[1:] == bytes([page.origin]) * (PAGE - 1), (shadow.process, i)
@@ -249,6 +258,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def totals(machine: Machine) -> list[int]:
+    """What must be as before when all are gone: free and committed pages, those locked, mapped, and full of entries."""
+    k = machine.kernel
+    counters = [k.vmstat.stat[item] for item in (NR_MLOCK, NR_PAGETABLE, NR_ANON_MAPPED, NR_FILE_MAPPED, NR_SHMEM)]
+    return [nr_free_pages(k) + len(k.zone.pcp), k.vm_committed_as, *counters]
+
+
 def run(root: Path, version: tuple[int, int], operations: list[Operation], exits: list[int]) -> None:
     with Machine(ram="32M", root=str(root), uid=0, version=version) as machine:
         k = machine.kernel
@@ -258,7 +274,7 @@ def run(root: Path, version: tuple[int, int], operations: list[Operation], exits
             first.family[0].process.mmap(WINDOW, 12 * PAGE, READ, MAP_PRIVATE | MAP_FIXED, first.fd)
             first.family[0].process.load(WINDOW + i * PAGE)
         first.family[0].process.exit()
-        before, committed = nr_free_pages(k) + len(k.zone.pcp), k.vm_committed_as
+        before = totals(machine)
         world = World(machine)
         world.anon(world.family[0], WINDOW, range(6))
         for op in operations:
@@ -272,7 +288,7 @@ def run(root: Path, version: tuple[int, int], operations: list[Operation], exits
         while world.family:
             world.family.pop().process.exit()
             validate_vm(k)
-        assert (nr_free_pages(k) + len(k.zone.pcp), k.vm_committed_as) == (before, committed)
+        assert totals(machine) == before
 
 
 @settings(max_examples=12, deadline=None)

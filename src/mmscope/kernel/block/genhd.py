@@ -10,6 +10,7 @@ and failed like any other request. Nothing is ever written to the host.
 from __future__ import annotations
 
 from mmscope.kernel.include.errno import EIO, KernelBug, KernelError
+from mmscope.kernel.mm.vmstat import PGPGIN, PGPGOUT, count_vm_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class BlockDevice:
     def submit_bio(self, op: int) -> None:
         """A request begins: count it, let its time pass. Raises EIO when it is to fail."""
         self.ios[op] += 1
+        if op != REQ_OP_FLUSH:
+            count_vm_events(self.kernel, PGPGOUT if op == REQ_OP_WRITE else PGPGIN, BLOCK_SIZE >> 10)
         if self.latency_ns:
             self.kernel.timekeeper.advance(self.latency_ns)
         if self.fail_times and self.fail_op in (-1, op):

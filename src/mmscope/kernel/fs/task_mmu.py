@@ -26,6 +26,7 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_dirty, PG_referenced, PG_swapbacked
+from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_unmap import get_mm_counter, vm_normal_page
 from mmscope.kernel.mm.mmap_area import find_vma
 from mmscope.kernel.mm.page_alloc import page_count, page_mapcount
@@ -198,7 +199,7 @@ def smaps_pte_range(pmdp: int, addr: int, end: int, walk: MmWalk) -> None:
             page = vm_normal_page(vma, addr, pte)
             if page is not None:
                 smaps_account(mss, page, pte_young(pte), pte_dirty(pte), locked)
-        elif not pte_none(pte):
+        elif not pte_none(pte) and not is_guard_pte_marker(pte):
             raise KernelBug(f"smaps_pte_range: swap entry {pte:#x} in {vma!r} at {addr:#x}: there is no swap yet")
         ptep += 1
         addr += PAGE_SIZE

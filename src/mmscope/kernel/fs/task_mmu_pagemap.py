@@ -22,6 +22,7 @@ from mmscope.kernel.include.errno import EINVAL, KernelBug, KernelError
 from mmscope.kernel.include.mm import VM_PFNMAP, VM_SOFTDIRTY
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_referenced
+from mmscope.kernel.include.swapops import MAX_SWAPFILES_SHIFT, PTE_MARKER_GUARD, SWP_PTE_MARKER, is_guard_pte_marker
 from mmscope.kernel.mm.memory_unmap import get_mm_rss, is_cow_mapping, vm_normal_page
 from mmscope.kernel.mm.mmap_area import find_vma
 from mmscope.kernel.mm.mmap_limits import vma_set_page_prot
@@ -40,7 +41,10 @@ PM_ENTRY_BYTES: Final = 8
 PM_PFRAME_MASK: Final = (1 << 55) - 1
 PM_SOFT_DIRTY: Final = 1 << 55
 PM_MMAP_EXCLUSIVE: Final = 1 << 56
+#: A page that MADV_GUARD_INSTALL guards (since v6.15).
+PM_GUARD_REGION: Final = 1 << 58
 PM_FILE: Final = 1 << 61
+PM_SWAP: Final = 1 << 62
 PM_PRESENT: Final = 1 << 63
 
 # enum clear_refs_types
@@ -97,6 +101,12 @@ def pte_to_pagemap_entry(pm: Pagemapread, vma: VmAreaStruct, addr: int, pte: i64
                 flags |= PM_FILE
             if page_mapcount(page) == 1:
                 flags |= PM_MMAP_EXCLUSIVE
+    elif is_guard_pte_marker(pte):
+        if pm.show_pfn:
+            frame = SWP_PTE_MARKER | PTE_MARKER_GUARD << MAX_SWAPFILES_SHIFT
+        flags = PM_SWAP
+        if vma.vm_mm.kernel.config.at_least(6, 15):
+            flags |= PM_GUARD_REGION
     elif not pte_none(pte):
         raise KernelBug(f"pte_to_pagemap_entry: swap entry {pte:#x} in {vma!r} at {addr:#x}: there is no swap yet")
     if vma.vm_flags & VM_SOFTDIRTY:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.core.futex import FutexQ
     from mmscope.kernel.core.timekeeping import Timekeeper
     from mmscope.kernel.fs.hostwait import HostWait
-    from mmscope.kernel.fs.namei import Vfs
+    from mmscope.kernel.fs.namespace import Vfs
     from mmscope.kernel.fs.pipe import PipeInodeInfo
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer

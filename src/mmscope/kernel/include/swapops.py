@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
+#: Bits of the type, in numbers that tell both.
+MAX_SWAPFILES_SHIFT: Final = 5
 #: Accesses fail: MADV_GUARD_INSTALL (since v6.13).
 PTE_MARKER_GUARD: Final = 4
 #: The swap type of markers, the last of 32: bits 59 to 63.

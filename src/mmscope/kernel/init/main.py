@@ -14,7 +14,7 @@ from mmscope.kernel.arch.x86.vsyscall_64 import map_vsyscall
 from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.core.timekeeping import timekeeping_init
 from mmscope.kernel.fs.exec import exec_user_process
-from mmscope.kernel.fs.namei import Vfs
+from mmscope.kernel.fs.namespace import Vfs
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT_SIGPENDING, Rlimit

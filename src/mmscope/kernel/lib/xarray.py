@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The XArray (lib/xarray.c): an array of object references, index 0 <= i < 2**64, as a tree of 64-slot nodes.
+"""The XArray (lib/xarray.c): an array of object references and integers, index 0 <= i < 2**64, as a tree of 64-slot nodes.
 
     xa_head = None                     nothing stored
     xa_head = entry                    one entry, at index 0: needs no node
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "XA_CHUNK_SHIFT", "XA_CHUNK_SIZE", "XA_MARK_0", "XA_MARK_1", "XA_MARK_2", "XArray", "XaNode", "xa_clear_mark", "xa_empty",
-    "xa_erase", "xa_find", "xa_find_marked", "xa_get_mark", "xa_load", "xa_marked", "xa_set_mark", "xa_store", "xa_validate",
+    "xa_erase", "xa_find", "xa_find_marked", "xa_get_mark", "xa_is_value", "xa_load", "xa_marked", "xa_set_mark", "xa_store",
+    "xa_validate",
 ]  # fmt: skip
 
 XA_CHUNK_SHIFT: Final = 6
@@ -57,6 +58,11 @@ class XArray:
         self.xa_head: object = None
         #: Per mark (in Linux bits of xa_flags): some entry bears it.
         self.xa_marks: list[bool] = [False] * XA_MAX_MARKS
+
+
+def xa_is_value(entry: object) -> bool:
+    """It is an integer (xa_mk_value()), such as the shadow of a reclaimed page, and no reference."""
+    return isinstance(entry, int)
 
 
 def xa_empty(xa: XArray) -> bool:

@@ -23,16 +23,25 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, SharedRb, VmAreaStruct
+from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, AnonVmaChainRb, Page, SharedRb, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PAGE_TABLE_MAPCOUNT_VALUE, PageAnonExclusive, PG_locked, PG_lru, PG_reserved
+from mmscope.kernel.include.page_flags import (
+    PAGE_TABLE_MAPCOUNT_VALUE,
+    PageAnonExclusive,
+    PG_dirty,
+    PG_locked,
+    PG_lru,
+    PG_reserved,
+    PG_uptodate,
+    PG_writeback,
+)
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.lib.rbtree import RbNode
-from mmscope.kernel.lib.xarray import xa_validate
+from mmscope.kernel.lib.xarray import xa_find, xa_get_mark, xa_validate
 from mmscope.kernel.mm.debug import validate_mm_now
-from mmscope.kernel.mm.filemap import validate_mapping
 from mmscope.kernel.mm.memory import mm_counter, vm_normal_page
 from mmscope.kernel.mm.page_alloc import validate_zone
+from mmscope.kernel.mm.page_writeback import PAGECACHE_TAG_DIRTY, PAGECACHE_TAG_TOWRITE, PAGECACHE_TAG_WRITEBACK
 from mmscope.kernel.mm.rmap import PageVmaMappedWalk, RmapWalkControl, page_vma_mapped_walk, rmap_walk
 from mmscope.kernel.mm.shmem import ShmemInodeInfo
 from mmscope.kernel.mm.swap import validate_lru
@@ -45,9 +54,9 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.mm_types import MmStruct, Page
+    from mmscope.kernel.include.mm_types import MmStruct
 
-__all__ = ["debug_vm_check", "validate_vm"]
+__all__ = ["debug_vm_check", "validate_mapping", "validate_vm"]
 
 #: A walk costs in proportion to the pages in use: it runs once in so many events that an event pays for this many pages.
 PAGES_PER_EVENT: Final = 64
@@ -98,7 +107,7 @@ def validate_vm(k: Kernel) -> None:
     dirty = 0
     for mapping in found.mappings:
         dirty += validate_mapping(mapping)
-        if xa_validate(mapping.i_pages) != mapping.nrpages:
+        if xa_validate(mapping.i_pages) != mapping.nrpages + mapping.nrexceptional:
             raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, i_pages has {xa_validate(mapping.i_pages)}")
     if k.vmstat.stat[NR_FILE_DIRTY] != dirty:
         raise KernelBug(f"NR_FILE_DIRTY is {k.vmstat.stat[NR_FILE_DIRTY]}, {dirty} pages of {list(found.mappings)!r} are dirty")
@@ -147,6 +156,41 @@ def _check_committed(k: Kernel, found: _Found) -> None:
     committed += k.vm_committed_lost
     if k.vm_committed_as != committed:
         raise KernelBug(f"vm_committed_as is {k.vm_committed_as}, all VMAs and shmem files sum up to {committed}")
+
+
+def validate_mapping(mapping: AddressSpace) -> int:
+    """CONFIG_DEBUG_VM: nrpages, marks, what each cached page says about itself. The number of dirty ones. Raises KernelBug."""
+    nr = dirty = shadows = 0
+    writes_back = mapping.host.i_sb.s_bdi_writeback
+    found = xa_find(mapping.i_pages, 0, 0xFFFFFFFFFFFFFFFF)
+    while found is not None:
+        page = found[1]
+        if isinstance(page, int):
+            shadows += 1
+            found = xa_find(mapping.i_pages, found[0] + 1, 0xFFFFFFFFFFFFFFFF)
+            continue
+        assert isinstance(page, Page)
+        if page.mapping is not mapping or page.index != found[0] or page._refcount < 1 + max(page._mapcount + 1, 0):
+            raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
+        # (A page that fallocate() gave a tmpfs file is so.)
+        if writes_back and page.flags & PG_dirty and not page.flags & PG_uptodate:
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
+        if writes_back and (page.flags & PG_dirty != 0) != xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY):
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino}: PG_dirty and the mark of {mapping.i_pages!r} differ")
+        if page.flags & PG_writeback or xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_WRITEBACK):
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is being written while nobody is in the kernel")
+        if xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE):
+            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is still marked to be written")
+        nr += 1
+        dirty += xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY)
+        found = xa_find(mapping.i_pages, found[0] + 1, 0xFFFFFFFFFFFFFFFF)
+    if shadows != mapping.nrexceptional:
+        raise KernelBug(f"inode {mapping.host.i_ino}: nrexceptional {mapping.nrexceptional}, {shadows} in {mapping.i_pages!r}")
+    if nr != mapping.nrpages:
+        raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, {nr} pages in {mapping.i_pages!r}")
+    if dirty and writes_back and mapping.host not in mapping.host.i_sb.kernel.wb.b_dirty:
+        raise KernelBug(f"inode {mapping.host.i_ino} has {dirty} dirty pages and is not on the list of dirty inodes")
+    return dirty
 
 
 # Address spaces

@@ -12,7 +12,7 @@ import mmscope.kernel.mm.readahead as mm_readahead
 from mmscope.kernel.fs.file import fput
 from mmscope.kernel.include.errno import EEXIST, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.fs import AddressSpace, File
-from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
+from mmscope.kernel.include.gfp import __GFP_WRITE, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
     FAULT_FLAG_TRIED,
     VM_FAULT_LOCKED,
@@ -35,18 +35,16 @@ from mmscope.kernel.include.page_flags import (
     PG_referenced,
     PG_swapbacked,
     PG_uptodate,
-    PG_writeback,
 )
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
 from mmscope.kernel.mm.page_alloc import alloc_pages, put_page
 from mmscope.kernel.mm.page_writeback import (
     PAGECACHE_TAG_DIRTY,
-    PAGECACHE_TAG_TOWRITE,
-    PAGECACHE_TAG_WRITEBACK,
     set_page_dirty,
 )
 from mmscope.kernel.mm.swap import lru_cache_add, mark_page_accessed
 from mmscope.kernel.mm.vmstat import NR_FILE_PAGES, NR_SHMEM, PGMAJFAULT, count_vm_event, mod_page_state
+from mmscope.kernel.mm.workingset import workingset_refault
 from mmscope.kernel.tracepoint import trace_mm_filemap_add_to_page_cache, trace_mm_filemap_delete_from_page_cache
 
 TYPE_CHECKING = False
@@ -111,11 +109,16 @@ def __page_cache_alloc(mapping: AddressSpace) -> Page | None:
     return alloc_pages(mapping.host.i_sb.kernel, GFP_HIGHUSER_MOVABLE, 0)
 
 
-def __add_to_page_cache_locked(page: Page, mapping: AddressSpace, index: int, gfp: int) -> None:
-    """Insert a locked page; the cache takes a reference. Raises KernelError(EEXIST)."""
+def __add_to_page_cache_locked(page: Page, mapping: AddressSpace, index: int, gfp: int) -> int | None:
+    """Insert a locked page; the cache takes a reference. The shadow that stood there, or None. Raises KernelError(EEXIST)."""
     if not page.flags & PG_locked:
         raise KernelBug(f"add_to_page_cache: {page!r} is not locked, mapping of inode {mapping.host.i_ino}")
-    if xa_load(mapping.i_pages, index) is not None:
+    old = xa_load(mapping.i_pages, index)
+    shadow: int | None = None
+    if isinstance(old, int):
+        shadow = old
+        mapping.nrexceptional -= 1
+    elif old is not None:
         raise KernelError(EEXIST)
     page._refcount += 1
     page.mapping = mapping
@@ -125,21 +128,25 @@ def __add_to_page_cache_locked(page: Page, mapping: AddressSpace, index: int, gf
     mapping.nrpages += 1
     mod_page_state(page.kernel, NR_FILE_PAGES, 1)
     trace_mm_filemap_add_to_page_cache(page)
+    return shadow
 
 
 def add_to_page_cache_lru(page: Page, mapping: AddressSpace, index: int, gfp: int) -> None:
     """Lock a new page, insert it and send it to the LRU. Raises KernelError(EEXIST), the page unlocked."""
     page.flags |= PG_locked
     try:
-        __add_to_page_cache_locked(page, mapping, index, gfp)
+        shadow = __add_to_page_cache_locked(page, mapping, index, gfp)
     except KernelError:
         page.flags &= ~PG_locked
         raise
+    # What is brought in to be overwritten was not missed.
+    if shadow is not None and not gfp & __GFP_WRITE:
+        workingset_refault(page, shadow)
     lru_cache_add(page)
 
 
-def __delete_from_page_cache(page: Page) -> None:
-    """Take a locked page out of its mapping; the cache's reference passes to the caller."""
+def __delete_from_page_cache(page: Page, shadow: int | None = None) -> None:
+    """Take a locked page out of its mapping; the cache's reference passes to the caller. `shadow` is left in its place."""
     mapping = _page_mapping(page)
     trace_mm_filemap_delete_from_page_cache(page)
     if page._mapcount >= 0:
@@ -149,7 +156,11 @@ def __delete_from_page_cache(page: Page) -> None:
         mod_page_state(page.kernel, NR_SHMEM, -1)
     if page.flags & PG_dirty and xa_get_mark(mapping.i_pages, page.index, PAGECACHE_TAG_DIRTY):
         raise KernelBug(f"{page!r} leaves the cache of inode {mapping.host.i_ino} while it is dirty")
-    old = xa_erase(mapping.i_pages, page.index)
+    if shadow is None:
+        old = xa_erase(mapping.i_pages, page.index)
+    else:
+        old = xa_store(mapping.i_pages, page.index, shadow)
+        mapping.nrexceptional += 1
     if old is not page:
         raise KernelBug(f"cache of inode {mapping.host.i_ino} holds {old!r} at index {page.index}, not {page!r}")
     page.mapping = None
@@ -177,7 +188,7 @@ def _page_mapping(page: Page) -> AddressSpace:
 def find_get_entry(mapping: AddressSpace, index: int) -> Page | None:
     """The cached page at `index`, with a reference."""
     page = xa_load(mapping.i_pages, index)
-    if page is None:
+    if page is None or isinstance(page, int):
         return None
     assert isinstance(page, Page)
     page._refcount += 1
@@ -208,7 +219,7 @@ def pagecache_get_page(mapping: AddressSpace, index: int, fgp_flags: int, gfp: i
         return None
     if fgp_flags & FGP_ACCESSED:
         page.flags |= PG_referenced
-    add_to_page_cache_lru(page, mapping, index, gfp)
+    add_to_page_cache_lru(page, mapping, index, gfp | __GFP_WRITE if fgp_flags & FGP_WRITE else gfp)
     if fgp_flags & FGP_FOR_MMAP:
         unlock_page(page)
     return page
@@ -254,7 +265,7 @@ def page_cache_next_miss(mapping: AddressSpace, index: int, max_scan: int) -> in
     Linux documents an index outside of the range for that case, but returns index + max_scan - 1 (still so in v6.1).
     """
     for i in range(index, index + max_scan):
-        if xa_load(mapping.i_pages, i) is None:
+        if not isinstance(xa_load(mapping.i_pages, i), Page):
             return i
     return index + max_scan - 1
 
@@ -262,7 +273,7 @@ def page_cache_next_miss(mapping: AddressSpace, index: int, max_scan: int) -> in
 def page_cache_prev_miss(mapping: AddressSpace, index: int, max_scan: int) -> int:
     """The last index up to `index` without a page (-1: cached down to 0); the last one looked at if all are cached."""
     for i in range(index, index - max_scan, -1):
-        if i < 0 or xa_load(mapping.i_pages, i) is None:
+        if i < 0 or not isinstance(xa_load(mapping.i_pages, i), Page):
             return i
     return index - max_scan + 1
 
@@ -516,6 +527,9 @@ def filemap_map_pages(vmf: VmFault, start_pgoff: int, end_pgoff: int) -> None:
             break
         index = found[0]
         page = found[1]
+        if isinstance(page, int):
+            index += 1
+            continue
         assert isinstance(page, Page)
         if not page.flags & PG_locked:
             page._refcount += 1
@@ -571,32 +585,3 @@ def generic_file_readonly_mmap(file: File, vma: VmAreaStruct) -> None:
     if vma.vm_flags & VM_SHARED and vma.vm_flags & VM_MAYWRITE:
         raise KernelError(EINVAL)
     generic_file_mmap(file, vma)
-
-
-def validate_mapping(mapping: AddressSpace) -> int:
-    """CONFIG_DEBUG_VM: nrpages, marks, what each cached page says about itself. The number of dirty ones. Raises KernelBug."""
-    nr = dirty = 0
-    writes_back = mapping.host.i_sb.s_bdi_writeback
-    found = xa_find(mapping.i_pages, 0, 0xFFFFFFFFFFFFFFFF)
-    while found is not None:
-        page = found[1]
-        assert isinstance(page, Page)
-        if page.mapping is not mapping or page.index != found[0] or page._refcount < 1 + max(page._mapcount + 1, 0):
-            raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
-        # (A page that fallocate() gave a tmpfs file is so.)
-        if writes_back and page.flags & PG_dirty and not page.flags & PG_uptodate:
-            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
-        if writes_back and (page.flags & PG_dirty != 0) != xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY):
-            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino}: PG_dirty and the mark of {mapping.i_pages!r} differ")
-        if page.flags & PG_writeback or xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_WRITEBACK):
-            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is being written while nobody is in the kernel")
-        if xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE):
-            raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is still marked to be written")
-        nr += 1
-        dirty += xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY)
-        found = xa_find(mapping.i_pages, found[0] + 1, 0xFFFFFFFFFFFFFFFF)
-    if nr != mapping.nrpages:
-        raise KernelBug(f"inode {mapping.host.i_ino}: nrpages {mapping.nrpages}, {nr} pages in {mapping.i_pages!r}")
-    if dirty and writes_back and mapping.host not in mapping.host.i_sb.kernel.wb.b_dirty:
-        raise KernelBug(f"inode {mapping.host.i_ino} has {dirty} dirty pages and is not on the list of dirty inodes")
-    return dirty

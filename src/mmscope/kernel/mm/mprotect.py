@@ -41,7 +41,7 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from mmscope.kernel.include.page import PAGE_ALIGN
-from mmscope.kernel.include.page_flags import PageAnonExclusive
+from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive
 from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
 from mmscope.kernel.mm.gup import populate_vma_page_range
 from mmscope.kernel.mm.memory import vm_normal_page
@@ -76,8 +76,11 @@ def can_change_pte_writable(vma: VmAreaStruct, addr: int, pte: i64) -> bool:
     """A write to this page of a private writable VMA would only find that nobody else has it: no fault is needed."""
     if not vma.vm_flags & VM_WRITE or vma.vm_flags & VM_SHARED or pte_protnone(pte):
         return False
+    # A copy that was made for a pin alone is clean; until v6.2 its first write has to fault.
+    if not pte_dirty(pte) and not vma.vm_mm.kernel.config.at_least(6, 2):
+        return False
     page = vm_normal_page(vma, addr, pte)
-    return page is not None and PageAnonExclusive(page)
+    return page is not None and PageAnon(page) and PageAnonExclusive(page)
 
 
 def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:

@@ -65,7 +65,8 @@ def page_cache_ra_unbounded(rac: ReadaheadControl, nr_to_read: int, lookahead_si
     mapping = rac.mapping
     index = rac._index
     for i in range(nr_to_read):
-        if xa_load(mapping.i_pages, index + i) is not None:
+        found = xa_load(mapping.i_pages, index + i)
+        if found is not None and not isinstance(found, int):
             # Already there. What was collected before it is one request.
             read_pages(rac)
             continue

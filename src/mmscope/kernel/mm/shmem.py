@@ -3,7 +3,7 @@
 
 Their pages are in the page cache only, with PG_swapbacked: they count as MM_SHMEMPAGES. No swap, no huge pages. A file of a
 tmpfs of the host has its pages copied when it is opened, or one by one where that is too much at once.
-The directories are shmem_dir.py.
+The directories are shmem_dir.py, the accounting is shmem_acct.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mmscope.kernel.include.fs import (
 from mmscope.kernel.include.gfp import GFP_HIGHUSER
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_MAYWRITE, VM_NORESERVE, VM_SHARED, VM_WRITE
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
-from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
+from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
 from mmscope.kernel.lib.xarray import xa_find, xa_load, xa_store
 from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry, unlock_page
@@ -50,9 +50,22 @@ from mmscope.kernel.mm.memory import vmf_error
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import alloc_pages_vma, page_ref_add, put_page, totalram_pages
 from mmscope.kernel.mm.page_writeback import __set_page_dirty_no_writeback, set_page_dirty
+from mmscope.kernel.mm.shmem_acct import (
+    BLOCKS_PER_PAGE,
+    F_SEAL_SEAL,
+    SHMEM_SB,
+    ShmemInodeInfo,
+    ShmemSbInfo,
+    shmem_acct_size,
+    shmem_info,
+    shmem_inode_acct_block,
+    shmem_inode_unacct_blocks,
+    shmem_reacct_size,
+    shmem_recalc_inode,
+    shmem_unacct_size,
+)
 from mmscope.kernel.mm.swap import lru_cache_add, mark_page_accessed
 from mmscope.kernel.mm.truncate import truncate_inode_pages_range
-from mmscope.kernel.mm.util import security_vm_enough_memory_mm, vm_acct_memory, vm_unacct_memory
 from mmscope.kernel.mm.vmstat import NR_FILE_PAGES, NR_SHMEM, mod_page_state
 from mmscope.kernel.tracepoint import trace_mm_filemap_add_to_page_cache
 
@@ -64,7 +77,8 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmFault
 
 __all__ = [
-    "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "ShmemInodeInfo", "ShmemSbInfo",
+    "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "SHMEM_SB", "ShmemInodeInfo",
+    "ShmemSbInfo",
     "shmem_add_to_page_cache", "shmem_aops", "shmem_evict_inode", "shmem_fallocate", "shmem_fault", "shmem_file_operations",
     "shmem_file_setup", "shmem_fill_super", "shmem_get_inode", "shmem_get_unmapped_area", "shmem_getpage_gfp",
     "shmem_host_inode", "shmem_info", "shmem_kernel_file_setup", "shmem_mapping", "shmem_mmap", "shmem_truncate_range",
@@ -72,7 +86,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
-BLOCKS_PER_PAGE: Final = PAGE_SIZE // 512
 
 # enum sgp_type: what to do with holes and beyond the end.
 SGP_READ: Final = 0
@@ -81,7 +94,6 @@ SGP_WRITE: Final = 2
 SGP_FALLOC: Final = 3
 
 # fcntl(F_ADD_SEALS)
-F_SEAL_SEAL: Final = 0x1
 F_SEAL_SHRINK: Final = 0x2
 F_SEAL_GROW: Final = 0x4
 F_SEAL_WRITE: Final = 0x8
@@ -89,39 +101,6 @@ F_SEAL_FUTURE_WRITE: Final = 0x10
 
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
-
-
-class ShmemInodeInfo:
-    """struct shmem_inode_info, in inode.i_private."""
-
-    def __init__(self, flags: int) -> None:
-        #: VM_NORESERVE: pages are accounted one by one as they are allocated.
-        self.flags = flags
-        #: Pages allocated to the file.
-        self.alloced = 0
-        #: F_SEAL_*; without memfd_create(MFD_ALLOW_SEALING) none can be added.
-        self.seals = F_SEAL_SEAL
-        #: Bytes of the host's file that may still have to be copied, and the pages below that are not its any more.
-        self.host_size = 0
-        self.host_gone: set[int] = set()
-
-
-class ShmemSbInfo:
-    """struct shmem_sb_info."""
-
-    def __init__(self, max_blocks: int) -> None:
-        #: Limit and use, pages; 0 = no limit.
-        self.max_blocks = max_blocks
-        self.used_blocks = 0
-        #: Next inode number; the mount's root directory took 1.
-        self.next_ino = 2
-
-
-def SHMEM_SB(sb: SuperBlock) -> ShmemSbInfo:
-    """The file system's own part of the super block."""
-    info = sb.s_fs_info
-    assert isinstance(info, ShmemSbInfo)
-    return info
 
 
 def shmem_fill_super(k: Kernel, dev: int, max_blocks: int = -1) -> SuperBlock:
@@ -142,84 +121,9 @@ def shm_mnt(k: Kernel) -> SuperBlock:
     return sb
 
 
-def shmem_info(inode: Inode) -> ShmemInodeInfo:
-    """SHMEM_I()."""
-    info = inode.i_private
-    assert isinstance(info, ShmemInodeInfo)
-    return info
-
-
 def shmem_mapping(mapping: AddressSpace) -> bool:
     """The page cache of a shmem file."""
     return mapping.a_ops is shmem_aops
-
-
-# --- accounting
-
-
-def shmem_acct_size(k: Kernel, flags: int, size: int) -> None:
-    """Commit the whole file at once unless VM_NORESERVE. Raises ENOMEM."""
-    if not flags & VM_NORESERVE:
-        mm = k.current.mm
-        assert mm is not None
-        security_vm_enough_memory_mm(mm, PAGE_ALIGN(size) >> PAGE_SHIFT)
-
-
-def shmem_unacct_size(k: Kernel, flags: int, size: int) -> None:
-    """Take it back."""
-    if not flags & VM_NORESERVE:
-        vm_unacct_memory(k, PAGE_ALIGN(size) >> PAGE_SHIFT)
-
-
-def shmem_reacct_size(k: Kernel, flags: int, oldsize: int, newsize: int) -> None:
-    """The file's size changes. Raises ENOMEM."""
-    if not flags & VM_NORESERVE:
-        if PAGE_ALIGN(newsize) > PAGE_ALIGN(oldsize):
-            shmem_acct_size(k, flags, PAGE_ALIGN(newsize) - PAGE_ALIGN(oldsize))
-        else:
-            vm_unacct_memory(k, (PAGE_ALIGN(oldsize) - PAGE_ALIGN(newsize)) >> PAGE_SHIFT)
-
-
-def shmem_inode_acct_block(inode: Inode) -> None:
-    """One page more of this file. Raises ENOSPC: the mount is full, or memory cannot be committed."""
-    k = inode.i_sb.kernel
-    info = shmem_info(inode)
-    if info.flags & VM_NORESERVE:
-        # A task that has no address space yet executes a program from here: it could not be refused.
-        mm = k.current.mm if k.has_current() else None
-        if mm is None:
-            vm_acct_memory(k, 1)
-        else:
-            try:
-                security_vm_enough_memory_mm(mm, 1)
-            except KernelError:
-                raise KernelError(ENOSPC) from None
-    sbinfo = inode.i_sb.s_fs_info
-    if isinstance(sbinfo, ShmemSbInfo):
-        if sbinfo.max_blocks and sbinfo.used_blocks >= sbinfo.max_blocks:
-            if info.flags & VM_NORESERVE:
-                vm_unacct_memory(k, 1)
-            raise KernelError(ENOSPC)
-        sbinfo.used_blocks += 1
-
-
-def shmem_inode_unacct_blocks(inode: Inode, pages: int) -> None:
-    """Pages less."""
-    if shmem_info(inode).flags & VM_NORESERVE:
-        vm_unacct_memory(inode.i_sb.kernel, pages)
-    sbinfo = inode.i_sb.s_fs_info
-    if isinstance(sbinfo, ShmemSbInfo):
-        sbinfo.used_blocks -= pages
-
-
-def shmem_recalc_inode(inode: Inode) -> None:
-    """Pages that left the page cache unasked are given back (no swap: nothing but truncation takes them out)."""
-    info = shmem_info(inode)
-    freed = info.alloced - inode.i_mapping.nrpages
-    if freed > 0:
-        info.alloced -= freed
-        inode.i_blocks -= freed * BLOCKS_PER_PAGE
-        shmem_inode_unacct_blocks(inode, freed)
 
 
 # --- inodes
@@ -393,7 +297,7 @@ def shmem_load_host(inode: Inode, first: int, last: int) -> None:
     """Copy the host's pages of [first, last] before a change of the file that must not bring them back."""
     info = shmem_info(inode)
     for index in range(first, min(last, (info.host_size - 1) >> PAGE_SHIFT) + 1):
-        if xa_load(inode.i_mapping.i_pages, index) is None:
+        if not isinstance(xa_load(inode.i_mapping.i_pages, index), Page):
             page = shmem_host_page(inode, index, GFP_HIGHUSER)
             if page is not None:
                 unlock_page(page)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""LRU lists and the per-CPU pagevecs before them (mm/swap.c). No workingset shadows, no memory cgroups.
+"""LRU lists and the per-CPU pagevecs before them (mm/swap.c). No memory cgroups.
 
 A page on its way to an LRU list waits in a pagevec of 15, which holds a reference to it: until the pagevec is drained
 the page's _refcount is one higher and PG_lru is clear. Copy-on-write decisions of v5.11 look at that count.
@@ -35,6 +35,7 @@ from mmscope.kernel.mm.vmstat import (
     count_vm_event,
     mod_page_state,
 )
+from mmscope.kernel.mm.workingset import workingset_activation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class LruState:
         self.lru_deactivate: list[Page] = []
         self.lru_lazyfree: list[Page] = []
         self.activate_page: list[Page] = []
+        #: The clock of workingset.py: pages that left the inactive list, by reclaim or by activation.
+        self.nonresident_age = 0
 
 
 def page_lru(page: Page) -> int:
@@ -322,6 +325,7 @@ def mark_page_accessed(page: Page) -> None:
         elif page in page.kernel.lru.lru_add:
             page.flags |= PG_active
         page.flags &= ~PG_referenced
+        workingset_activation(page)
 
 
 def lru_add_drain(k: Kernel) -> None:

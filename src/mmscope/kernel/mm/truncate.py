@@ -9,7 +9,7 @@ import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_mappedtodisk, PG_writeback
-from mmscope.kernel.lib.xarray import xa_find
+from mmscope.kernel.lib.xarray import xa_erase, xa_find
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.swap import deactivate_file_page, lru_add_drain
 
@@ -35,9 +35,9 @@ def _pages_in_range(mapping: AddressSpace, start: int, last: int) -> list[Page]:
     found = xa_find(mapping.i_pages, start, last)
     while found is not None:
         page = found[1]
-        assert isinstance(page, Page)
-        page._refcount += 1
-        pages.append(page)
+        if isinstance(page, Page):
+            page._refcount += 1
+            pages.append(page)
         found = xa_find(mapping.i_pages, found[0] + 1, last)
     return pages
 
@@ -61,7 +61,7 @@ def truncate_inode_page(mapping: AddressSpace, page: Page) -> None:
 
 def truncate_inode_pages_range(mapping: AddressSpace, lstart: int, lend: int) -> None:
     """Remove the pages within bytes [lstart, lend]; lend -1 = to the end. Partial pages at both ends are zeroed."""
-    if mapping.nrpages == 0:
+    if mapping.nrpages == 0 and mapping.nrexceptional == 0:
         return
     start = (lstart + 4095) >> 12
     partial_start = lstart & 4095
@@ -74,6 +74,8 @@ def truncate_inode_pages_range(mapping: AddressSpace, lstart: int, lend: int) ->
             truncate_inode_page(mapping, page)
         mm_filemap.unlock_page(page)
         put_page(page)
+    if mapping.nrexceptional:
+        clear_shadow_entries(mapping, start, end - 1)
     if partial_start:
         top = 4096
         if start > end:
@@ -83,6 +85,16 @@ def truncate_inode_pages_range(mapping: AddressSpace, lstart: int, lend: int) ->
         _zero_partial(mapping, start - 1, partial_start, top)
     if partial_end:
         _zero_partial(mapping, end, 0, partial_end)
+
+
+def clear_shadow_entries(mapping: AddressSpace, start: int, last: int) -> None:
+    """Forget what was reclaimed of [start, last] (truncate_exceptional_pvec_entries)."""
+    found = xa_find(mapping.i_pages, start, last)
+    while found is not None:
+        if isinstance(found[1], int):
+            xa_erase(mapping.i_pages, found[0])
+            mapping.nrexceptional -= 1
+        found = xa_find(mapping.i_pages, found[0] + 1, last)
 
 
 def _zero_partial(mapping: AddressSpace, index: int, start: int, end: int) -> None:

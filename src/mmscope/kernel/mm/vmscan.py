@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import mmscope.kernel.fs.fs_writeback as fs_writeback
-from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_lru, PG_referenced, PG_writeback
+from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_lru, PG_referenced, PG_workingset, PG_writeback
 from mmscope.kernel.mm.filemap import __delete_from_page_cache
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.swap import (
@@ -16,6 +16,7 @@ from mmscope.kernel.mm.swap import (
     lru_cache_add,
 )
 from mmscope.kernel.mm.vmstat import PGDEACTIVATE, PGSCAN_DIRECT, PGSTEAL_DIRECT, count_vm_event
+from mmscope.kernel.mm.workingset import workingset_eviction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def shrink_active_list(k: Kernel, nr_to_scan: int) -> None:
     for pfn in list(k.lru.lists[LRU_ACTIVE_FILE])[:nr_to_scan]:
         page = k.mem_map[pfn]
         del_page_from_lru_list(page)
-        page.flags &= ~(PG_active | PG_referenced)
+        page.flags = page.flags & ~(PG_active | PG_referenced) | PG_workingset
         add_page_to_lru_list(page, LRU_INACTIVE_FILE)
         count_vm_event(k, PGDEACTIVATE)
 
@@ -68,7 +69,8 @@ def shrink_inactive_list(k: Kernel, nr_to_reclaim: int) -> int:
         if page.mapping is None or page.mapping_tag:
             continue
         page.flags |= PG_locked
-        __delete_from_page_cache(page)
+        # A tmpfs page has nowhere to come back from, and none gets here: it is dirty.
+        __delete_from_page_cache(page, workingset_eviction(page))
         page.flags &= ~PG_locked
         put_page(page)
         count_vm_event(k, PGSTEAL_DIRECT)

@@ -33,7 +33,10 @@ NR_FOLL_PIN_ACQUIRED: Final = 14
 NR_FOLL_PIN_RELEASED: Final = 15
 NR_DIRTIED: Final = 16
 NR_WRITTEN: Final = 17
-NR_VM_STAT_ITEMS: Final = 18
+WORKINGSET_REFAULT_FILE: Final = 18
+WORKINGSET_ACTIVATE_FILE: Final = 19
+WORKINGSET_RESTORE_FILE: Final = 20
+NR_VM_STAT_ITEMS: Final = 21
 
 # enum vm_event_item
 PGPGIN: Final = 0
@@ -109,8 +112,9 @@ _NODE_TEXT: Final[tuple[tuple[str, int], ...]] = (
     ("nr_inactive_file", NR_ZONE_INACTIVE_FILE), ("nr_active_file", NR_ZONE_ACTIVE_FILE),
     ("nr_unevictable", NR_ZONE_UNEVICTABLE), ("nr_slab_reclaimable", -1), ("nr_slab_unreclaimable", -1),
     ("nr_isolated_anon", -1), ("nr_isolated_file", -1), ("workingset_nodes", -1), ("workingset_refault_anon", -1),
-    ("workingset_refault_file", -1), ("workingset_activate_anon", -1), ("workingset_activate_file", -1),
-    ("workingset_restore_anon", -1), ("workingset_restore_file", -1), ("workingset_nodereclaim", -1),
+    ("workingset_refault_file", WORKINGSET_REFAULT_FILE), ("workingset_activate_anon", -1),
+    ("workingset_activate_file", WORKINGSET_ACTIVATE_FILE),
+    ("workingset_restore_anon", -1), ("workingset_restore_file", WORKINGSET_RESTORE_FILE), ("workingset_nodereclaim", -1),
     ("nr_anon_pages", NR_ANON_MAPPED), ("nr_mapped", NR_FILE_MAPPED), ("nr_file_pages", NR_FILE_PAGES),
     ("nr_dirty", NR_FILE_DIRTY), ("nr_writeback", NR_WRITEBACK), ("nr_writeback_temp", -1), ("nr_shmem", NR_SHMEM),
     ("nr_shmem_hugepages", -1), ("nr_shmem_pmdmapped", -1), ("nr_file_hugepages", -1), ("nr_file_pmdmapped", -1),
