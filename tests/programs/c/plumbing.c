@@ -365,8 +365,10 @@ static void events(void)
 	tv.tv_usec = 2000;
 	say("select timeout", select(a[0] + 1, &in, 0, 0, &tv));
 	printf("left %ld\n", (long)tv.tv_usec);
-	FD_SET(50, &in);
-	say("select bad", select(51, &in, 0, 0, &tv));
+	int closed = dup(0);
+	close(closed);
+	FD_SET(closed, &in);
+	say("select bad", select(closed + 1, &in, 0, 0, &tv));
 }
 
 int main(void)
