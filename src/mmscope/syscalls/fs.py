@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on files: argument decoding; the work is kernel/fs's. What would change the file systems is refused there."""
+"""System calls on files: argument decoding; the work is kernel/fs's."""
 
 from __future__ import annotations
 
