@@ -14,7 +14,6 @@ from mmscope.oracle.scenario import Op, Scenario, render
 #: The agent's word for an operation in a child that there is not.
 _DEAD: Final = "= dead"
 _ENOSYS: Final = "= -38"
-_EROFS: Final = "= -30"
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,6 @@ def missing(op: Op, live: str, model: str) -> str:
         return ""
     if model in (_ENOSYS, _DEAD):
         return op.name
-    if model.startswith(_EROFS):
-        return f"{op.name} (writing)"
     return ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on files: argument decoding; the work is kernel/fs's. What would change the file systems is refused there."""
+"""System calls on files: argument decoding; the work is kernel/fs's."""
 
 from __future__ import annotations
 
@@ -489,10 +489,7 @@ def preadv2(k: Kernel, regs: PtRegs) -> int:
 
 def pwritev2(k: Kernel, regs: PtRegs) -> int:
     """pwritev2(fd, vec, vlen, pos_l, pos_h, flags)."""
-    rw.kiocb_set_rw_flags(s32(regs.r9))
-    if s64(regs.r10) == -1:
-        return rw.do_writev(k, u32(regs.di), regs.si, regs.dx)
-    return rw.do_pwritev(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+    return rw.do_pwritev2(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10), s32(regs.r9))
 
 
 # --- exec

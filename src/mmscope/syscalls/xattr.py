@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on extended attributes. Writing them is EROFS, once the file is found."""
+"""System calls on extended attributes. No file system here keeps new ones: EOPNOTSUPP, once the file is found."""
 
 from __future__ import annotations
 

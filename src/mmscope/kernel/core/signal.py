@@ -714,7 +714,7 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
 
 
 def do_coredump(k: Kernel, info: KernelSiginfo) -> bool:
-    """Was a core written (0x80 in the status)? Never: RLIMIT_CORE is 0 by default, and beyond it the root is read-only."""
+    """Was a core written (0x80 in the status)? Never: RLIMIT_CORE is 0 by default, and no core file is written even so."""
     del k, info
     return False
 

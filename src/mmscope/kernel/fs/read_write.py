@@ -34,6 +34,8 @@ from mmscope.kernel.include.fs import (
     FMODE_WRITE,
     O_APPEND,
     O_DIRECT,
+    O_DSYNC,
+    O_SYNC,
     S_IFDIR,
     S_IFMT,
     S_IFREG,
@@ -64,7 +66,10 @@ SEEK_END: Final = 2
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
 
+RWF_DSYNC: Final = 0x2
+RWF_SYNC: Final = 0x4
 RWF_NOWAIT: Final = 0x8
+RWF_APPEND: Final = 0x10
 
 
 def signed64(value: int) -> int:
@@ -492,10 +497,30 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
     return done
 
 
-def kiocb_set_rw_flags(flags: int) -> None:
-    """The RWF_* of preadv2 and pwritev2: HIPRI, DSYNC, SYNC and APPEND change nothing here, NOWAIT is for async files."""
+def kiocb_set_rw_flags(flags: int) -> int:
+    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. NOWAIT is for files that can: EOPNOTSUPP."""
     if flags & ~0x1F or flags & RWF_NOWAIT:
         raise KernelError(EOPNOTSUPP)
+    open_flags = 0
+    if flags & RWF_DSYNC:
+        open_flags |= O_DSYNC
+    if flags & RWF_SYNC:
+        open_flags |= O_SYNC
+    if flags & RWF_APPEND:
+        open_flags |= O_APPEND
+    return open_flags
+
+
+def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """pwritev2(2): position -1 is the file's own."""
+    open_flags = kiocb_set_rw_flags(flags)
+    file = fget(k, fd)
+    saved = file.f_flags
+    file.f_flags |= open_flags
+    try:
+        return do_writev(k, fd, vec, vlen) if pos == -1 else do_pwritev(k, fd, vec, vlen, pos)
+    finally:
+        file.f_flags = saved
 
 
 def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_out: int, len: int, flags: int) -> int:

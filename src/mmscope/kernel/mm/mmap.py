@@ -15,6 +15,7 @@ import mmscope.kernel.mm.hugetlb as mm_hugetlb
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.mlock as mm_mlock
 import mmscope.kernel.mm.shmem as mm_shmem
+import mmscope.kernel.mm.shmem_acct as mm_shmem_acct
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.include.errno import (
@@ -240,6 +241,9 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         vm_flags |= VM_SHARED | VM_MAYSHARE
         if not file.f_mode & FMODE_WRITE:
             vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
+        if file.f_inode.i_sb.kernel.config.at_least(6, 14):
+            # Before, ->mmap() looks at F_SEAL_FUTURE_WRITE, after the target of MAP_FIXED is unmapped (commit unknown).
+            mm_shmem_acct.memfd_check_seals_mmap(file, vm_flags)
     elif type != MAP_PRIVATE:
         raise KernelError(EINVAL)
     if not file.f_mode & FMODE_READ:

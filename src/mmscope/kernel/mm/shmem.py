@@ -52,7 +52,11 @@ from mmscope.kernel.mm.page_alloc import alloc_pages_vma, page_ref_add, put_page
 from mmscope.kernel.mm.page_writeback import __set_page_dirty_no_writeback, set_page_dirty
 from mmscope.kernel.mm.shmem_acct import (
     BLOCKS_PER_PAGE,
+    F_SEAL_FUTURE_WRITE,
+    F_SEAL_GROW,
     F_SEAL_SEAL,
+    F_SEAL_SHRINK,
+    F_SEAL_WRITE,
     SHMEM_SB,
     ShmemInodeInfo,
     ShmemSbInfo,
@@ -92,12 +96,6 @@ SGP_READ: Final = 0
 SGP_CACHE: Final = 1
 SGP_WRITE: Final = 2
 SGP_FALLOC: Final = 3
-
-# fcntl(F_ADD_SEALS)
-F_SEAL_SHRINK: Final = 0x2
-F_SEAL_GROW: Final = 0x4
-F_SEAL_WRITE: Final = 0x8
-F_SEAL_FUTURE_WRITE: Final = 0x10
 
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4

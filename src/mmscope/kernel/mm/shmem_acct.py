@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.include.errno import ENOSPC, KernelError
-from mmscope.kernel.include.fs import Inode, SuperBlock
-from mmscope.kernel.include.mm import VM_NORESERVE
+from mmscope.kernel.include.errno import ENOSPC, EPERM, KernelError
+from mmscope.kernel.include.fs import File, Inode, SuperBlock
+from mmscope.kernel.include.mm import VM_NORESERVE, VM_SHARED, VM_WRITE
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.mm.util import security_vm_enough_memory_mm, vm_acct_memory, vm_unacct_memory
 
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
 __all__ = [
-    "BLOCKS_PER_PAGE", "F_SEAL_SEAL", "SHMEM_SB", "ShmemInodeInfo", "ShmemSbInfo", "shmem_acct_size", "shmem_info",
+    "BLOCKS_PER_PAGE", "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "SHMEM_SB",
+    "memfd_check_seals_mmap", "ShmemInodeInfo", "ShmemSbInfo", "shmem_acct_size", "shmem_info",
     "shmem_inode_acct_block", "shmem_inode_unacct_blocks", "shmem_reacct_size", "shmem_recalc_inode", "shmem_unacct_size",
 ]  # fmt: skip
 
 BLOCKS_PER_PAGE: Final = PAGE_SIZE // 512
+# fcntl(F_ADD_SEALS)
 F_SEAL_SEAL: Final = 0x1
+F_SEAL_SHRINK: Final = 0x2
+F_SEAL_GROW: Final = 0x4
+F_SEAL_WRITE: Final = 0x8
+F_SEAL_FUTURE_WRITE: Final = 0x10
 
 
 class ShmemInodeInfo:
@@ -127,3 +133,11 @@ def shmem_recalc_inode(inode: Inode) -> None:
         info.alloced -= freed
         inode.i_blocks -= freed * BLOCKS_PER_PAGE
         shmem_inode_unacct_blocks(inode, freed)
+
+
+def memfd_check_seals_mmap(file: File, vm_flags: int) -> None:
+    """A new shared mapping that can write: EPERM under a write seal (mm/memfd.c)."""
+    info = file.f_inode.i_private
+    if isinstance(info, ShmemInodeInfo) and info.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE):
+        if vm_flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE:
+            raise KernelError(EPERM)

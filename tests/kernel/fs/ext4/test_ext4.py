@@ -25,7 +25,7 @@ from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY
 from mmscope.machine import Machine, Process
 
 NR_LSEEK, NR_PREAD, NR_PWRITE, NR_MSYNC, NR_FSYNC, NR_FDATASYNC, NR_FTRUNCATE = 8, 17, 18, 26, 74, 75, 77
-NR_SYNC, NR_FALLOCATE = 162, 285
+NR_SYNC, NR_FALLOCATE, NR_PWRITEV2 = 162, 285, 328
 NR_WRITE, NR_NANOSLEEP, NR_SYNC_FILE_RANGE = 1, 35, 277
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 CONTENT = bytes(range(256)) * 40
@@ -281,6 +281,16 @@ def test_append_and_the_limits_of_a_file(g: Guest) -> None:
     with pytest.raises(KernelError) as error:
         g.p.syscall(NR_WRITE, fd, g.buf, 3)
     assert error.value.errno == EFBIG
+
+
+def test_pwritev2_can_append_and_sync_by_itself(g: Guest) -> None:
+    fd = g.p.open("/file", O_RDWR)
+    g.p.store(g.buf, (g.buf + 16).to_bytes(8, "little") + (3).to_bytes(8, "little") + b"end")
+    assert g.p.syscall(NR_PWRITEV2, fd, g.buf, 1, 0, 0, 0x10 | 0x4) == 3
+    inode = g.file(fd).f_inode
+    assert inode.i_size == len(CONTENT) + 3
+    assert ext4_recover(inode, set()) == CONTENT + b"end"
+    assert g.file(fd).f_flags & (O_APPEND | 0o4010000) == 0
 
 
 def test_the_three_kinds_of_io_share_one_file(g: Guest) -> None:
