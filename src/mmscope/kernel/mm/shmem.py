@@ -640,7 +640,7 @@ shmem_file_operations: Final = FileOperations(
     "shmem_file_operations",
     llseek=shmem_file_llseek,
     read=shmem_file_read_iter,
-    write=generic_file_write_iter,
+    write_iter=generic_file_write_iter,
     mmap=shmem_mmap,
     get_unmapped_area=shmem_get_unmapped_area,
     open=shmem_file_open,

@@ -7,8 +7,8 @@ do. Writing respects write protection (CR0.WP), so copy_to_user() breaks copy-on
 
 from __future__ import annotations
 
+import mmscope.kernel.arch.x86.fault as x86_fault
 from mmscope.kernel.arch.x86.cpu import X86_PF_WRITE, phys_write
-from mmscope.kernel.arch.x86.fault import exc_page_fault
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
 from mmscope.kernel.include.page import TASK_SIZE_MAX
 from mmscope.kernel.include.ptrace import __KERNEL_CS, PtRegs
@@ -44,7 +44,7 @@ def _user_page(k: Kernel, addr: int, access: int) -> int:
             raise KernelError(EFAULT)
         regs = PtRegs()
         regs.cs = __KERNEL_CS
-        exc_page_fault(k, regs, cpu.error_code, cpu.cr2)
+        x86_fault.exc_page_fault(k, regs, cpu.error_code, cpu.cr2)
     raise KernelBug(f"user access to {addr:#x} ({access=:#x}) faults {_MAX_FAULTS} times: {cpu.error_code=:#x}")
 
 

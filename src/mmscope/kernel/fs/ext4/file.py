@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.mm_types import VmAreaStruct
+    from mmscope.kernel.lib.iov_iter import IovIter
 
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
@@ -81,11 +82,11 @@ def ext4_file_read_iter(file: File, count: int, pos: int) -> bytes:
     return data
 
 
-def ext4_file_write_iter(file: File, data: bytes, pos: int) -> int:
+def ext4_file_write_iter(file: File, i: IovIter, pos: int) -> int:
     """Through the page cache, with O_SYNC what it promises."""
     if file.f_inode.i_sb.s_flags & SB_RDONLY:
         raise KernelError(EROFS)
-    return generic_file_write_iter(file, data, pos)
+    return generic_file_write_iter(file, i, pos)
 
 
 def ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
@@ -274,7 +275,7 @@ ext4_file_operations: Final = FileOperations(
     "ext4_file_operations",
     llseek=ext4_llseek,
     read=ext4_file_read_iter,
-    write=ext4_file_write_iter,
+    write_iter=ext4_file_write_iter,
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,
     open=ext4_file_open,
