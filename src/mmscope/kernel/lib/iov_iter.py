@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import mmscope.kernel.arch.x86.uaccess as x86_uaccess
+from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.errno import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
+    from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["IovIter", "copy_from_iter_atomic", "fault_in_iov_iter_readable", "iov_iter_kvec", "iov_iter_ubuf"]
+__all__ = ["IovIter", "copy_page_from_iter_atomic", "fault_in_iov_iter_readable", "iov_iter_kvec", "iov_iter_ubuf"]
 
 
 class IovIter:
@@ -72,18 +74,30 @@ def iov_iter_kvec(k: Kernel, data: bytes) -> IovIter:
     return IovIter(k, [], data)
 
 
-def copy_from_iter_atomic(i: IovIter, n: int) -> bytes:
-    """The next `n` bytes, or those before the first page that is not there: no fault is taken. `i` stays where it is."""
-    if i.data is not None:
-        return i.data[: min(n, i.count)]
+def copy_page_from_iter_atomic(page: Page, offset: int, n: int, i: IovIter) -> int:
+    """Copy the next `n` bytes into a page, or those before the first page that is not there: no fault is taken. Bytes copied.
+
+    `i` stays where it is. Bytes are copied in rising order (rep movsb): a source that overlaps its target repeats itself.
+    """
     k = i.kernel
-    parts: list[bytes] = []
+    target = (page.pfn << 12) + offset
+    if i.data is not None:
+        data = i.data[: min(n, i.count)]
+        phys_write(k, target, data)
+        return len(data)
+    done = 0
     for addr, size in i.pages(n):
         paddr = k.cpu.translate(addr, 0)
         if paddr < 0:
             break
-        parts.append(bytes(k.mem[paddr : paddr + size]))
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if paddr < target < paddr + size:
+            period = bytes(k.mem[paddr:target])
+            phys_write(k, target, (period * (size // len(period) + 1))[:size])
+        else:
+            phys_write(k, target, bytes(k.mem[paddr : paddr + size]))
+        target += size
+        done += size
+    return done
 
 
 def fault_in_iov_iter_readable(i: IovIter, n: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.inode as fs_inode
-from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.errno import EFAULT, EFBIG, EIO, ENOSPC, KernelError
 from mmscope.kernel.include.fs import (
     O_APPEND,
@@ -20,7 +19,7 @@ from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_error
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_FSIZE
 from mmscope.kernel.include.signal import SIGXFSZ
-from mmscope.kernel.lib.iov_iter import IovIter, copy_from_iter_atomic, fault_in_iov_iter_readable
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_from_iter_atomic, fault_in_iov_iter_readable
 from mmscope.kernel.lib.xarray import xa_find_marked
 from mmscope.kernel.mm.page_writeback import (
     AS_EIO,
@@ -170,19 +169,17 @@ def generic_perform_write(file: File, i: IovIter, pos: int) -> int:
         except KernelError as error:
             errno = error.errno or EIO
             break
-        data = copy_from_iter_atomic(i, size)
-        if data:
-            phys_write(page.kernel, (page.pfn << 12) + offset, data)
-        done = a_ops.write_end(file, mapping, pos, size, len(data), page)
+        copied = copy_page_from_iter_atomic(page, offset, size, i)
+        done = a_ops.write_end(file, mapping, pos, size, copied, page)
         if done:
             i.advance(done)
             pos += done
             written += done
             size = i.count
             balance_dirty_pages_ratelimited(mapping)
-        elif data:
+        elif copied:
             # The page is of use only as a whole: once more, for what can be copied.
-            size = len(data)
+            size = copied
         elif faults_late and fault_in_iov_iter_readable(i, size) == size:
             errno = EFAULT
         else:

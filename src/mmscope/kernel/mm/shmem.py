@@ -16,6 +16,7 @@ from mmscope.kernel.arch.x86.cpu import clear_page, phys_write
 from mmscope.kernel.fs.file import fput
 from mmscope.kernel.include.errno import EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO, EOPNOTSUPP, EPERM, KernelError
 from mmscope.kernel.include.fs import (
+    ATTR_MODE,
     ATTR_SIZE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
@@ -64,11 +65,12 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmFault
 
 __all__ = [
+    "F_SEAL_EXEC",
     "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "ShmemInodeInfo", "ShmemSbInfo",
     "shmem_add_to_page_cache", "shmem_aops", "shmem_evict_inode", "shmem_fallocate", "shmem_fault", "shmem_file_operations",
     "shmem_file_setup", "shmem_fill_super", "shmem_get_inode", "shmem_get_unmapped_area", "shmem_getpage_gfp",
     "shmem_host_inode", "shmem_info", "shmem_kernel_file_setup", "shmem_mapping", "shmem_mmap", "shmem_truncate_range",
-    "shmem_vm_ops", "shmem_zero_setup",
+    "seal_check_write", "shmem_vm_ops", "shmem_zero_setup",
 ]  # fmt: skip
 
 MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
@@ -86,6 +88,8 @@ F_SEAL_SHRINK: Final = 0x2
 F_SEAL_GROW: Final = 0x4
 F_SEAL_WRITE: Final = 0x8
 F_SEAL_FUTURE_WRITE: Final = 0x10
+#: Since v6.3 (6fd7353829ca).
+F_SEAL_EXEC: Final = 0x20
 
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
@@ -454,13 +458,24 @@ def shmem_file_open(inode: Inode, file: File) -> None:
         shmem_load_host(inode, 0, info.host_size >> PAGE_SHIFT)
 
 
-def shmem_mmap(file: File, vma: VmAreaStruct) -> None:
-    """f_op->mmap. F_SEAL_FUTURE_WRITE: no shared mapping that writes, now or by mprotect() (EPERM)."""
-    info = file.f_inode.i_private
-    if isinstance(info, ShmemInodeInfo) and info.seals & F_SEAL_FUTURE_WRITE and vma.vm_flags & VM_SHARED:
-        if vma.vm_flags & VM_WRITE:
+def seal_check_write(seals: int, vm_flags: int) -> int:
+    """Sealed against writing: no shared mapping that writes (EPERM), and none that mprotect() could make so."""
+    if seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) and vm_flags & VM_SHARED:
+        if vm_flags & VM_WRITE:
             raise KernelError(EPERM)
-        vma.vm_flags &= ~VM_MAYWRITE
+        vm_flags &= ~VM_MAYWRITE
+    return vm_flags
+
+
+def shmem_mmap(file: File, vma: VmAreaStruct) -> None:
+    """f_op->mmap. Raises EPERM (sealed)."""
+    info = file.f_inode.i_private
+    if isinstance(info, ShmemInodeInfo):
+        seals = info.seals
+        if not file.f_inode.i_sb.kernel.config.at_least(6, 7):
+            # 28464bbb2ddc: until then F_SEAL_WRITE was i_mmap_writable's matter alone.
+            seals &= ~F_SEAL_WRITE
+        vma.vm_flags = seal_check_write(seals, vma.vm_flags)
     fs_inode.touch_atime(file)
     vma.vm_ops = shmem_vm_ops
 
@@ -605,6 +620,9 @@ def shmem_setattr(inode: Inode, attr: Iattr) -> None:
     """i_op->setattr. Raises EPERM (sealed, or not the owner), ENOMEM."""
     fs_attr.setattr_prepare(inode, attr)
     info = inode.i_private
+    if isinstance(info, ShmemInodeInfo) and info.seals & F_SEAL_EXEC and attr.ia_valid & ATTR_MODE:
+        if (inode.i_mode ^ attr.ia_mode) & 0o111:
+            raise KernelError(EPERM)
     if isinstance(info, ShmemInodeInfo) and attr.ia_valid & ATTR_SIZE:
         oldsize = inode.i_size
         newsize = attr.ia_size
