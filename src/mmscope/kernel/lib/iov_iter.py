@@ -77,7 +77,7 @@ def iov_iter_kvec(k: Kernel, data: bytes) -> IovIter:
 def copy_page_from_iter_atomic(page: Page, offset: int, n: int, i: IovIter) -> int:
     """Copy the next `n` bytes into a page, or those before the first page that is not there: no fault is taken. Bytes copied.
 
-    `i` stays where it is. Bytes are copied in rising order (rep movsb): a source that overlaps its target repeats itself.
+    `i` stays where it is.
     """
     k = i.kernel
     target = (page.pfn << 12) + offset
@@ -86,18 +86,48 @@ def copy_page_from_iter_atomic(page: Page, offset: int, n: int, i: IovIter) -> i
         phys_write(k, target, data)
         return len(data)
     done = 0
+    overlaps = False
+    sources: list[tuple[int, int]] = []
     for addr, size in i.pages(n):
         paddr = k.cpu.translate(addr, 0)
         if paddr < 0:
             break
-        if paddr < target < paddr + size:
-            period = bytes(k.mem[paddr:target])
-            phys_write(k, target, (period * (size // len(period) + 1))[:size])
-        else:
-            phys_write(k, target, bytes(k.mem[paddr : paddr + size]))
-        target += size
+        overlaps = overlaps or paddr < target + done < paddr + size
+        sources.append((paddr, size))
         done += size
+    if overlaps:
+        _copy_overlapping(k, target, sources, done)
+        return done
+    for paddr, size in sources:
+        phys_write(k, target, bytes(k.mem[paddr : paddr + size]))
+        target += size
     return done
+
+
+def _copy_overlapping(k: Kernel, target: int, sources: list[tuple[int, int]], n: int) -> None:
+    """copy_user_generic() where a source just below its target repeats itself: so many bytes at a time, rising.
+
+    64, then 8, then 1 since v6.4 (rep_movs_alternative; what a processor's fast strings do with fewer than 64 between the two is
+    its own affair, for it does not see that both addresses are one page). Before, 8 at a time, to an aligned target.
+    """
+    units = (64, 8, 1)
+    if not k.config.at_least(6, 4):
+        units = (8, 8, 1)
+    frames: list[int] = []
+    for paddr, size in sources:
+        frames += range(paddr, paddr + size)
+    at = 0
+    while at < n:
+        size = 1
+        for unit in units:
+            if n - at >= unit:
+                size = unit
+                break
+        if units[0] == 8 and n >= 8 and target + at & 7:
+            size = 1
+        data = bytes([k.mem[paddr] for paddr in frames[at : at + size]])
+        phys_write(k, target + at, data)
+        at += size
 
 
 def fault_in_iov_iter_readable(i: IovIter, n: int) -> int:
