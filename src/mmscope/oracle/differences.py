@@ -69,16 +69,6 @@ def _large_folios(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     return op.name == "pagemap"
 
 
-def _failed_write(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    from_memory = (op.name == "write" and len(op.args) > 2) or (op.name == "pwrite" and len(op.args) > 3)
-    return from_memory and (model == "-EFAULT" or live != model)
-
-
-def _write_sealed(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
-    sealed = any(earlier.name == "add_seals" for earlier in before)
-    return sealed and op.name == "mmap" and live.startswith("0x") and model == "-EPERM"
-
-
 _SWITCH: Final = "the model does what KernelConfig.version says; `check --live` runs it as the running release"
 
 DIFFERENCES: Final = (
@@ -287,8 +277,12 @@ DIFFERENCES: Final = (
         "failed-write-extends",
         "a write() beyond the end whose buffer cannot be read fails with EFAULT, and extends the file all the same: the buffer "
         "is no longer faulted in before; it may be a page that only the extended file has",
-        "6.14", "unknown", "mask", "what follows such a write is not compared", _failed_write, "failed_write_extends_the_file",
-        stops=True, silent=_failed_write,
+        "6.15", "665575cff098", "switch", _SWITCH, scenario="failed_write_extends_the_file",
+    ),
+    Difference(
+        "write-partly-bad-buffer",
+        "a write() whose buffer cannot be read to its end writes all that can be read; before, only whole pages of the file",
+        "5.16", "a6294593e8a1", "switch", _SWITCH, scenario="write_from_a_buffer_that_ends",
     ),
     Difference(
         "madvise-remove-read-only",
@@ -301,14 +295,29 @@ DIFFERENCES: Final = (
         "6.6", "unknown", "switch", _SWITCH, scenario="direct_io_alignment", fs="tmpfs",
     ),
     Difference(
-        "write-sealed-map-read-only",
-        "a memfd with F_SEAL_WRITE can be mapped shared and read-only; before, EPERM",
-        "6.7", "unknown", "mask", "success against EPERM is let pass; the rest is not compared", _write_sealed, "memfd_seals",
-        stops=True,
+        "direct-read-beyond-end",
+        "a direct read fills memory with zeroes for what is beyond the file's end, and fails where it cannot; before, it stops",
+        "5.15", "a6d3d49587d1", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
     ),
     Difference(
-        "memfd-noexec", "memfd_create() knows flags 8 (MFD_NOEXEC_SEAL) and 16 (MFD_EXEC); before, EINVAL", "6.3", "unknown",
-        "avoid", "flags are 0, 1, 2 or 64",
+        "direct-io-one-piece",
+        "O_DIRECT to or from memory within one page may have any address, and lengths are looked at extent by extent; before, "
+        "the address and the whole length have to be multiples of 512",
+        "6.18", "7eac33186957", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
+    ),
+    Difference(
+        "write-sealed-map-read-only",
+        "a memfd with F_SEAL_WRITE can be mapped shared and read-only, but not from 6.12 (5de195060b2e) to 6.13; before, EPERM",
+        "6.7", "28464bbb2ddc", "switch", _SWITCH, scenario="memfd_seals",
+    ),
+    Difference(
+        "mmap-write-seal-first",
+        "a file sealed with F_SEAL_FUTURE_WRITE, too, refuses to be mapped before the target of MAP_FIXED is unmapped or split",
+        "6.14", "8ec396d05d1b", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
+    ),
+    Difference(
+        "memfd-noexec", "memfd_create() knows MFD_NOEXEC_SEAL (8) and MFD_EXEC (16), fcntl() F_SEAL_EXEC; before, EINVAL",
+        "6.3", "105ff5339f49", "switch", _SWITCH, scenario="memfd_noexec",
     ),
     Difference(
         "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843940e", "switch", _SWITCH, scenario="smaps_counts",

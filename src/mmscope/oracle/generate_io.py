@@ -166,7 +166,12 @@ class ShmGenerator(_Shared):
 
     def open(self) -> None:
         label = self.label()
-        self.add("memfd_create", "m", self.choose.pick(("0", "allow_sealing", "allow_sealing", "cloexec", "64")), label=label)
+        self.add(
+            "memfd_create",
+            "m",
+            self.choose.pick(("0", "allow_sealing", "allow_sealing", "cloexec", "8", "16", "24", "64")),
+            label=label,
+        )
         self.add("ftruncate", label, self.choose.pick(_LENGTHS))
         self.files.append(label)
 
@@ -175,7 +180,9 @@ class ShmGenerator(_Shared):
             self.add("get_seals", self.fd())
         else:
             self.add(
-                "add_seals", self.fd(), self.choose.pick(("shrink", "grow", "shrink|grow", "write", "future_write", "seal", "64"))
+                "add_seals",
+                self.fd(),
+                self.choose.pick(("shrink", "grow", "shrink|grow", "write", "future_write", "seal", "exec", "64")),
             )
 
     def shmget(self) -> None:

@@ -41,6 +41,7 @@ from mmscope.kernel.include.fs import (
     S_IFREG,
     File,
 )
+from mmscope.kernel.lib.iov_iter import iov_iter_kvec, iov_iter_ubuf
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap_write import (
     generic_file_buffered_direct,
@@ -97,8 +98,21 @@ def vfs_write(file: File, data: bytes, pos: int) -> int:
     """Write `data` at `pos`: bytes written."""
     if not file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)
-    if file.f_op.write is None:
+    if not can_write(file):
         raise KernelError(EINVAL)
+    return _write_kernel(file, data, pos)
+
+
+def can_write(file: File) -> bool:
+    """FMODE_CAN_WRITE."""
+    return file.f_op.write is not None or file.f_op.write_iter is not None
+
+
+def _write_kernel(file: File, data: bytes, pos: int) -> int:
+    """Write bytes of the kernel's own."""
+    if file.f_op.write_iter is not None:
+        return file.f_op.write_iter(file, iov_iter_kvec(file.f_inode.i_sb.kernel, data), pos)
+    assert file.f_op.write is not None
     return file.f_op.write(file, data, pos)
 
 
@@ -154,7 +168,7 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     """vfs_write from user memory."""
     if not file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)
-    if file.f_op.write is None:
+    if not can_write(file):
         raise KernelError(EINVAL)
     if not access_ok(buf, count):
         raise KernelError(EFAULT)
@@ -165,6 +179,8 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
         return count
     if is_direct(file):
         return direct_write(k, file, [(buf, count)], pos)
+    if file.f_op.write_iter is not None:
+        return file.f_op.write_iter(file, iov_iter_ubuf(k, [(buf, count)]), pos)
     try:
         data = copy_from_user(k, buf, count)
     except KernelError:
@@ -178,7 +194,7 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
             data = data[: len(data) & -4096]
         if not data:
             raise
-    return file.f_op.write(file, data, pos)
+    return _write_kernel(file, data, pos)
 
 
 def _write_before_fault(k: Kernel, file: File, data: bytes, pos: int) -> None:
@@ -207,10 +223,7 @@ def direct_write(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -
     written = generic_file_direct_write(file, trim_segs(segs, 0, count), pos, count)
     if written < count:
         # A page of the cache could not be dropped: write through it, and to the disk, as O_DIRECT promises.
-        data = b""
-        for base, length in trim_segs(segs, written, count):
-            data += copy_from_user(k, base, length)
-        written += generic_file_buffered_direct(file, data, pos + written)
+        written += generic_file_buffered_direct(file, iov_iter_ubuf(k, trim_segs(segs, written, count)), pos + written)
     generic_write_sync(file, pos, written)
     return written
 
@@ -352,7 +365,7 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     """All segments in one write."""
     if not file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)
-    if file.f_op.write is None:
+    if not can_write(file):
         raise KernelError(EINVAL)
     segs = import_iovec(k, vec, vlen)
     total = sum(length for _, length in segs)
@@ -361,6 +374,8 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     rw_verify_area(file, pos, total)
     if is_direct(file):
         return direct_write(k, file, segs, pos)
+    if file.f_op.write_iter is not None:
+        return file.f_op.write_iter(file, iov_iter_ubuf(k, segs), pos)
     data = b""
     for base, length in segs:
         try:
@@ -369,7 +384,7 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
             if not data:
                 raise
             break
-    return file.f_op.write(file, data, pos)
+    return _write_kernel(file, data, pos)
 
 
 def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
@@ -473,7 +488,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EINVAL)
     if out_file.f_flags & O_APPEND:
         raise KernelError(EINVAL)
-    if out_file.f_op.write is None or in_file.f_op.read is None:
+    if not can_write(out_file) or in_file.f_op.read is None:
         raise KernelError(EINVAL)
     done = 0
     while done < min(count, MAX_RW_COUNT):
@@ -482,7 +497,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         if not data:
             break
         out_pos = file_ppos(out_file)
-        written = out_file.f_op.write(out_file, data, out_pos)
+        written = _write_kernel(out_file, data, out_pos)
         if out_pos >= 0:
             out_file.f_pos = out_pos + written
         done += written
@@ -545,7 +560,7 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
     count = min(len, max(in_file.f_inode.i_size - pos_in, 0), MAX_RW_COUNT)
     if in_file.f_inode is out_file.f_inode and pos_out + count > pos_in and pos_out < pos_in + count:
         raise KernelError(EINVAL)
-    if in_file.f_op.read is None or out_file.f_op.write is None:
+    if in_file.f_op.read is None or not can_write(out_file):
         raise KernelError(EINVAL)
     done = 0
     while done < count:
@@ -553,7 +568,7 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
         if not data:
             break
         try:
-            written = out_file.f_op.write(out_file, data, pos_out + done)
+            written = _write_kernel(out_file, data, pos_out + done)
         except KernelError:
             if done:
                 break

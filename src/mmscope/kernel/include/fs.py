@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
     from mmscope.kernel.include.poll import PollTable
+    from mmscope.kernel.lib.iov_iter import IovIter
 
 # inode modes
 S_IFMT: Final = 0o170000
@@ -355,14 +356,17 @@ class FileOperations:
         all_or_fault: bool = False,
         fsync: Callable[[File, int, int, bool], None] | None = None,
         fallocate: Callable[[File, int, int, int], None] | None = None,
+        write_iter: Callable[[File, IovIter, int], int] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
         self.llseek = llseek
         #: (file, count, pos) -> at most count bytes; b"" at the end. Linux: read_iter.
         self.read = read
-        #: (file, data, pos) -> bytes written. Linux: write_iter.
+        #: (file, data, pos) -> bytes written.
         self.write = write
+        #: (file, source, pos) -> bytes written: takes the source's faults itself, page by page.
+        self.write_iter = write_iter
         #: (dir file) -> [(name, ino, d_type)], sorted by name after "." and ".."
         self.iterate = iterate
         #: (file, cmd, arg) -> result; raises ENOTTY for what it does not know

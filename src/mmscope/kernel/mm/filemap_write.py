@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.inode as fs_inode
-from mmscope.kernel.arch.x86.cpu import phys_write
-from mmscope.kernel.include.errno import EFBIG, EIO, ENOSPC, KernelError
+from mmscope.kernel.include.errno import EFAULT, EFBIG, EIO, ENOSPC, KernelError
 from mmscope.kernel.include.fs import (
     O_APPEND,
     O_DSYNC,
@@ -20,6 +19,7 @@ from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_error
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_FSIZE
 from mmscope.kernel.include.signal import SIGXFSZ
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_from_iter_atomic, fault_in_iov_iter_readable
 from mmscope.kernel.lib.xarray import xa_find_marked
 from mmscope.kernel.mm.page_writeback import (
     AS_EIO,
@@ -144,27 +144,48 @@ def generic_write_checks(file: File, count: int, pos: int) -> tuple[int, int]:
     return pos, min(count, inode.i_sb.s_maxbytes - pos)
 
 
-def generic_perform_write(file: File, data: bytes, pos: int) -> int:
-    """Copy `data` into the page cache, page by page. Bytes written; an error after the first page is left for the next call."""
+def generic_perform_write(file: File, i: IovIter, pos: int) -> int:
+    """Copy `i` into the page cache, page by page. Bytes written; an error after the first page is left for the next call.
+
+    The copy itself takes no fault, for the page is locked that it goes to. Since v6.15 (665575cff098) the source is faulted
+    in only after a copy came to nothing: by then write_end has extended the file up to `pos`.
+    """
     mapping = file.f_mapping
     a_ops = mapping.a_ops
     assert a_ops.write_begin is not None
     assert a_ops.write_end is not None
+    faults_late = i.kernel.config.at_least(6, 15)
     written = 0
-    while written < len(data):
+    errno = 0
+    size = i.count
+    while i.count and not errno:
         offset = pos & 4095
-        size = min(4096 - offset, len(data) - written)
+        size = min(4096 - offset, size)
+        if not faults_late and fault_in_iov_iter_readable(i, size) == size:
+            errno = EFAULT
+            break
         try:
             page = a_ops.write_begin(file, mapping, pos, size)
-        except KernelError:
-            if written:
-                break
-            raise
-        phys_write(page.kernel, (page.pfn << 12) + offset, data[written : written + size])
-        a_ops.write_end(file, mapping, pos, size, size, page)
-        pos += size
-        written += size
-        balance_dirty_pages_ratelimited(mapping)
+        except KernelError as error:
+            errno = error.errno or EIO
+            break
+        copied = copy_page_from_iter_atomic(page, offset, size, i)
+        done = a_ops.write_end(file, mapping, pos, size, copied, page)
+        if done:
+            i.advance(done)
+            pos += done
+            written += done
+            size = i.count
+            balance_dirty_pages_ratelimited(mapping)
+        elif copied:
+            # The page is of use only as a whole: once more, for what can be copied.
+            size = copied
+        elif faults_late and fault_in_iov_iter_readable(i, size) == size:
+            errno = EFAULT
+        else:
+            size = i.count
+    if errno and not written:
+        raise KernelError(errno)
     return written
 
 
@@ -175,14 +196,15 @@ def generic_write_sync(file: File, pos: int, count: int) -> None:
         file.f_op.fsync(file, pos, pos + count - 1, file.f_flags & 0o4000000 == 0)
 
 
-def generic_file_write_iter(file: File, data: bytes, pos: int) -> int:
-    """f_op->write of page-cache files: checks, times, the copy, O_SYNC. Bytes written."""
-    pos, count = generic_write_checks(file, len(data), pos)
+def generic_file_write_iter(file: File, i: IovIter, pos: int) -> int:
+    """f_op->write_iter of page-cache files: checks, times, the copy, O_SYNC. Bytes written."""
+    pos, count = generic_write_checks(file, i.count, pos)
     if count == 0:
         return 0
     fs_inode.file_remove_privs(file)
     fs_inode.file_update_time(file)
-    written = generic_perform_write(file, data if count == len(data) else data[:count], pos)
+    i.truncate(count)
+    written = generic_perform_write(file, i, pos)
     generic_write_sync(file, pos, written)
     return written
 
@@ -224,9 +246,9 @@ def generic_file_direct_write(file: File, segs: list[tuple[int, int]], pos: int,
     return written
 
 
-def generic_file_buffered_direct(file: File, data: bytes, pos: int) -> int:
+def generic_file_buffered_direct(file: File, i: IovIter, pos: int) -> int:
     """The rest of a direct write, through the cache, then out of it again. Bytes written."""
-    written = generic_perform_write(file, data, pos)
+    written = generic_perform_write(file, i, pos)
     end = pos + written - 1
     filemap_write_and_wait_range(file.f_mapping, pos, end)
     invalidate_inode_pages2_range(file.f_mapping, pos >> 12, end >> 12)

@@ -9,6 +9,7 @@ from mmscope.kernel.include.errno import EBUSY, EINVAL, ENODEV, EPERM, KernelErr
 from mmscope.kernel.include.fs import FMODE_WRITE, O_CLOEXEC, O_LARGEFILE, File, Inode
 from mmscope.kernel.include.mm import VM_NORESERVE
 from mmscope.kernel.mm.shmem import (
+    F_SEAL_EXEC,
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
     F_SEAL_SEAL,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
 
-__all__ = ["ksys_memfd_create", "memfd_add_seals", "memfd_get_seals"]
+__all__ = ["ksys_memfd_create", "memfd_add_seals", "memfd_check_seals_mmap", "memfd_get_seals"]
 
 MFD_CLOEXEC: Final = 0x1
 MFD_ALLOW_SEALING: Final = 0x2
@@ -62,7 +63,7 @@ def ksys_memfd_create(k: Kernel, uname: int, flags: int) -> int:
     assert isinstance(info, ShmemInodeInfo)
     if flags & MFD_NOEXEC_SEAL:
         file.f_inode.i_mode &= ~0o111
-        info.seals &= ~F_SEAL_SEAL
+        info.seals = info.seals & ~F_SEAL_SEAL | F_SEAL_EXEC
     elif flags & MFD_ALLOW_SEALING:
         info.seals &= ~F_SEAL_SEAL
     fd_install(k, fd, file)
@@ -81,11 +82,17 @@ def memfd_add_seals(file: File, seals: int) -> int:
     """F_ADD_SEALS. Raises EPERM (not writable, or sealed against it), EINVAL, EBUSY (somebody could still write)."""
     if not file.f_mode & FMODE_WRITE:
         raise KernelError(EPERM)
-    if seals & ~F_ALL_SEALS:
+    known = F_ALL_SEALS
+    if file.f_inode.i_sb.kernel.config.at_least(6, 3):
+        known |= F_SEAL_EXEC
+    if seals & ~known:
         raise KernelError(EINVAL)
     info = memfd_file_seals(file.f_inode)
     if info.seals & F_SEAL_SEAL:
         raise KernelError(EPERM)
+    if seals & F_SEAL_EXEC and file.f_inode.i_mode & 0o111:
+        # What may be executed may not change either.
+        seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
     if seals & F_SEAL_WRITE and not info.seals & F_SEAL_WRITE:
         # mapping_deny_writable(). (Pages pinned by others, memfd_wait_for_pins(), do not exist between system calls.)
         mapping = file.f_mapping

@@ -155,6 +155,7 @@ from mmscope.kernel.mm.mmap_vma import (
     vm_area_alloc,
     vm_area_dup,
     vma_adjust,
+    vma_is_shared_writable,
     vma_link,
     vma_rb_erase,
 )
@@ -183,7 +184,7 @@ __all__ = [
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
     "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
-    "vm_flags_reset", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
+    "vm_flags_reset", "vma_is_shared_writable", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
@@ -241,9 +242,6 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         vm_flags |= VM_SHARED | VM_MAYSHARE
         if not file.f_mode & FMODE_WRITE:
             vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
-        if file.f_inode.i_sb.kernel.config.at_least(6, 14):
-            # Before, ->mmap() looks at F_SEAL_FUTURE_WRITE, after the target of MAP_FIXED is unmapped (commit unknown).
-            mm_shmem_acct.memfd_check_seals_mmap(file, vm_flags)
     elif type != MAP_PRIVATE:
         raise KernelError(EINVAL)
     if not file.f_mode & FMODE_READ:
@@ -256,6 +254,9 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         raise KernelError(ENODEV)
     if vm_flags & VM_GROWSDOWN:
         raise KernelError(EINVAL)
+    if file.f_inode.i_sb.kernel.config.at_least(6, 14):
+        # Before, ->mmap() looked at F_SEAL_FUTURE_WRITE, after the target of MAP_FIXED was unmapped (commit unknown).
+        vm_flags = mm_shmem_acct.memfd_check_seals_mmap(file, vm_flags)
     return vm_flags
 
 
@@ -386,7 +387,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     npages = len >> 12
     gathers = mm.kernel.config.at_least(6, 12)
     if gathers:
-        if file is not None and vm_flags & VM_SHARED and file.f_mapping.i_mmap_writable < 0:
+        if file is not None and vma_is_shared_writable(mm.kernel, vm_flags) and file.f_mapping.i_mmap_writable < 0:
             raise KernelError(EPERM)  # 5de195060b2e: mapping_map_writable() comes first of all
         # f8d112a4e657: what goes is gathered before anything is refused, so that a refusal leaves the borders split.
         split_at_borders(mm, addr, addr + len)
@@ -452,10 +453,13 @@ def _mmap_region_file(
     vm_flags = vma.vm_flags
     inode = file.f_inode
     mapping = file.f_mapping
+    k = mm.kernel
+    # Since v6.7 (158978945f31) it is counted after ->mmap(), which may have taken VM_MAYWRITE.
+    counts = vma_is_shared_writable(k, vm_flags) and (not k.config.at_least(6, 7) or k.config.at_least(6, 12))
     if vm_flags & VM_DENYWRITE:
         deny_write_access(inode)
     try:
-        if vm_flags & VM_SHARED:
+        if counts:
             mapping_map_writable(mapping)
         vma.vm_file = fs_file.get_file(file)
         try:
@@ -466,7 +470,7 @@ def _mmap_region_file(
             vma.vm_file = None
             # Undo what a driver mapped before it failed.
             unmap_region(mm, vma, prev, vma.vm_start, vma.vm_end)
-            if vm_flags & VM_SHARED:
+            if counts:
                 mapping_unmap_writable(mapping)
             raise
     except KernelError:
@@ -486,7 +490,7 @@ def _mmap_region_file(
     if merge is None:
         vma_link(mm, vma, prev, rb_link, rb_parent)
     # The linked VMA counts by itself now.
-    if vm_flags & VM_SHARED:
+    if counts:
         mapping_unmap_writable(mapping)
     if vm_flags & VM_DENYWRITE:
         allow_write_access(inode)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.rmap as mm_rmap
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.include.errno import ENOMEM, EPERM, ETXTBSY, KernelBug, KernelError
-from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DENYWRITE, VM_SHARED
+from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DENYWRITE, VM_MAYWRITE, VM_SHARED
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.lib.rbtree import RbNode, rb_erase_augmented, rb_insert_augmented, rb_link_node
 from mmscope.kernel.mm.debug import validate_mm
@@ -34,6 +34,7 @@ from mmscope.kernel.tracepoint import trace_vma_adjust, trace_vma_link, trace_vm
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.kernel.include.fs import AddressSpace, Inode
+    from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import AnonVma
 
 
@@ -83,6 +84,11 @@ def mapping_map_writable(mapping: AddressSpace) -> None:
     mapping.i_mmap_writable += 1
 
 
+def vma_is_shared_writable(k: Kernel, vm_flags: int) -> bool:
+    """Counted in i_mmap_writable: all that is shared, since v6.7 (e8e17ee90eaf, is_shared_maywrite) only what may be written."""
+    return vm_flags & VM_SHARED != 0 and (vm_flags & VM_MAYWRITE != 0 or not k.config.at_least(6, 7))
+
+
 def mapping_unmap_writable(mapping: AddressSpace) -> None:
     """One shared mapping less."""
     mapping.i_mmap_writable -= 1
@@ -95,7 +101,7 @@ def __remove_shared_vm_struct(vma: VmAreaStruct, mapping: AddressSpace) -> None:
     """Take `vma` out of its file's i_mmap and counters."""
     if vma.vm_flags & VM_DENYWRITE:
         allow_write_access(mapping.host)
-    if vma.vm_flags & VM_SHARED:
+    if vma_is_shared_writable(vma.vm_mm.kernel, vma.vm_flags):
         mapping_unmap_writable(mapping)
     vma_interval_tree_remove(vma, mapping.i_mmap)
 
@@ -114,7 +120,7 @@ def __vma_link_file(vma: VmAreaStruct) -> None:
         mapping = file.f_mapping
         if vma.vm_flags & VM_DENYWRITE:
             mapping.host.i_writecount -= 1
-        if vma.vm_flags & VM_SHARED:
+        if vma_is_shared_writable(vma.vm_mm.kernel, vma.vm_flags):
             mapping.i_mmap_writable += 1
         vma_interval_tree_insert(vma, mapping.i_mmap)
 

@@ -16,6 +16,7 @@ from mmscope.kernel.arch.x86.cpu import clear_page, phys_write
 from mmscope.kernel.fs.file import fput
 from mmscope.kernel.include.errno import EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO, EOPNOTSUPP, EPERM, KernelError
 from mmscope.kernel.include.fs import (
+    ATTR_MODE,
     ATTR_SIZE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
@@ -39,7 +40,7 @@ from mmscope.kernel.include.fs import (
     SuperOperations,
 )
 from mmscope.kernel.include.gfp import GFP_HIGHUSER
-from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_MAYWRITE, VM_NORESERVE, VM_SHARED, VM_WRITE
+from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_NORESERVE
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
@@ -52,6 +53,7 @@ from mmscope.kernel.mm.page_alloc import alloc_pages_vma, page_ref_add, put_page
 from mmscope.kernel.mm.page_writeback import __set_page_dirty_no_writeback, set_page_dirty
 from mmscope.kernel.mm.shmem_acct import (
     BLOCKS_PER_PAGE,
+    F_SEAL_EXEC,
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
     F_SEAL_SEAL,
@@ -60,6 +62,7 @@ from mmscope.kernel.mm.shmem_acct import (
     SHMEM_SB,
     ShmemInodeInfo,
     ShmemSbInfo,
+    seal_check_write,
     shmem_acct_size,
     shmem_info,
     shmem_inode_acct_block,
@@ -81,8 +84,8 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmFault
 
 __all__ = [
-    "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "SHMEM_SB", "ShmemInodeInfo",
-    "ShmemSbInfo",
+    "F_SEAL_EXEC", "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "SHMEM_SB",
+    "ShmemInodeInfo", "ShmemSbInfo",
     "shmem_add_to_page_cache", "shmem_aops", "shmem_evict_inode", "shmem_fallocate", "shmem_fault", "shmem_file_operations",
     "shmem_file_setup", "shmem_fill_super", "shmem_get_inode", "shmem_get_unmapped_area", "shmem_getpage_gfp",
     "shmem_host_inode", "shmem_info", "shmem_kernel_file_setup", "shmem_mapping", "shmem_mmap", "shmem_truncate_range",
@@ -357,12 +360,14 @@ def shmem_file_open(inode: Inode, file: File) -> None:
 
 
 def shmem_mmap(file: File, vma: VmAreaStruct) -> None:
-    """f_op->mmap. F_SEAL_FUTURE_WRITE: no shared mapping that writes, now or by mprotect() (EPERM)."""
+    """f_op->mmap. Raises EPERM (sealed)."""
     info = file.f_inode.i_private
-    if isinstance(info, ShmemInodeInfo) and info.seals & F_SEAL_FUTURE_WRITE and vma.vm_flags & VM_SHARED:
-        if vma.vm_flags & VM_WRITE:
-            raise KernelError(EPERM)
-        vma.vm_flags &= ~VM_MAYWRITE
+    if isinstance(info, ShmemInodeInfo):
+        seals = info.seals
+        if not file.f_inode.i_sb.kernel.config.at_least(6, 7):
+            # 28464bbb2ddc: until then F_SEAL_WRITE was i_mmap_writable's matter alone.
+            seals &= ~F_SEAL_WRITE
+        vma.vm_flags = seal_check_write(seals, vma.vm_flags)
     fs_inode.touch_atime(file)
     vma.vm_ops = shmem_vm_ops
 
@@ -507,6 +512,9 @@ def shmem_setattr(inode: Inode, attr: Iattr) -> None:
     """i_op->setattr. Raises EPERM (sealed, or not the owner), ENOMEM."""
     fs_attr.setattr_prepare(inode, attr)
     info = inode.i_private
+    if isinstance(info, ShmemInodeInfo) and info.seals & F_SEAL_EXEC and attr.ia_valid & ATTR_MODE:
+        if (inode.i_mode ^ attr.ia_mode) & 0o111:
+            raise KernelError(EPERM)
     if isinstance(info, ShmemInodeInfo) and attr.ia_valid & ATTR_SIZE:
         oldsize = inode.i_size
         newsize = attr.ia_size
@@ -542,7 +550,7 @@ shmem_file_operations: Final = FileOperations(
     "shmem_file_operations",
     llseek=shmem_file_llseek,
     read=shmem_file_read_iter,
-    write=generic_file_write_iter,
+    write_iter=generic_file_write_iter,
     mmap=shmem_mmap,
     get_unmapped_area=shmem_get_unmapped_area,
     open=shmem_file_open,

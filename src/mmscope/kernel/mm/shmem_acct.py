@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from mmscope.kernel.include.errno import ENOSPC, EPERM, KernelError
 from mmscope.kernel.include.fs import File, Inode, SuperBlock
-from mmscope.kernel.include.mm import VM_NORESERVE, VM_SHARED, VM_WRITE
+from mmscope.kernel.include.mm import VM_MAYWRITE, VM_NORESERVE, VM_SHARED, VM_WRITE
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.mm.util import security_vm_enough_memory_mm, vm_acct_memory, vm_unacct_memory
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
 __all__ = [
-    "BLOCKS_PER_PAGE", "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE", "SHMEM_SB",
-    "memfd_check_seals_mmap", "ShmemInodeInfo", "ShmemSbInfo", "shmem_acct_size", "shmem_info",
+    "BLOCKS_PER_PAGE", "F_SEAL_EXEC", "F_SEAL_FUTURE_WRITE", "F_SEAL_GROW", "F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_WRITE",
+    "SHMEM_SB", "memfd_check_seals_mmap", "seal_check_write", "ShmemInodeInfo", "ShmemSbInfo", "shmem_acct_size", "shmem_info",
     "shmem_inode_acct_block", "shmem_inode_unacct_blocks", "shmem_reacct_size", "shmem_recalc_inode", "shmem_unacct_size",
 ]  # fmt: skip
 
@@ -28,6 +28,8 @@ F_SEAL_SHRINK: Final = 0x2
 F_SEAL_GROW: Final = 0x4
 F_SEAL_WRITE: Final = 0x8
 F_SEAL_FUTURE_WRITE: Final = 0x10
+#: Since v6.3 (6fd7353829ca).
+F_SEAL_EXEC: Final = 0x20
 
 
 class ShmemInodeInfo:
@@ -135,9 +137,16 @@ def shmem_recalc_inode(inode: Inode) -> None:
         shmem_inode_unacct_blocks(inode, freed)
 
 
-def memfd_check_seals_mmap(file: File, vm_flags: int) -> None:
-    """A new shared mapping that can write: EPERM under a write seal (mm/memfd.c)."""
-    info = file.f_inode.i_private
-    if isinstance(info, ShmemInodeInfo) and info.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE):
-        if vm_flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE:
+def seal_check_write(seals: int, vm_flags: int) -> int:
+    """Sealed against writing: no shared mapping that writes (EPERM), and none that mprotect() could make so."""
+    if seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) and vm_flags & VM_SHARED:
+        if vm_flags & VM_WRITE:
             raise KernelError(EPERM)
+        vm_flags &= ~VM_MAYWRITE
+    return vm_flags
+
+
+def memfd_check_seals_mmap(file: File, vm_flags: int) -> int:
+    """The flags of a new mapping of a file that may be sealed (mm/memfd.c). Raises EPERM."""
+    info = file.f_inode.i_private
+    return seal_check_write(info.seals, vm_flags) if isinstance(info, ShmemInodeInfo) else vm_flags

@@ -7,7 +7,7 @@ import mmscope.kernel.fs.hostfs as hostfs
 import mmscope.kernel.fs.inode as fs_inode
 import mmscope.kernel.fs.libfs as libfs
 from mmscope.kernel.arch.x86.cpu import phys_write
-from mmscope.kernel.block.genhd import BLOCK_SIZE, LOGICAL_BLOCK_SIZE
+from mmscope.kernel.block.genhd import BLOCK_SIZE
 from mmscope.kernel.fs.attr import setattr_copy, setattr_prepare
 from mmscope.kernel.fs.ext4.ext4_jbd2 import jbd2_journal_commit_transaction
 from mmscope.kernel.fs.ext4.extents import ext4_fallocate
@@ -15,6 +15,7 @@ from mmscope.kernel.fs.ext4.inode import (
     EXT4_I,
     EXT4_SB,
     HOLE,
+    Ext4InodeInfo,
     ext4_da_reserve_space,
     ext4_da_write_begin,
     ext4_da_write_end,
@@ -31,7 +32,8 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_writepage,
     ext4_writepages,
 )
-from mmscope.kernel.include.errno import EINVAL, ENXIO, EOPNOTSUPP, EROFS, KernelError
+from mmscope.kernel.fs.iomap_direct_io import IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
+from mmscope.kernel.include.errno import ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
     SB_RDONLY,
@@ -52,9 +54,7 @@ from mmscope.kernel.mm.filemap_write import (
     file_write_and_wait_range,
     generic_file_write_iter,
 )
-from mmscope.kernel.mm.gup import get_user_pages_fast
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
-from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import PAGECACHE_TAG_DIRTY, set_page_dirty
 from mmscope.kernel.mm.readahead import ReadaheadControl, page_cache_ra_unbounded
 
@@ -63,10 +63,10 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.mm_types import VmAreaStruct
+    from mmscope.kernel.lib.iov_iter import IovIter
 
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
-FOLL_WRITE: Final = 0x01
 
 
 # --- through the page cache
@@ -81,11 +81,11 @@ def ext4_file_read_iter(file: File, count: int, pos: int) -> bytes:
     return data
 
 
-def ext4_file_write_iter(file: File, data: bytes, pos: int) -> int:
+def ext4_file_write_iter(file: File, i: IovIter, pos: int) -> int:
     """Through the page cache, with O_SYNC what it promises."""
     if file.f_inode.i_sb.s_flags & SB_RDONLY:
         raise KernelError(EROFS)
-    return generic_file_write_iter(file, data, pos)
+    return generic_file_write_iter(file, i, pos)
 
 
 def ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
@@ -165,21 +165,9 @@ def ext4_block_has_data(inode: Inode, lblk: int) -> bool:
 
 
 def ext4_direct_IO(file: File, segs: list[tuple[int, int]], pos: int, write: bool) -> int:
-    """Between user memory and the disk, whose requests are multiples of 512 bytes: anything else is EINVAL. Bytes moved.
-
-    As iomap_dio_rw(): the caller has dealt with the page cache. A read ends at the end of the file.
-    """
+    """Between user memory and the disk; the caller has dealt with the page cache. Bytes moved. Raises as iomap_dio_rw()."""
     inode = file.f_mapping.host
-    count = 0
-    align = pos
-    for addr, length in segs:
-        align |= addr | length
-        count += length
-    if not write and pos >= inode.i_size:
-        return 0
-    if align & (LOGICAL_BLOCK_SIZE - 1):
-        raise KernelError(EINVAL)
-    done = ext4_dio_segs(inode, segs, pos, write)
+    done = iomap_dio_rw(inode, segs, pos, write, ext4_iomap_begin, ext4_dio_transfer)
     if write and done:
         # ext4_handle_inode_extension(): i_size may be ahead of what the disk knows.
         info = EXT4_I(inode)
@@ -188,51 +176,58 @@ def ext4_direct_IO(file: File, segs: list[tuple[int, int]], pos: int, write: boo
     return done
 
 
-def ext4_dio_segs(inode: Inode, segs: list[tuple[int, int]], pos: int, write: bool) -> int:
-    """The same, block by block; an error after the first block ends it early."""
-    done = 0
-    for addr, length in segs:
-        end = addr + length
-        while addr < end:
-            size = min(BLOCK_SIZE - (addr & 4095), end - addr, BLOCK_SIZE - (pos & 4095))
-            if not write and pos >= inode.i_size:
-                return done
-            try:
-                moved = ext4_dio_block(inode, addr, pos, size, write)
-            except KernelError:
-                if done:
-                    return done
-                raise
-            done += moved
-            if moved < size:
-                return done
-            addr += size
-            pos += size
-    return done
+def ext4_iomap_begin(inode: Inode, pos: int, length: int) -> tuple[int, int]:
+    """The extent at `pos`: IOMAP_*, and how many of `length` bytes it has."""
+    info = EXT4_I(inode)
+    lblk = pos >> 12
+    first = ext4_map_blocks(inode, lblk)
+    kind = ext4_iomap_type(info, first)
+    end = pos + length
+    at = (lblk + 1) << 12
+    while at < end:
+        lblk += 1
+        pblk = ext4_map_blocks(inode, lblk)
+        # Blocks of the host's file have negative numbers, and are taken to be as contiguous as their file.
+        expected = first + (lblk - (pos >> 12) if first > 0 else (pos >> 12) - lblk)
+        if ext4_iomap_type(info, pblk) != kind or (kind != IOMAP_HOLE and pblk != expected):
+            break
+        at += 4096
+    return kind, min(at, end) - pos
 
 
-def ext4_dio_block(inode: Inode, addr: int, pos: int, size: int, write: bool) -> int:
-    """`size` bytes inside one page of user memory and one block. Raises EFAULT, EIO, ENOSPC."""
+def ext4_iomap_type(info: Ext4InodeInfo, pblk: int) -> int:
+    """IOMAP_* of what ext4_map_blocks() said."""
+    if pblk == HOLE:
+        return IOMAP_HOLE
+    return IOMAP_UNWRITTEN if pblk in info.unwritten else IOMAP_MAPPED
+
+
+def ext4_dio_transfer(inode: Inode, page: Page, offset: int, pos: int, length: int, write: bool) -> None:
+    """`length` bytes inside a page of user memory, at `pos` of the file. Raises EIO, ENOSPC."""
+    end = pos + length
+    while pos < end:
+        size = min(end - pos, BLOCK_SIZE - (pos & 4095))
+        ext4_dio_block(inode, page, offset, pos, size, write)
+        pos += size
+        offset += size
+
+
+def ext4_dio_block(inode: Inode, page: Page, page_offset: int, pos: int, size: int, write: bool) -> None:
+    """`size` bytes inside one page of user memory and one block. Raises EIO, ENOSPC."""
     k = inode.i_sb.kernel
-    page = get_user_pages_fast(k, addr, 1, 0 if write else FOLL_WRITE)[0]
-    try:
-        paddr = (page.pfn << 12) + (addr & 4095)
-        lblk = pos >> 12
-        offset = pos & 4095
-        if not write:
-            size = min(size, inode.i_size - pos)
-            block = ext4_read_block(inode, lblk)
-            phys_write(k, paddr, block[offset : offset + size])
-            set_page_dirty_user(page)
-        else:
-            data = bytes(k.mem[paddr : paddr + size])
-            if size < BLOCK_SIZE:
-                block = ext4_read_block(inode, lblk)
-                data = block[:offset] + data + block[offset + size :]
-            ext4_dio_write_block(inode, lblk, data)
-    finally:
-        put_page(page)
-    return size
+    paddr = (page.pfn << 12) + page_offset
+    lblk = pos >> 12
+    offset = pos & 4095
+    if not write:
+        block = ext4_read_block(inode, lblk)
+        phys_write(k, paddr, block[offset : offset + size])
+        set_page_dirty_user(page)
+        return
+    data = bytes(k.mem[paddr : paddr + size])
+    if size < BLOCK_SIZE:
+        block = ext4_read_block(inode, lblk)
+        data = block[:offset] + data + block[offset + size :]
+    ext4_dio_write_block(inode, lblk, data)
 
 
 def set_page_dirty_user(page: Page) -> None:
@@ -274,7 +269,7 @@ ext4_file_operations: Final = FileOperations(
     "ext4_file_operations",
     llseek=ext4_llseek,
     read=ext4_file_read_iter,
-    write=ext4_file_write_iter,
+    write_iter=ext4_file_write_iter,
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,
     open=ext4_file_open,

@@ -314,15 +314,24 @@ def ext4_da_release_unused(inode: Inode, page: Page) -> None:
 
 
 def ext4_da_write_end(file: File | None, mapping: AddressSpace, pos: int, len: int, copied: int, page: Page) -> int:
-    """The bytes are in the page: it is dirty, the file perhaps longer."""
+    """The bytes are in the page: it is dirty, the file perhaps longer. A page that is not whole by that takes none of them."""
     inode = mapping.host
     old_size = inode.i_size
-    page.flags |= PG_uptodate
-    set_page_dirty(page)
+    if copied < len and not page.flags & PG_uptodate:
+        copied = 0
+        pblk = ext4_map_blocks(inode, page.index)
+        if pblk == HOLE or pblk in EXT4_I(inode).unwritten:
+            # page_zero_new_buffers(): a block that is new must not show what the disk had there.
+            phys_write(page.kernel, (page.pfn << 12) + (pos & 4095), bytes(len))
+            page.flags |= PG_uptodate
+            set_page_dirty(page)
+    if copied:
+        page.flags |= PG_uptodate
+        set_page_dirty(page)
     if pos + copied > old_size:
         inode.i_size = pos + copied
         info = EXT4_I(inode)
-        if ext4_map_blocks(inode, page.index) > 0:
+        if copied and ext4_map_blocks(inode, page.index) > 0:
             # ext4_da_should_update_i_disksize(): the block is there already.
             info.i_disksize = max(info.i_disksize, inode.i_size)
         fs_writeback.mark_inode_dirty(inode)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Direct I/O extent by extent (fs/iomap/direct-io.c): what is no extent of the disk reads as zeroes, whatever its alignment."""
+
+from __future__ import annotations
+
+from mmscope.kernel.arch.x86.uaccess import clear_user
+from mmscope.kernel.block.genhd import LOGICAL_BLOCK_SIZE
+from mmscope.kernel.include.errno import EFAULT, EINVAL, KernelError
+from mmscope.kernel.include.fs import Inode
+from mmscope.kernel.include.mm import FOLL_WRITE
+from mmscope.kernel.include.mm_types import Page
+from mmscope.kernel.mm.gup import get_user_pages_fast
+from mmscope.kernel.mm.page_alloc import put_page
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+__all__ = ["IOMAP_HOLE", "IOMAP_MAPPED", "IOMAP_UNWRITTEN", "iomap_dio_rw"]
+
+IOMAP_HOLE: Final = 0
+IOMAP_MAPPED: Final = 2
+IOMAP_UNWRITTEN: Final = 3
+
+_MASK: Final = LOGICAL_BLOCK_SIZE - 1
+
+
+def iomap_dio_rw(
+    inode: Inode,
+    segs: list[tuple[int, int]],
+    pos: int,
+    write: bool,
+    iomap_begin: Callable[[Inode, int, int], tuple[int, int]],
+    transfer: Callable[[Inode, Page, int, int, int, bool], None],
+) -> int:
+    """Between user memory and the disk. Bytes moved: an error anywhere is the result of it all, whatever was moved before.
+
+    iomap_begin: (inode, pos, length) -> type and length of the extent. transfer: (inode, page, offset in it, pos, length, write).
+    A read counts up to the end of the file, but fills memory with all of its last extent, since v5.15 (a6d3d49587d1) with zeroes
+    for what is beyond that. Raises EINVAL, EFAULT, EIO, ENOSPC.
+    """
+    size = inode.i_size
+    if not write and pos >= size:
+        return 0
+    beyond = write or inode.i_sb.kernel.config.at_least(5, 15)
+    start = pos
+    segs = [seg for seg in segs if seg[1]]
+    count = sum(length for _, length in segs)
+    while count and (beyond or pos < size):
+        kind, length = iomap_begin(inode, pos, count)
+        if kind == IOMAP_MAPPED or write:
+            done = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
+        else:
+            done = _iomap_dio_hole_iter(inode, segs, length)
+        segs = _advance(segs, done)
+        pos += done
+        count -= done
+    return pos - start if write else max(min(pos, size) - start, 0)
+
+
+def _advance(segs: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
+    """iov_iter_advance()."""
+    out: list[tuple[int, int]] = []
+    for base, length in segs:
+        skip = min(n, length)
+        n -= skip
+        if skip < length:
+            out.append((base + skip, length - skip))
+    return out
+
+
+def _pieces(segs: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """The first `length` bytes as (address, length) within one page each."""
+    out: list[tuple[int, int]] = []
+    for base, size in segs:
+        end = base + min(size, length)
+        length -= end - base
+        while base < end:
+            n = min(4096 - (base & 4095), end - base)
+            out.append((base, n))
+            base += n
+    return out
+
+
+def _iomap_dio_hole_iter(inode: Inode, segs: list[tuple[int, int]], length: int) -> int:
+    """Zero `length` bytes, or what can be written of them. EFAULT if that is nothing."""
+    done = 0
+    for addr, n in _pieces(segs, length):
+        try:
+            clear_user(inode.i_sb.kernel, addr, n)
+        except KernelError:
+            break
+        done += n
+    if not done:
+        raise KernelError(EFAULT)
+    return done
+
+
+def _iomap_dio_bio_iter(
+    inode: Inode,
+    segs: list[tuple[int, int]],
+    pos: int,
+    length: int,
+    write: bool,
+    transfer: Callable[[Inode, Page, int, int, int, bool], None],
+) -> int:
+    """One bio: as many pages of memory as can be pinned, up to the end of the extent. Bytes moved.
+
+    Before v6.18 all addresses and lengths are looked at first. Since then (7eac33186957) the device looks at each piece of
+    memory, but only where it would have to split: not at a single one.
+    """
+    k = inode.i_sb.kernel
+    align = pos | length
+    relaxed = k.config.at_least(6, 18)
+    if not relaxed:
+        for addr, n in segs:
+            align |= addr | n
+    if align & _MASK:
+        raise KernelError(EINVAL)
+    pages: list[Page] = []
+    try:
+        bvecs: list[tuple[int, int]] = []
+        total = 0
+        for addr, n in _pieces(segs, length):
+            try:
+                pages += get_user_pages_fast(k, addr, 1, 0 if write else FOLL_WRITE)
+            except KernelError:
+                break
+            bvecs.append((addr & 4095, n))
+            total += n
+        cut = total & _MASK
+        total -= cut
+        while cut:
+            offset, n = bvecs.pop()
+            if n > cut:
+                bvecs.append((offset, n - cut))
+            cut -= min(n, cut)
+        if not bvecs:
+            raise KernelError(EFAULT)
+        if relaxed and len(bvecs) > 1:
+            for offset, n in bvecs:
+                if (offset | n) & _MASK:
+                    raise KernelError(EINVAL)
+        for i in range(len(bvecs)):
+            offset, n = bvecs[i]
+            transfer(inode, pages[i], offset, pos, n, write)
+            pos += n
+    finally:
+        for page in pages:
+            put_page(page)
+    return total
