@@ -6,7 +6,7 @@ from __future__ import annotations
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 from mmscope.kernel.core.capability import cap_raised, capable
 from mmscope.kernel.include.capability import CAP_FOWNER, CAP_FSETID
-from mmscope.kernel.include.fs import I_FREEING, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
+from mmscope.kernel.include.fs import I_DIRTY_SYNC, I_FREEING, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +49,18 @@ def file_update_time(file: File) -> None:
     inode = file.f_inode
     now = current_time(inode.i_sb.kernel)
     if inode.i_mtime != now or inode.i_ctime != now:
-        inode.i_mtime = inode.i_ctime = now
-        fs_writeback.mark_inode_dirty_sync(inode)
+        inode_update_time(inode, now)
+
+
+def inode_update_time(inode: Inode, now: int) -> None:
+    """i_op->update_time, which no file system here has."""
+    generic_update_time(inode, now)
+
+
+def generic_update_time(inode: Inode, now: int) -> None:
+    """mtime and ctime; the inode differs from the device."""
+    inode.i_mtime = inode.i_ctime = now
+    fs_writeback.__mark_inode_dirty(inode, I_DIRTY_SYNC)
 
 
 def touch_atime(file: File) -> None:

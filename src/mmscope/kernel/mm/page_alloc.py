@@ -332,7 +332,7 @@ def prep_new_page(k: Kernel, pfn: int, order: int, gfp: int) -> Page:
             continue
         if page._refcount != 0 or page._mapcount != -1 or page.mapping is not None or page.flags & PAGE_FLAGS_CHECK_AT_FREE:
             raise KernelBug(f"bad page in the free lists: {page!r}, mapping {page.mapping!r}")
-        page.private = 0
+        page.private = None
         if gfp & __GFP_ZERO:
             clear_page(k, frame)
     first = mem_map[pfn]
