@@ -12,7 +12,7 @@ import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
-from mmscope.kernel.include.fs import I_DIRTY_PAGES
+from mmscope.kernel.include.fs import I_DIRTY_PAGES, AddressSpace
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_private, PG_uptodate, PG_writeback
 from mmscope.kernel.mm.page_alloc import put_page
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from mmscope.kernel.include.fs import AddressSpace, Inode
+    from mmscope.kernel.include.fs import Inode
     from mmscope.kernel.include.mm_types import VmAreaStruct, VmFault
 
 __all__ = [
@@ -123,8 +123,8 @@ def __block_write_begin_int(
     """Bytes [pos, pos + len) are about to be written: give the page a block and fill in the rest of it. Raises EIO, ENOSPC."""
     bh = create_page_buffers(page, 0)
     if not bh.b_state & BH_Mapped:
-        mapping = mm_page_writeback.page_mapping(page)
-        assert mapping is not None
+        mapping = page.mapping
+        assert isinstance(mapping, AddressSpace)
         get_block(mapping.host, page.index, bh)
     if page.flags & PG_uptodate:
         bh.b_state = (bh.b_state & ~BH_New) | BH_Uptodate

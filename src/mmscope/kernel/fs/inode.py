@@ -6,13 +6,22 @@ from __future__ import annotations
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 from mmscope.kernel.core.capability import cap_raised, capable
 from mmscope.kernel.include.capability import CAP_FOWNER, CAP_FSETID
-from mmscope.kernel.include.fs import I_DIRTY_SYNC, I_FREEING, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
+from mmscope.kernel.include.fs import I_DIRTY_SYNC, I_FREEING, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
-__all__ = ["current_time", "evict", "file_remove_privs", "file_update_time", "inode_owner_or_capable", "iput", "touch_atime"]
+__all__ = [
+    "current_time",
+    "evict",
+    "file_remove_privs",
+    "file_update_time",
+    "inode_init_owner",
+    "inode_owner_or_capable",
+    "iput",
+    "touch_atime",
+]
 
 
 def current_time(k: Kernel) -> int:
@@ -36,6 +45,18 @@ def evict(inode: Inode) -> None:
         import mmscope.kernel.mm.truncate as mm_truncate
 
         mm_truncate.truncate_inode_pages_final(inode.i_mapping)
+
+
+def inode_init_owner(inode: Inode, dir: Inode | None, mode: int) -> None:
+    """A new inode has the current task's ids; in a set-gid directory the directory's group, a directory its set-gid bit too."""
+    cred = inode.i_sb.kernel.current.cred
+    inode.i_uid = cred.fsuid
+    inode.i_gid = cred.fsgid
+    if dir is not None and dir.i_mode & S_ISGID:
+        inode.i_gid = dir.i_gid
+        if mode & S_IFMT == S_IFDIR:
+            mode |= S_ISGID
+    inode.i_mode = mode
 
 
 def inode_owner_or_capable(k: Kernel, inode: Inode) -> bool:
