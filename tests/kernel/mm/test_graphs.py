@@ -28,7 +28,7 @@ OMITTED = {
     "memory cgroups": "mem_cgroup_charge mem_cgroup_page_lruvec mem_cgroup_uncharge_list",
     "NUMA policy and statistics": """__get_vma_policy get_vma_policy policy_node policy_nodemask prepare_alloc_pages
         zone_statistics vma_dup_policy shmem_pseudo_vma_init mpol_shared_policy_lookup mpol_shared_policy_init""",
-    "huge pages": """PageHuge find_subpage follow_huge_addr pmd_huge pud_huge is_file_hugepages is_file_shm_hugepages
+    "huge pages": """PageHuge find_subpage follow_huge_addr pmd_huge pud_huge is_file_shm_hugepages
         hugepage_vma_check khugepaged_enter_vma_merge vma_adjust_trans_huge""",
     "userfaultfd, uprobes, notifiers": """mremap_userfaultfd_prep mremap_userfaultfd_complete
         userfaultfd_unmap_complete userfaultfd_unmap_prep uprobe_mmap uprobe_munmap
@@ -41,7 +41,7 @@ OMITTED = {
         map_id_down map_id_range_down""",
     "file times and mounts": """file_accessed atime_needs_update
         inode_attach_wb __inode_attach_wb __mnt_want_write __mnt_want_write_file
-        __mnt_drop_write_file path_noexec call_mmap get_align_mask
+        __mnt_drop_write_file call_mmap get_align_mask
         get_align_bits""",
     "hooks that do nothing, and what only hardware has": """arch_dup_mmap ldt_dup_context init_new_context init_new_context_ldt
         arch_exit_mmap ldt_arch_exit_mmap switch_ldt track_pfn_copy untrack_pfn try_module_get mmap_init_lock

@@ -440,7 +440,7 @@ def _check_page(page: Page, maps: int, held: int, adding: bool) -> None:
     buffers = 1 if page.flags & PG_private else 0
     if page._refcount != maps + cached + held + buffers:
         raise KernelBug(
-            f"{page!r} of {page.mapping!r}: {maps} entries, {cached} page cache, {held} pagevecs and {buffers} buffers hold it"
+            f"{page!r} of {page.mapping!r}: {maps} entries, {cached} cache, {held} pagevecs, {buffers} buffers hold references"
         )
     if page.flags & PG_locked:
         raise KernelBug(f"{page!r} of {page.mapping!r} was left locked")

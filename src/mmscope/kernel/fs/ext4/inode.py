@@ -28,7 +28,7 @@ from mmscope.kernel.include.errno import EFAULT, ENOMEM, ENOSPC, EROFS, KernelBu
 from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, ReadaheadControl, SuperBlock, WritebackControl
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from mmscope.kernel.include.mm_types import BufferHead, Page
-from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_uptodate
+from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
 from mmscope.kernel.mm.filemap import FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, pagecache_get_page, unlock_page
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
@@ -238,6 +238,9 @@ def ext4_mpage_readpages(inode: Inode, pages: list[Page]) -> KernelError | None:
         else:
             phys_write(page.kernel, page.pfn << 12, content)
             page.flags |= PG_uptodate
+            pblk = ext4_map_blocks(inode, page.index)
+            if pblk != HOLE and pblk not in EXT4_I(inode).unwritten:
+                page.flags |= PG_mappedtodisk
         unlock_page(page)
     return failure
 
