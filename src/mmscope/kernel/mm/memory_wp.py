@@ -61,6 +61,7 @@ from mmscope.kernel.mm.memory_unmap import (
 from mmscope.kernel.mm.page_alloc import (
     alloc_page_vma,
     alloc_zeroed_user_highpage_movable,
+    copy_user_highpage,
     get_page,
     page_count,
     page_mapcount,
@@ -176,8 +177,10 @@ def wp_page_reuse(vmf: VmFault) -> None:
 
 def cow_user_page(dst: Page, src: Page | None, vmf: VmFault) -> bool:
     """Copy the page, or the frame without a struct page to count (`src` None) that the entry points to."""
-    k = dst.kernel
-    copy_page(k, dst.pfn, src.pfn if src is not None else pte_pfn(vmf.orig_pte))
+    if src is not None:
+        copy_user_highpage(dst, src, vmf.address, vmf.vma)
+    else:
+        copy_page(dst.kernel, dst.pfn, pte_pfn(vmf.orig_pte))
     return True
 
 

@@ -8,7 +8,7 @@ struct page comes into being when its frame is first allocated; until then the f
 from __future__ import annotations
 
 import mmscope.kernel.mm.swap as mm_swap
-from mmscope.kernel.arch.x86.cpu import clear_page
+from mmscope.kernel.arch.x86.cpu import clear_page, copy_page
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.gfp import ___GFP_DIRECT_RECLAIM, __GFP_ZERO, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import GUP_PIN_COUNTING_BIAS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FreeArea", "MAX_ORDER", "Zone", "__alloc_pages_nodemask", "__free_pages", "__get_free_pages", "__put_page",
-    "alloc_page", "alloc_page_vma",
+    "alloc_page", "alloc_page_vma", "copy_user_highpage",
     "alloc_pages", "alloc_pages_vma", "alloc_zeroed_user_highpage_movable", "drain_all_pages", "free_pages", "free_unref_page",
     "free_unref_page_list", "get_page", "get_page_unless_zero", "get_zeroed_page",
     "is_free_buddy_page", "mem_init", "nr_free_pages", "page_count",
@@ -417,6 +417,11 @@ def alloc_page_vma(gfp: int, vma: VmAreaStruct, addr: int) -> Page | None:
 def alloc_zeroed_user_highpage_movable(vma: VmAreaStruct, addr: int) -> Page | None:
     """A zeroed frame for anonymous memory."""
     return alloc_page_vma(GFP_HIGHUSER_MOVABLE | __GFP_ZERO, vma, addr)
+
+
+def copy_user_highpage(to: Page, from_: Page, vaddr: int, vma: VmAreaStruct) -> None:
+    """Copy a frame that user mode will see at `vaddr` (include/linux/highmem.h; no cache needs to know the address)."""
+    copy_page(to.kernel, to.pfn, from_.pfn)
 
 
 # Freeing
