@@ -45,7 +45,7 @@ OMITTED = {
         get_align_bits""",
     "hooks that do nothing, and what only hardware has": """arch_dup_mmap ldt_dup_context init_new_context init_new_context_ldt
         arch_exit_mmap ldt_arch_exit_mmap switch_ldt track_pfn_copy untrack_pfn try_module_get mmap_init_lock
-        preallocate_pmds page_cpupid_xchg_last workingset_activation workingset_age_nonresident""",
+        preallocate_pmds page_cpupid_xchg_last""",
     "ext4: always delayed allocation, no inline data, no data in the journal": """ext4_nonda_switch ext4_convert_inline_data
         ext4_should_journal_data ext4_inode_journal_mode""",
     "freezing, cgroups of writeback, waiting": """sb_start_pagefault __sb_start_write wb_get_create_current wb_get_create
@@ -78,7 +78,7 @@ OMITTED_IN = {
     "i_child_exit_mmap": {
         "mark_page_accessed", "activate_page", "free_unref_page_list", "__pagevec_lru_add", "__pagevec_lru_add_fn",
         "__activate_page", "page_evictable", "page_mapping", "add_page_to_lru_list", "del_page_from_lru_list",
-        "release_pages", "free_unref_page_commit",
+        "release_pages", "free_unref_page_commit", "workingset_activation", "workingset_age_nonresident",
     },
 }  # fmt: skip
 #: Scenarios of which one function is compared: the rest belongs to the task. The mappings are the recorded program's, their
@@ -122,6 +122,41 @@ def test_calls_are_those_that_linux_was_recorded_making(
     if scenario in ROOTS:
         want, got = squeezed(want), squeezed(got)
     assert lines(got) == lines(want)
+
+
+#: What of the first six levels under the fault handler the model has not: locks, cgroups, NUMA, huge pages, notifiers.
+NOT_AT_THE_TOP = {
+    "mem_cgroup_charge", "pud_lock", "pmd_lock", "khugepaged_enter_vma_merge", "hugepage_vma_check", "page_cpupid_xchg_last",
+    "mmu_notifier_invalidate_range_start",
+}  # fmt: skip
+
+
+def names_to(call: Call, levels: int) -> set[str]:
+    """The names in the first levels under a call."""
+    return set().union(*({sub.name} | names_to(sub, levels - 1) for sub in call.calls)) if levels else set()
+
+
+def test_of_a_faults_first_six_levels_nothing_is_missing(data: Path, functions: set[str]) -> None:
+    seen: set[str] = set()
+    for scenario in SCENARIOS:
+        recorded = recorded_graph((data / f"5.10/graphs/{scenario}.key.txt").read_text())[0]
+        for fault in subtrees(recorded, "do_user_addr_fault"):
+            seen |= names_to(fault, 6)
+    assert {"do_read_fault", "do_cow_fault", "do_shared_fault", "do_wp_page", "wp_page_shared", "do_page_mkwrite"} <= seen
+    assert seen - functions == NOT_AT_THE_TOP
+
+
+def test_every_function_of_the_deck_is_there(functions: set[str]) -> None:
+    deck = """ksys_mmap_pgoff vm_mmap_pgoff do_mmap get_unmapped_area thp_get_unmapped_area arch_get_unmapped_area_topdown
+        unmapped_area_topdown mmap_region munmap_vma_range find_vma_links vma_merge can_vma_merge_before can_vma_merge_after
+        __vma_adjust split_vma vm_area_alloc vma_link __vma_link_list __vma_link_rb __vma_link_file anon_vma_prepare rmap_walk
+        mm_populate populate_vma_page_range __get_user_pages faultin_page exc_page_fault do_user_addr_fault expand_stack
+        handle_mm_fault __handle_mm_fault handle_pte_fault do_anonymous_page init_zero_pfn shmem_zero_setup shmem_fault
+        do_read_fault do_fault_around filemap_map_pages alloc_set_pte __do_fault filemap_fault do_sync_mmap_readahead
+        do_async_mmap_readahead find_get_page finish_fault do_cow_fault alloc_page_vma copy_user_highpage do_shared_fault
+        do_page_mkwrite fault_dirty_shared_page do_wp_page wp_page_copy cow_user_page maybe_mkwrite page_count wp_page_shared
+        dup_mmap copy_page_range copy_pte_range copy_present_pte _install_special_mapping"""
+    assert set(deck.split()) - functions == set()
 
 
 def test_a_recording_is_read_with_its_repetitions_and_unknown_callers() -> None:

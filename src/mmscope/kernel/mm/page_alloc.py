@@ -531,6 +531,12 @@ def setup_per_zone_wmarks(zone: Zone) -> None:
     zone.watermark_high = zone.watermark_min + 2 * gap
 
 
+def init_zero_pfn(k: Kernel) -> None:
+    """The page that reads of untouched anonymous memory share (mm/memory.c)."""
+    k.zero_pfn = EMPTY_ZERO_PFN
+    pfn_to_page(k, EMPTY_ZERO_PFN)
+
+
 def mem_init(k: Kernel) -> None:
     """Reserve the firmware's and the kernel's frames and free all others. Cost: independent of the RAM's size.
 
@@ -539,8 +545,7 @@ def mem_init(k: Kernel) -> None:
     if k.max_pfn < MIN_PFNS:
         raise KernelError(ENOMEM)
     zone = k.zone
-    k.zero_pfn = EMPTY_ZERO_PFN
-    pfn_to_page(k, EMPTY_ZERO_PFN)
+    init_zero_pfn(k)
     zone.reserved_pages = RESERVED_PFNS
     zone.managed_pages = k.max_pfn - RESERVED_PFNS
     zone.nr_free = zone.managed_pages
