@@ -19,7 +19,11 @@ from mmscope.kernel.arch.x86.pgtable import mk_pte, pte_none, set_pte_at
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.arch.x86.vdso import vdso_mapping, vvar_mapping
+from mmscope.kernel.block.genhd import BlockDevice
 from mmscope.kernel.core.fork import mm_alloc
+from mmscope.kernel.fs.ext4.file import ext4_file_operations, ext4_file_vm_ops
+from mmscope.kernel.fs.ext4.inode import EXT4_I, ext4_set_block, ext4_update_i_blocks
+from mmscope.kernel.fs.ext4.super import ext4_fill_super, ext4_set_inode_ops
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
     FMODE_PREAD,
@@ -30,7 +34,6 @@ from mmscope.kernel.include.fs import (
     O_RDWR,
     S_IFREG,
     AddressSpace,
-    AddressSpaceOperations,
     Dentry,
     File,
     FileOperations,
@@ -50,25 +53,20 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, Page, VmAreaStruct, VmOperationsStruct
+from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_swapbacked, PG_uptodate
 from mmscope.kernel.init.main import new_task
 from mmscope.kernel.lib.rbtree import RB_BLACK, RB_RED, RbNode, rb_first
 from mmscope.kernel.mm.filemap import (
-    filemap_fault,
-    filemap_map_pages,
-    filemap_page_mkwrite,
     find_get_page,
     generic_file_buffered_read,
     read_mapping_page,
     unlock_page,
 )
-from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
 from mmscope.kernel.mm.memory import get_locked_pte
 from mmscope.kernel.mm.mmap import find_vma, special_mapping_vmops, validate_mm
 from mmscope.kernel.mm.page_alloc import alloc_page, put_page
-from mmscope.kernel.mm.page_writeback import __set_page_dirty_nobuffers as set_page_dirty_nobuffers
 from mmscope.kernel.mm.rmap import page_add_file_rmap
 from mmscope.kernel.mm.shmem import (
     ShmemInodeInfo,
@@ -103,28 +101,6 @@ def boot() -> Machine:
 # ---- the files
 
 
-def _ext4_readpage(file: File | None, page: Page) -> None:
-    """The disk: every byte of page n is n mod 251 + 1."""
-    phys_write(page.kernel, page.pfn << PAGE_SHIFT, bytes([page.index % 251 + 1]) * PAGE_SIZE)
-    page.flags |= PG_uptodate
-    unlock_page(page)
-
-
-def _ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
-    vma.vm_ops = ext4_file_vm_ops
-
-
-ext4_aops = AddressSpaceOperations(readpage=_ext4_readpage, set_page_dirty=set_page_dirty_nobuffers)
-#: As ext4's, with the write fault that the read-only host directory of fs/hostfs.py has no use for.
-ext4_file_vm_ops = VmOperationsStruct(
-    "ext4_file_vm_ops", fault=filemap_fault, map_pages=filemap_map_pages, page_mkwrite=filemap_page_mkwrite
-)
-ext4_file_operations = FileOperations(
-    "ext4_file_operations",
-    read=generic_file_buffered_read,
-    mmap=_ext4_file_mmap,
-    get_unmapped_area=thp_get_unmapped_area,
-)
 shmem_file_operations = FileOperations(
     "shmem_file_operations", read=generic_file_buffered_read, mmap=shmem_mmap, get_unmapped_area=shmem_get_unmapped_area
 )
@@ -135,12 +111,17 @@ _FMODE_RW = FMODE_READ | FMODE_WRITE | FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
 
 def ext4_file(k: Kernel, name: str = "data", size: int = DATA_SIZE) -> File:
     """A file on a writable ext4, opened O_RDWR; nothing of it is cached."""
-    sb = SuperBlock(k, "ext4", 0xFE << 20)
-    sb.s_bdi_writeback = True
+    bdev = BlockDevice(k, 2 * size // PAGE_SIZE)
+    sb = ext4_fill_super(k, 0xFE << 20, bdev)
     inode = Inode(sb, 13, S_IFREG | 0o644)
-    inode.i_size = size
-    inode.i_fop = ext4_file_operations
-    inode.i_mapping = AddressSpace(inode, ext4_aops)
+    ext4_set_inode_ops(inode, None, 0)
+    inode.i_size = EXT4_I(inode).i_disksize = size
+    for index in range(size // PAGE_SIZE):
+        # The disk: every byte of page n is n mod 251 + 1.
+        block = bdev.alloc_block()
+        bdev.media[block] = bytes([index % 251 + 1]) * PAGE_SIZE
+        ext4_set_block(inode, index, block)
+    ext4_update_i_blocks(inode)
     return File(Dentry(sb, name, None, inode), inode, O_RDWR, _FMODE_RW, ext4_file_operations)
 
 

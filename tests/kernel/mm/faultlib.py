@@ -43,6 +43,7 @@ class Box:
         config = KernelConfig(ram)
         config.version = version
         config.randomize_va_space = 0
+        config.rootfstype = "ext4"
         config.CONFIG_DEBUG_VM = True
         self.k: Kernel = start_kernel(config, root)
         self.task = user_process(self.k)

@@ -18,7 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from mmscope.kernel.include.fs import O_RDONLY
+from mmscope.kernel.fs.drop_caches import drop_pagecache
+from mmscope.kernel.fs.fs_writeback import write_inode_now
+from mmscope.kernel.fs.read_write import kernel_write
+from mmscope.kernel.include.fs import O_CREAT, O_RDONLY, O_RDWR
 from mmscope.kernel.include.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -26,13 +29,15 @@ from mmscope.kernel.include.mman import (
     MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_MAYMOVE,
     PROT_READ,
     PROT_WRITE,
 )
 from mmscope.kernel.include.ptrace import PtRegs
 from mmscope.kernel.mm.swap import PAGEVEC_SIZE
+from mmscope.kernel.mm.truncate import invalidate_mapping_pages
 from mmscope.syscalls import mm as sys_mm
-from tests.kernel.mm.faultlib import Box
+from tests.kernel.mm.faultlib import U64, Box
 
 PG = 4096
 RW = PROT_READ | PROT_WRITE
@@ -72,7 +77,8 @@ def recorded_graph(text: str) -> tuple[Call, set[str], set[str]]:
             # Who called it is not known: what it calls in turn counts as the parent's.
             node = parent
         else:
-            name = word.lstrip("~")
+            # gcc's clones of a function with fewer parameters
+            name = re.sub(r"\.(constprop|isra)\.\d+", "", word.lstrip("~"))
             names.add(name)
             if word.startswith("~"):
                 inlined.add(name)
@@ -143,6 +149,15 @@ def all_names(call: Call) -> set[str]:
     return {call.name}.union(*(all_names(sub) for sub in call.calls))
 
 
+def cut(call: Call, leaves: set[str]) -> Call:
+    """Take away what the leaves call."""
+    if call.name in leaves:
+        call.calls = []
+    for sub in call.calls:
+        cut(sub, leaves)
+    return call
+
+
 def squeezed(calls: list[Call]) -> list[Call]:
     """Without immediate repetitions of one, two or three neighbours: how many pages a mapping has does not count then."""
     result: list[Call] = []
@@ -192,6 +207,8 @@ class Scenarios:
 
     def __init__(self, directory: Path) -> None:
         (directory / "data").write_bytes(b"\1" * 64 * PG)
+        (directory / "more").write_bytes(b"\1" * 64 * PG)
+        (directory / "cold").write_bytes(b"\2" * 256 * PG)
         self.directory = directory
         self.box = Box(root=str(directory))
         self.box.k.config.CONFIG_DEBUG_VM = False
@@ -230,6 +247,7 @@ class Scenarios:
         self.read("b_anon_read_zeropage", a + 4 * PG)
         self.write("b_anon_read_then_write", a + 4 * PG)
         c = box.mmap(8 * PG, flags=MAP_SHARED | MAP_ANONYMOUS)
+        self.later()
         self.write("c_anon_shared_write", c)
         self.read("c_anon_shared_read", c + PG)
         self.write("c_anon_shared_read_then_write", c + PG)
@@ -243,8 +261,90 @@ class Scenarios:
         self.read("d_file_private_read_faultaround_hit", c + 41 * PG)
         c = box.mmap(64 * PG, RW, MAP_PRIVATE, fd)
         self.write("e_file_private_write_cow", c + 3 * PG)
+        self.files()
         self.fork(fd, anon)
         self.mappings(fd, anon, no_fd)
+
+    def files(self) -> None:
+        """Files of ext4 and of tmpfs, in a machine of their own."""
+        box, self.box = self.box, Box(root=str(self.directory))
+        self.box.k.config.CONFIG_DEBUG_VM = False
+        self.box.load(self.box.mm.vdso)
+        self.private_files()
+        self.shared_files()
+        self.tmpfs_files()
+        self.box = box
+
+    def warm(self, fd: int) -> None:
+        """Read the whole file."""
+        file = self.box.file(fd)
+        assert file.f_op.read is not None
+        file.f_op.read(file, file.f_inode.i_size, 0)
+        write_inode_now(file.f_inode, True)  # its new atime
+
+    def fsync(self, fd: int) -> None:
+        """Write the file back: its shared entries become clean and read-only."""
+        file = self.box.file(fd)
+        assert file.f_op.fsync is not None
+        file.f_op.fsync(file, 0, U64 >> 1, False)
+
+    def later(self) -> None:
+        """The next write changes the file's times."""
+        self.box.k.timekeeper.advance(1_000_000_000)
+
+    def private_files(self) -> None:
+        box = self.box
+        data, cold = box.open("/data"), box.open("/cold", O_RDONLY)
+        box.drain()
+        for name in "d_file_private_read_cold", "d_file_private_read_cold_extents":
+            # The second time as on a file system of the other kind: here there is only one.
+            invalidate_mapping_pages(box.file(cold).f_mapping, 0, U64)
+            assert box.file(cold).f_mapping.nrpages == 0
+            c = box.mmap(64 * PG, PROT_READ, MAP_PRIVATE, cold)
+            self.read(name, c)
+            sys_mm.munmap(box.k, regs_of(c, 64 * PG))
+            box.drain()
+        self.warm(data)
+        c = box.mmap(64 * PG, RW, MAP_PRIVATE, data)
+        box.store(c + 3 * PG, 1)
+        self.read("f_file_private_read", c + 20 * PG)
+        self.write("f_file_private_read_then_write", c + 20 * PG)
+
+    def shared_files(self) -> None:
+        box = self.box
+        # Twice: with a journal and without. The inode and its pages are clean, its times are old.
+        for name, path in ("g_file_shared_write_ext4", "/data"), ("g_file_shared_write_ext4_journal", "/more"):
+            data = box.open(path)
+            self.warm(data)
+            c = box.mmap(64 * PG, RW, MAP_SHARED, data)
+            self.later()
+            self.write(name, c + 2 * PG)
+        self.read("h_file_shared_read_ext4", c + 34 * PG)
+        self.later()
+        self.write("h_file_shared_read_then_write_ext4", c + 34 * PG)
+        self.fsync(data)
+        self.later()
+        self.write("h_file_shared_write_after_fsync_ext4", c + 34 * PG)
+
+    def tmpfs_file(self, name: str) -> int:
+        """A file of 64 pages, all of them there."""
+        fd = self.box.open(f"/dev/shm/{name}", O_RDWR | O_CREAT)
+        file = self.box.file(fd)
+        assert kernel_write(file, b"\1" * 64 * PG, 0) == 64 * PG
+        return fd
+
+    def tmpfs_files(self) -> None:
+        box = self.box
+        fd = self.tmpfs_file("file")
+        drop_pagecache(box.k)
+        box.drain()
+        c = box.mmap(64 * PG, RW, MAP_SHARED, fd)
+        self.later()
+        self.write("g_file_shared_write_tmpfs", c + 2 * PG)
+        self.read("h_file_shared_read_tmpfs", c + 34 * PG)
+        self.write("h_file_shared_read_then_write_tmpfs", c + 34 * PG)
+        c = box.mmap(64 * PG, RW, MAP_SHARED, self.tmpfs_file("other"))
+        self.read("h_file_shared_read_around_tmpfs", c + 34 * PG)
 
     def fork(self, fd: int, anon: int) -> None:
         """The process has the VMAs that the recorded program had then, each with pages where it had some."""
@@ -313,6 +413,7 @@ class Scenarios:
         self.syscall("j_mmap_anon_nomerge", mmap, 0, 4 * PG, PROT_READ, anon, no_fd)
         self.syscall("j_mmap_anon_merge", mmap, 0, 4 * PG, PROT_READ, anon, no_fd)
         self.syscall("j_mmap_file_private", mmap, 0, 4 * PG, PROT_READ, MAP_PRIVATE, fd)
+        self.syscall("j_mmap_file_shared", mmap, 0, 4 * PG, RW, MAP_SHARED, self.box.open("/data"))
         self.syscall("j_mmap_anon_shared", mmap, 0, 4 * PG, RW, MAP_SHARED | MAP_ANONYMOUS, no_fd)
         a = box.mmap(16 * PG, flags=anon | MAP_NORESERVE)
         for i in range(16):
@@ -322,7 +423,7 @@ class Scenarios:
         sys_mm.munmap(box.k, regs_of(a, PG))
         self.syscall("j_munmap_whole", sys_mm.munmap, a + 6 * PG, 8 * PG)
         self.syscall("l_mprotect_split", sys_mm.mprotect, a + 2 * PG, PG, PROT_READ)
-        sys_mm.mprotect(box.k, regs_of(a + 2 * PG, PG, RW))
+        self.syscall("l_mprotect_merge_back", sys_mm.mprotect, a + 2 * PG, PG, RW)
         start = sys_mm.brk(box.k, regs_of(0))
         sys_mm.brk(box.k, regs_of(start + PG))
         box.store(start, 1)
@@ -330,6 +431,22 @@ class Scenarios:
         self.syscall("l_brk_grow", sys_mm.brk, start + 4 * PG)
         self.syscall("l_brk_shrink", sys_mm.brk, start)
         self.syscall("k_mmap_populate", mmap, 0, 4 * PG, RW, anon | MAP_POPULATE, no_fd)
+        self.moves(fd)
+
+    def moves(self, fd: int) -> None:
+        box = self.box
+        a = box.mmap(16 * PG, flags=MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+        for i in range(16):
+            box.store(a + i * PG, 1)
+        sys_mm.munmap(box.k, regs_of(a, PG))
+        self.syscall("l_mremap_grow_move", sys_mm.mremap, a + PG, 3 * PG, 8 * PG, MREMAP_MAYMOVE)
+        mmap = sys_mm.mmap
+        self.syscall("k_mmap_populate_file", mmap, 0, 4 * PG, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd)
+        self.syscall("k_mmap_populate_file_private_writable", mmap, 0, 4 * PG, RW, MAP_PRIVATE | MAP_POPULATE, fd)
+        sp = box.mm.start_stack
+        while len(box.k.lru.lru_add) != PAGEVEC_SIZE - 1:
+            box.store(box.mmap(PG), 1)
+        self.write("m_stack_growth", sp - 40 * PG)
 
 
 def regs_of(*args: int) -> PtRegs:

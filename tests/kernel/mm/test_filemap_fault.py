@@ -44,13 +44,14 @@ BASE = 0x7FFFF7EB9000
 class Mapping:
     """A private mapping of a whole file, and a processor that touches it."""
 
-    def __init__(self, pages: int, extra_flags: int = 0) -> None:
+    def __init__(self, pages: int, extra_flags: int = 0, base: int = BASE) -> None:
+        self.base = base
         self.k = bare_kernel()
         self.mm: MmStruct = bare_mm(self.k)
         self.file: File = bare_file(self.k, pages)
         self.vma = VmAreaStruct(self.mm)
-        self.vma.vm_start = BASE
-        self.vma.vm_end = BASE + (pages << 12)
+        self.vma.vm_start = self.base
+        self.vma.vm_end = self.base + (pages << 12)
         self.vma.vm_flags = VM_READ | VM_MAYREAD | VM_MAYWRITE | extra_flags
         self.vma.vm_page_prot = vm_get_page_prot(self.vma.vm_flags)
         self.vma.vm_file = self.file
@@ -60,7 +61,7 @@ class Mapping:
 
     def touch(self, index: int, access: int = 0) -> int:
         """One access as do_user_addr_fault() serves it; the last VM_FAULT_* (0: no fault)."""
-        addr = BASE + (index << 12)
+        addr = self.base + (index << 12)
         ret = 0
         while True:
             paddr = self.k.cpu.translate(addr, access | X86_PF_USER)
@@ -100,7 +101,7 @@ class Mapping:
         return page
 
     def entry(self, index: int) -> int:
-        addr = BASE + (index << 12)
+        addr = self.base + (index << 12)
         k = self.k
         return k.words[pte_offset_map(k, pmd_offset(k, pud_offset(k, pgd_offset(self.mm, addr), addr), addr), addr)]
 
@@ -121,19 +122,30 @@ def test_warm_read_of_page_20_maps_its_window() -> None:
     assert [i for i in range(64) if m.page(i)._mapcount >= 0] == list(range(first, first + 16))
 
 
-def test_cold_read_as_recorded() -> None:
-    """Read-around of 32 pages, then a window of 32 at each marker: page 24, 32, 64, 96...
-
-    5.10 had 5/2 for pages 1..63, 6.1 4/2 by the same code: its disk split the first window after the file's 12 direct
-    blocks, so that fault-around at page 7 met pages still being read. Our disk answers at once.
-    """
-    m = Mapping(256)
-    assert m.touch_all(range(1)) == (0, 1)
-    assert m.file.f_mapping.nrpages == 32
-    assert m.touch_all(range(1, 64)) == (4, 2)
-    assert m.touch_all(range(64, 256)) == (12, 6)
+def cold_faults(base: int) -> list[str]:
+    """Each page of a cold file of 256 at which a read of one after the other faults: index, and m(inor) or M(ajor)."""
+    m = Mapping(256, base=base)
+    seen = []
+    for index in range(256):
+        minor, major = m.touch_all(range(index, index + 1))
+        seen += [f"{index}m"] * minor + [f"{index}M"] * major
     assert m.k.vmstat.event[PGMAJFAULT] == 1, "the vm event counts only the miss; the task's maj_flt counts retries too"
     validate_mapping(m.file.f_mapping)
+    return seen
+
+
+def test_cold_read_as_recorded() -> None:
+    """Read-around of 32 pages, then a window of 32 at each marker: page 24, 32, 64, 96... These retry: major.
+
+    The lists are what 5.10.218 was recorded doing, ext4 on NVMe, fast or limited to 8 requests a second. The 5/2 of the fact
+    sheets (6.1 gave 4/2 by the same code) are of an ext2 disk, whose indirect block splits the first window's request: there
+    a fault-around can meet pages still being read, and more or fewer of the faults are major as the disk is slow (3/3, 4/3).
+    """
+    windows = range(64, 256, 32)
+    assert cold_faults(BASE) == [
+        "0M", "16m", "23m", "24M", "32M", "39m", "55m", *[f for w in windows for f in (f"{w}M", f"{w + 7}m", f"{w + 23}m")],
+    ]  # fmt: skip
+    assert cold_faults(0x10000000) == ["0M", "16m", "24M", "32M", "48m", *[f for w in windows for f in (f"{w}M", f"{w + 16}m")]]
 
 
 def test_read_around_has_the_page_in_its_middle() -> None:

@@ -48,13 +48,18 @@ def __mark_inode_dirty(inode: Inode, flags: int) -> None:
     if inode.i_state & flags == flags:
         return
     inode.i_state |= flags
-    k = sb.kernel
+    if inode not in sb.kernel.wb.b_dirty:
+        inode.dirtied_when = sb.kernel.timekeeper.now_ns
+        inode_io_list_move_locked(inode)
+
+
+def inode_io_list_move_locked(inode: Inode) -> None:
+    """To the end of the list of dirty inodes; the first one wakes the flusher up in time."""
+    k = inode.i_sb.kernel
     wb = k.wb
-    if inode not in wb.b_dirty:
-        inode.dirtied_when = k.timekeeper.now_ns
-        wb.b_dirty[inode] = None
-        if not wb.next_ns:
-            wb.next_ns = inode.dirtied_when + k.config.dirty_writeback_interval * _CENTISECOND
+    wb.b_dirty[inode] = None
+    if not wb.next_ns:
+        wb.next_ns = inode.dirtied_when + k.config.dirty_writeback_interval * _CENTISECOND
 
 
 def mark_inode_dirty(inode: Inode) -> None:

@@ -6,13 +6,22 @@ from __future__ import annotations
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 from mmscope.kernel.core.capability import cap_raised, capable
 from mmscope.kernel.include.capability import CAP_FOWNER, CAP_FSETID
-from mmscope.kernel.include.fs import I_FREEING, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
+from mmscope.kernel.include.fs import I_DIRTY_SYNC, I_FREEING, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
-__all__ = ["current_time", "evict", "file_remove_privs", "file_update_time", "inode_owner_or_capable", "iput", "touch_atime"]
+__all__ = [
+    "current_time",
+    "evict",
+    "file_remove_privs",
+    "file_update_time",
+    "inode_init_owner",
+    "inode_owner_or_capable",
+    "iput",
+    "touch_atime",
+]
 
 
 def current_time(k: Kernel) -> int:
@@ -38,6 +47,18 @@ def evict(inode: Inode) -> None:
         mm_truncate.truncate_inode_pages_final(inode.i_mapping)
 
 
+def inode_init_owner(inode: Inode, dir: Inode | None, mode: int) -> None:
+    """A new inode has the current task's ids; in a set-gid directory the directory's group, a directory its set-gid bit too."""
+    cred = inode.i_sb.kernel.current.cred
+    inode.i_uid = cred.fsuid
+    inode.i_gid = cred.fsgid
+    if dir is not None and dir.i_mode & S_ISGID:
+        inode.i_gid = dir.i_gid
+        if mode & S_IFMT == S_IFDIR:
+            mode |= S_ISGID
+    inode.i_mode = mode
+
+
 def inode_owner_or_capable(k: Kernel, inode: Inode) -> bool:
     """The current task owns the file, or may do as if it did."""
     cred = k.current.cred
@@ -49,8 +70,18 @@ def file_update_time(file: File) -> None:
     inode = file.f_inode
     now = current_time(inode.i_sb.kernel)
     if inode.i_mtime != now or inode.i_ctime != now:
-        inode.i_mtime = inode.i_ctime = now
-        fs_writeback.mark_inode_dirty_sync(inode)
+        inode_update_time(inode, now)
+
+
+def inode_update_time(inode: Inode, now: int) -> None:
+    """i_op->update_time, which no file system here has."""
+    generic_update_time(inode, now)
+
+
+def generic_update_time(inode: Inode, now: int) -> None:
+    """mtime and ctime; the inode differs from the device."""
+    inode.i_mtime = inode.i_ctime = now
+    fs_writeback.__mark_inode_dirty(inode, I_DIRTY_SYNC)
 
 
 def touch_atime(file: File) -> None:

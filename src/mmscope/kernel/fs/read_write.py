@@ -100,7 +100,7 @@ def vfs_write(file: File, data: bytes, pos: int) -> int:
         raise KernelError(EBADF)
     if not can_write(file):
         raise KernelError(EINVAL)
-    return _write_kernel(file, data, pos)
+    return kernel_write(file, data, pos)
 
 
 def can_write(file: File) -> bool:
@@ -108,7 +108,7 @@ def can_write(file: File) -> bool:
     return file.f_op.write is not None or file.f_op.write_iter is not None
 
 
-def _write_kernel(file: File, data: bytes, pos: int) -> int:
+def kernel_write(file: File, data: bytes, pos: int) -> int:
     """Write bytes of the kernel's own."""
     if file.f_op.write_iter is not None:
         return file.f_op.write_iter(file, iov_iter_kvec(file.f_inode.i_sb.kernel, data), pos)
@@ -194,7 +194,7 @@ def _write_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
             data = data[: len(data) & -4096]
         if not data:
             raise
-    return _write_kernel(file, data, pos)
+    return kernel_write(file, data, pos)
 
 
 def _write_before_fault(k: Kernel, file: File, data: bytes, pos: int) -> None:
@@ -384,7 +384,7 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
             if not data:
                 raise
             break
-    return _write_kernel(file, data, pos)
+    return kernel_write(file, data, pos)
 
 
 def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
@@ -497,7 +497,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         if not data:
             break
         out_pos = file_ppos(out_file)
-        written = _write_kernel(out_file, data, out_pos)
+        written = kernel_write(out_file, data, out_pos)
         if out_pos >= 0:
             out_file.f_pos = out_pos + written
         done += written
@@ -568,7 +568,7 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
         if not data:
             break
         try:
-            written = _write_kernel(out_file, data, pos_out + done)
+            written = kernel_write(out_file, data, pos_out + done)
         except KernelError:
             if done:
                 break

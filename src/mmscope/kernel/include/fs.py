@@ -138,6 +138,7 @@ class AddressSpaceOperations:
     def __init__(
         self,
         readpage: Callable[[File | None, Page], None] | None = None,
+        readahead: Callable[[ReadaheadControl], None] | None = None,
         set_page_dirty: Callable[[Page], bool] | None = None,
         writepage: Callable[[Page, WritebackControl], None] | None = None,
         writepages: Callable[[AddressSpace, WritebackControl], None] | None = None,
@@ -147,6 +148,8 @@ class AddressSpaceOperations:
     ) -> None:
         #: Fills a locked page with the file's bytes, marks it uptodate and unlocks it. Raises KernelError (EIO).
         self.readpage = readpage
+        #: Does the same for a batch of pages; errors stay with the pages (PG_error).
+        self.readahead = readahead
         self.set_page_dirty = set_page_dirty
         #: Starts writing a locked page that is no longer dirty, and unlocks it. Raises KernelError (EIO, ENOSPC).
         self.writepage = writepage
@@ -158,6 +161,18 @@ class AddressSpaceOperations:
         self.write_end = write_end
         #: (file, user segments, pos, is_write) -> bytes moved between the device and user memory.
         self.direct_IO = direct_IO
+
+
+class ReadaheadControl:
+    """struct readahead_control."""
+
+    def __init__(self, file: File, mapping: AddressSpace, index: int) -> None:
+        self.file = file
+        self.mapping = mapping
+        #: First page of the batch.
+        self._index = index
+        #: The batch: locked pages in the page cache, each with a reference, not yet read.
+        self.pages: list[Page] = []
 
 
 class WritebackControl:

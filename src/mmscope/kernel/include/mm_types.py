@@ -36,7 +36,8 @@ class Page:
         self.mapping_tag = 0
         #: Offset in its mapping, pages. For anonymous pages linear_page_index(vma, addr).
         self.index = 0
-        self.private = 0
+        #: Buffers, with PG_private.
+        self.private: BufferHead | None = None
         #: The LRU list it stands on (lru_list_head of swap.py), -1 for none. Linux: page->lru.
         self.lru_list = -1
         #: log2 pages of the block whose head this frame is, while free in the buddy allocator (page_private there).
@@ -44,6 +45,17 @@ class Page:
 
     def __repr__(self) -> str:
         return f"<Page pfn={self.pfn:#x} ref={self._refcount} map={self._mapcount} flags={self.flags:#x}>"
+
+
+class BufferHead:
+    """struct buffer_head: the state of one block of a page (include/linux/buffer_head.h)."""
+
+    def __init__(self) -> None:
+        #: BH_* bits (fs/buffer.py)
+        self.b_state = 0
+
+    def __repr__(self) -> str:
+        return f"<BufferHead {self.b_state:#x}>"
 
 
 class AnonVma:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.pgtable import PTE_PFN_MASK, pte_exec, pte_none, pte_present, pte_protnone, pte_write
+from mmscope.kernel.fs.buffer import check_page_buffers
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.fs import AddressSpace
 from mmscope.kernel.include.mm import (
@@ -31,6 +32,7 @@ from mmscope.kernel.include.page_flags import (
     PG_dirty,
     PG_locked,
     PG_lru,
+    PG_private,
     PG_reserved,
     PG_uptodate,
     PG_writeback,
@@ -43,7 +45,7 @@ from mmscope.kernel.mm.memory import mm_counter, vm_normal_page
 from mmscope.kernel.mm.page_alloc import validate_zone
 from mmscope.kernel.mm.page_writeback import PAGECACHE_TAG_DIRTY, PAGECACHE_TAG_TOWRITE, PAGECACHE_TAG_WRITEBACK
 from mmscope.kernel.mm.rmap import PageVmaMappedWalk, RmapWalkControl, page_vma_mapped_walk, rmap_walk
-from mmscope.kernel.mm.shmem import ShmemInodeInfo
+from mmscope.kernel.mm.shmem_acct import ShmemInodeInfo
 from mmscope.kernel.mm.swap import validate_lru
 from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY
 
@@ -172,6 +174,7 @@ def validate_mapping(mapping: AddressSpace) -> int:
         assert isinstance(page, Page)
         if page.mapping is not mapping or page.index != found[0] or page._refcount < 1 + max(page._mapcount + 1, 0):
             raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
+        check_page_buffers(page, mapping)
         # (A page that fallocate() gave a tmpfs file is so.)
         if writes_back and page.flags & PG_dirty and not page.flags & PG_uptodate:
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
@@ -437,9 +440,10 @@ def _check_page(page: Page, maps: int, held: int, adding: bool) -> None:
     cached = 1 if isinstance(page.mapping, AddressSpace) else 0
     if page._mapcount != maps - 1:
         raise KernelBug(f"{page!r} of {page.mapping!r}: {maps} entries map it")
-    if page._refcount != maps + cached + held:
+    buffers = 1 if page.flags & PG_private else 0
+    if page._refcount != maps + cached + held + buffers:
         raise KernelBug(
-            f"{page!r} of {page.mapping!r}: {maps} entries, {cached} page cache and {held} pagevecs hold references to it"
+            f"{page!r} of {page.mapping!r}: {maps} entries, {cached} cache, {held} pagevecs, {buffers} buffers hold references"
         )
     if page.flags & PG_locked:
         raise KernelBug(f"{page!r} of {page.mapping!r} was left locked")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
 
-__all__ = ["ksys_memfd_create", "memfd_add_seals", "memfd_check_seals_mmap", "memfd_get_seals"]
+__all__ = ["ksys_memfd_create", "memfd_add_seals", "memfd_get_seals"]
 
 MFD_CLOEXEC: Final = 0x1
 MFD_ALLOW_SEALING: Final = 0x2

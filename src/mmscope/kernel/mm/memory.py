@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.hugetlb as mm_hugetlb
-from mmscope.kernel.arch.x86.cpu import copy_page
 from mmscope.kernel.arch.x86.pgtable import (
     PTRS_PER_PTE,
     mk_pte,
@@ -120,6 +119,7 @@ from mmscope.kernel.mm.memory_wp import (
 from mmscope.kernel.mm.page_alloc import (
     alloc_page_vma,
     alloc_zeroed_user_highpage_movable,
+    copy_user_highpage,
     put_page,
 )
 from mmscope.kernel.mm.rmap import (
@@ -442,7 +442,6 @@ def do_read_fault(vmf: VmFault) -> int:
 def do_cow_fault(vmf: VmFault) -> int:
     """A first write to a private file mapping: the file's page is copied and never mapped."""
     vma = vmf.vma
-    k = vma.vm_mm.kernel
     anon_vma_prepare(vma)
     new_page = alloc_page_vma(GFP_HIGHUSER_MOVABLE, vma, vmf.address)
     vmf.cow_page = new_page
@@ -456,7 +455,7 @@ def do_cow_fault(vmf: VmFault) -> int:
         return ret
     page = vmf.page
     assert page is not None
-    copy_page(k, new_page.pfn, page.pfn)  # copy_user_highpage
+    copy_user_highpage(new_page, page, vmf.address, vma)
     new_page.flags |= PG_uptodate
     ret |= finish_fault(vmf)
     mm_filemap.unlock_page(page)

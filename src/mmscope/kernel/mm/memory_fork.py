@@ -10,7 +10,6 @@ Only what the child could not find again by faulting is copied: mappings of file
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.cpu import copy_page
 from mmscope.kernel.arch.x86.pgtable import (
     mk_pte,
     pgd_addr_end,
@@ -50,7 +49,7 @@ from mmscope.kernel.mm.memory_unmap import (
     pud_alloc,
     vm_normal_page,
 )
-from mmscope.kernel.mm.page_alloc import alloc_page_vma, get_page, page_maybe_dma_pinned, put_page
+from mmscope.kernel.mm.page_alloc import alloc_page_vma, copy_user_highpage, get_page, page_maybe_dma_pinned, put_page
 from mmscope.kernel.mm.rmap import page_add_new_anon_rmap, page_dup_rmap, page_try_dup_anon_rmap
 from mmscope.kernel.mm.swap import lru_cache_add_inactive_or_unevictable
 
@@ -96,8 +95,7 @@ def copy_present_page(copy: _Copy, dst_pte: int, addr: int, page: Page) -> bool:
         return False
     copy.prealloc = None
     vma = copy.dst_vma
-    k = new_page.kernel
-    copy_page(k, new_page.pfn, page.pfn)  # copy_user_highpage
+    copy_user_highpage(new_page, page, addr, vma)
     new_page.flags |= PG_uptodate
     page_add_new_anon_rmap(new_page, vma, addr)
     lru_cache_add_inactive_or_unevictable(new_page, vma)

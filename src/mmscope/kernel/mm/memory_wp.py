@@ -26,6 +26,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     set_pte_at,
 )
 from mmscope.kernel.fs.file import fput, get_file
+from mmscope.kernel.fs.inode import file_update_time
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.fs import AddressSpace
 from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
@@ -60,6 +61,7 @@ from mmscope.kernel.mm.memory_unmap import (
 from mmscope.kernel.mm.page_alloc import (
     alloc_page_vma,
     alloc_zeroed_user_highpage_movable,
+    copy_user_highpage,
     get_page,
     page_count,
     page_mapcount,
@@ -83,7 +85,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import Page, VmAreaStruct, VmFault
 
 __all__ = [
-    "do_page_mkwrite", "do_wp_page", "fault_dirty_shared_page", "file_update_time", "maybe_mkwrite", "maybe_unlock_mmap_for_io",
+    "do_page_mkwrite", "do_wp_page", "fault_dirty_shared_page", "maybe_mkwrite", "maybe_unlock_mmap_for_io",
     "wp_page_copy", "wp_page_reuse",
 ]  # fmt: skip
 
@@ -147,7 +149,8 @@ def fault_dirty_shared_page(vmf: VmFault) -> int:
     mapping = page_rmapping(page)
     mm_filemap.unlock_page(page)
     if not page_mkwrite:
-        file_update_time(vma)
+        assert vma.vm_file is not None
+        file_update_time(vma.vm_file)
     if (dirtied or page_mkwrite) and mapping is not None:
         fpin = maybe_unlock_mmap_for_io(vmf, None)
         assert isinstance(mapping, AddressSpace)
@@ -156,16 +159,6 @@ def fault_dirty_shared_page(vmf: VmFault) -> int:
             fput(fpin)
             return VM_FAULT_COMPLETED if page.kernel.config.at_least(6, 0) else VM_FAULT_RETRY
     return 0
-
-
-def file_update_time(vma: VmAreaStruct) -> None:
-    """The file was written: mtime and ctime (fs/inode.c)."""
-    file = vma.vm_file
-    assert file is not None
-    timekeeper = vma.vm_mm.kernel.timekeeper
-    now = timekeeper.tick_ns + timekeeper.wall_offset_ns
-    file.f_inode.i_mtime = now
-    file.f_inode.i_ctime = now
 
 
 # --- write protection
@@ -184,8 +177,10 @@ def wp_page_reuse(vmf: VmFault) -> None:
 
 def cow_user_page(dst: Page, src: Page | None, vmf: VmFault) -> bool:
     """Copy the page, or the frame without a struct page to count (`src` None) that the entry points to."""
-    k = dst.kernel
-    copy_page(k, dst.pfn, src.pfn if src is not None else pte_pfn(vmf.orig_pte))
+    if src is not None:
+        copy_user_highpage(dst, src, vmf.address, vmf.vma)
+    else:
+        copy_page(dst.kernel, dst.pfn, pte_pfn(vmf.orig_pte))
     return True
 
 

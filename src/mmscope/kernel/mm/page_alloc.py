@@ -8,7 +8,7 @@ struct page comes into being when its frame is first allocated; until then the f
 from __future__ import annotations
 
 import mmscope.kernel.mm.swap as mm_swap
-from mmscope.kernel.arch.x86.cpu import clear_page
+from mmscope.kernel.arch.x86.cpu import clear_page, copy_page
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.gfp import ___GFP_DIRECT_RECLAIM, __GFP_ZERO, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import GUP_PIN_COUNTING_BIAS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FreeArea", "MAX_ORDER", "Zone", "__alloc_pages_nodemask", "__free_pages", "__get_free_pages", "__put_page",
-    "alloc_page", "alloc_page_vma",
+    "alloc_page", "alloc_page_vma", "copy_user_highpage",
     "alloc_pages", "alloc_pages_vma", "alloc_zeroed_user_highpage_movable", "drain_all_pages", "free_pages", "free_unref_page",
     "free_unref_page_list", "get_page", "get_page_unless_zero", "get_zeroed_page",
     "is_free_buddy_page", "mem_init", "nr_free_pages", "page_count",
@@ -332,7 +332,7 @@ def prep_new_page(k: Kernel, pfn: int, order: int, gfp: int) -> Page:
             continue
         if page._refcount != 0 or page._mapcount != -1 or page.mapping is not None or page.flags & PAGE_FLAGS_CHECK_AT_FREE:
             raise KernelBug(f"bad page in the free lists: {page!r}, mapping {page.mapping!r}")
-        page.private = 0
+        page.private = None
         if gfp & __GFP_ZERO:
             clear_page(k, frame)
     first = mem_map[pfn]
@@ -417,6 +417,11 @@ def alloc_page_vma(gfp: int, vma: VmAreaStruct, addr: int) -> Page | None:
 def alloc_zeroed_user_highpage_movable(vma: VmAreaStruct, addr: int) -> Page | None:
     """A zeroed frame for anonymous memory."""
     return alloc_page_vma(GFP_HIGHUSER_MOVABLE | __GFP_ZERO, vma, addr)
+
+
+def copy_user_highpage(to: Page, from_: Page, vaddr: int, vma: VmAreaStruct) -> None:
+    """Copy a frame that user mode will see at `vaddr` (include/linux/highmem.h; no cache needs to know the address)."""
+    copy_page(to.kernel, to.pfn, from_.pfn)
 
 
 # Freeing
@@ -526,6 +531,12 @@ def setup_per_zone_wmarks(zone: Zone) -> None:
     zone.watermark_high = zone.watermark_min + 2 * gap
 
 
+def init_zero_pfn(k: Kernel) -> None:
+    """The page that reads of untouched anonymous memory share (mm/memory.c)."""
+    k.zero_pfn = EMPTY_ZERO_PFN
+    pfn_to_page(k, EMPTY_ZERO_PFN)
+
+
 def mem_init(k: Kernel) -> None:
     """Reserve the firmware's and the kernel's frames and free all others. Cost: independent of the RAM's size.
 
@@ -534,8 +545,7 @@ def mem_init(k: Kernel) -> None:
     if k.max_pfn < MIN_PFNS:
         raise KernelError(ENOMEM)
     zone = k.zone
-    k.zero_pfn = EMPTY_ZERO_PFN
-    pfn_to_page(k, EMPTY_ZERO_PFN)
+    init_zero_pfn(k)
     zone.reserved_pages = RESERVED_PFNS
     zone.managed_pages = k.max_pfn - RESERVED_PFNS
     zone.nr_free = zone.managed_pages

@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
 __all__ = [
-    "AS_EIO", "AS_ENOSPC", "PAGECACHE_TAG_DIRTY", "PAGECACHE_TAG_TOWRITE", "PAGECACHE_TAG_WRITEBACK",
-    "__set_page_dirty_no_writeback", "__set_page_dirty_nobuffers", "balance_dirty_pages_ratelimited", "cancel_dirty_page",
-    "clear_page_dirty_for_io", "do_writepages", "end_page_writeback", "generic_writepages", "global_dirty_limits",
-    "mapping_set_error", "over_bground_thresh", "page_mapping", "page_rmapping", "set_page_dirty", "tag_pages_for_writeback",
-    "test_set_page_writeback", "wait_on_page_writeback", "write_cache_pages",
+    "AS_EIO", "AS_ENOSPC", "PAGECACHE_TAG_DIRTY", "PAGECACHE_TAG_TOWRITE", "PAGECACHE_TAG_WRITEBACK", "__set_page_dirty",
+    "__set_page_dirty_no_writeback", "__set_page_dirty_nobuffers", "account_page_dirtied", "balance_dirty_pages_ratelimited",
+    "cancel_dirty_page", "clear_page_dirty_for_io", "do_writepages", "end_page_writeback", "generic_writepages",
+    "global_dirty_limits", "mapping_set_error", "over_bground_thresh", "page_mapping", "page_rmapping", "set_page_dirty",
+    "tag_pages_for_writeback", "test_set_page_writeback", "wait_for_stable_page", "wait_on_page_writeback",
+    "write_cache_pages",
 ]  # fmt: skip
 
 PAGECACHE_TAG_DIRTY: Final = XA_MARK_0
@@ -87,16 +88,28 @@ def set_page_dirty(page: Page) -> bool:
     return __set_page_dirty_no_writeback(page)
 
 
+def account_page_dirtied(page: Page, mapping: AddressSpace) -> None:
+    """Count a page that became dirty."""
+    mod_page_state(page.kernel, NR_FILE_DIRTY, 1)
+    mod_page_state(page.kernel, NR_DIRTIED, 1)
+
+
+def __set_page_dirty(page: Page, mapping: AddressSpace) -> None:
+    """PG_dirty was just set: the XArray's mark, the counters. Nothing for a page that was truncated meanwhile (fs/buffer.c)."""
+    if page.mapping is None:
+        return
+    account_page_dirtied(page, mapping)
+    xa_set_mark(mapping.i_pages, page.index, PAGECACHE_TAG_DIRTY)
+
+
 def __set_page_dirty_nobuffers(page: Page) -> bool:
-    """set_page_dirty of file systems that write back: the flag, the XArray's mark, NR_FILE_DIRTY. True if it was clean."""
+    """set_page_dirty of file systems that write back and have no buffers. True if the page was clean."""
     if page.flags & PG_dirty:
         return False
     page.flags |= PG_dirty
     mapping = page_mapping(page)
     if mapping is not None:
-        xa_set_mark(mapping.i_pages, page.index, PAGECACHE_TAG_DIRTY)
-        mod_page_state(page.kernel, NR_FILE_DIRTY, 1)
-        mod_page_state(page.kernel, NR_DIRTIED, 1)
+        __set_page_dirty(page, mapping)
         fs_writeback.__mark_inode_dirty(mapping.host, I_DIRTY_PAGES)
     return True
 
@@ -206,6 +219,10 @@ def wait_on_page_writeback(page: Page) -> None:
     """Requests are done at once, so nobody ever meets a page that is being written."""
     if page.flags & PG_writeback:
         raise KernelBug(f"wait_on_page_writeback: {page!r} of {page.mapping!r} is being written, and nobody will end it")
+
+
+def wait_for_stable_page(page: Page) -> None:
+    """A page under writeback must not change where the device computes checksums: no device here does."""
 
 
 def mapping_set_error(mapping: AddressSpace, errno: int) -> None:

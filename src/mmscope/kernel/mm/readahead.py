@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.filemap as mm_filemap
 from mmscope.kernel.include.errno import KernelError
+from mmscope.kernel.include.fs import ReadaheadControl
 from mmscope.kernel.include.page_flags import PG_error, PG_locked, PG_readahead, PG_writeback
 from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.page_alloc import put_page
@@ -33,21 +34,15 @@ BDI_IO_PAGES: Final = 320
 FMODE_RANDOM: Final = 0x1000
 
 
-class ReadaheadControl:
-    """struct readahead_control."""
-
-    def __init__(self, file: File, mapping: AddressSpace, index: int) -> None:
-        self.file = file
-        self.mapping = mapping
-        #: First page of the batch.
-        self._index = index
-        #: The batch: locked pages in the page cache, each with a reference, not yet read.
-        self.pages: list[Page] = []
-
-
 def read_pages(rac: ReadaheadControl) -> None:
     """Read the batch. An error stays with its page (not uptodate): who needs the page tries again."""
+    if not rac.pages:
+        return
+    readahead = rac.mapping.a_ops.readahead
     readpage = rac.mapping.a_ops.readpage
+    if readahead is not None:
+        readahead(rac)
+        readpage = None
     for page in rac.pages:
         if readpage is not None:
             try:

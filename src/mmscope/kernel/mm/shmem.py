@@ -157,8 +157,7 @@ def shmem_get_inode(sb: SuperBlock, dir: Inode | None, mode: int, flags: int) ->
     sbinfo = SHMEM_SB(sb)
     inode = Inode(sb, sbinfo.next_ino, mode)
     sbinfo.next_ino += 1
-    inode.i_uid = k.current.cred.fsuid
-    inode.i_gid = k.current.cred.fsgid
+    fs_inode.inode_init_owner(inode, dir, mode)
     inode.i_atime = inode.i_mtime = inode.i_ctime = fs_inode.current_time(k)
     shmem_set_inode_ops(inode, dir, flags)
     return inode

@@ -28,7 +28,6 @@ from mmscope.kernel.include.fs import (
     S_IFLNK,
     S_IFMT,
     S_IFREG,
-    S_ISGID,
     Dentry,
     File,
     FileOperations,
@@ -75,13 +74,8 @@ def shmem_make_root(sb: SuperBlock, mode: int) -> Dentry:
 
 
 def _new_inode(dir: Inode, mode: int) -> Inode:
-    """An inode in `dir`; in a set-gid directory it gets the directory's group."""
-    if dir.i_mode & S_ISGID and mode & S_IFMT == S_IFDIR:
-        mode |= S_ISGID
-    inode = shmem_get_inode(dir.i_sb, dir, mode, VM_NORESERVE)
-    if dir.i_mode & S_ISGID:
-        inode.i_gid = dir.i_gid
-    return inode
+    """An inode in `dir`."""
+    return shmem_get_inode(dir.i_sb, dir, mode, VM_NORESERVE)
 
 
 def _add(dir: Inode, dentry: Dentry, inode: Inode) -> None:

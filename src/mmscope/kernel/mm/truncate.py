@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.fs.buffer as fs_buffer
 import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.memory_truncate as mm_memory
 import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.mm_types import Page
-from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_mappedtodisk, PG_writeback
+from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_mappedtodisk, PG_private, PG_writeback
 from mmscope.kernel.lib.xarray import xa_erase, xa_find
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.swap import deactivate_file_page, lru_add_drain
@@ -49,6 +50,8 @@ def truncate_cleanup_page(mapping: AddressSpace, page: Page) -> None:
     """Unmap the page where it is still mapped (a fault came after unmap_mapping_range()), and forget that it was dirty."""
     if page._mapcount >= 0:
         mm_memory.unmap_mapping_pages(mapping, page.index, 1, False)
+    if page.flags & PG_private:
+        fs_buffer.do_invalidatepage(page)
     mm_page_writeback.cancel_dirty_page(page)
     page.flags &= ~PG_mappedtodisk
 
@@ -155,6 +158,8 @@ def invalidate_inode_page(page: Page) -> bool:
     """Remove a locked page if it is clean and unmapped."""
     if page.mapping is None or page.flags & (PG_dirty | PG_writeback) or page._mapcount >= 0:
         return False
+    if page.flags & PG_private and not fs_buffer.try_to_release_page(page):
+        return False
     # The cache's reference and the caller's: anybody else's keeps it.
     if page._refcount != 2:
         return False
@@ -203,7 +208,8 @@ def invalidate_inode_pages2_range(mapping: AddressSpace, start: int, end: int) -
             nr = 1 if unmapped else end - page.index + 1
             mm_memory.unmap_mapping_pages(mapping, page.index, nr, False)
             unmapped = True
-        if page.flags & PG_dirty or page._refcount != 2:
+        released = not page.flags & PG_private or fs_buffer.try_to_release_page(page)
+        if not released or page.flags & PG_dirty or page._refcount != 2:
             all_gone = False
         else:
             mm_filemap.__delete_from_page_cache(page)

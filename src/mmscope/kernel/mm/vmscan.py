@@ -3,8 +3,18 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.fs.buffer as fs_buffer
 import mmscope.kernel.fs.fs_writeback as fs_writeback
-from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_locked, PG_lru, PG_referenced, PG_workingset, PG_writeback
+from mmscope.kernel.include.page_flags import (
+    PG_active,
+    PG_dirty,
+    PG_locked,
+    PG_lru,
+    PG_private,
+    PG_referenced,
+    PG_workingset,
+    PG_writeback,
+)
 from mmscope.kernel.mm.filemap import __delete_from_page_cache
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.swap import (
@@ -64,9 +74,13 @@ def shrink_inactive_list(k: Kernel, nr_to_reclaim: int) -> int:
             break
         page = k.mem_map[pfn]
         count_vm_event(k, PGSCAN_DIRECT)
-        if page.flags & (PG_locked | PG_dirty | PG_writeback) or page._mapcount >= 0 or page._refcount != 1:
+        # The cache's own reference, and the buffers'.
+        references = 2 if page.flags & PG_private else 1
+        if page.flags & (PG_locked | PG_dirty | PG_writeback) or page._mapcount >= 0 or page._refcount != references:
             continue
         if page.mapping is None or page.mapping_tag:
+            continue
+        if page.flags & PG_private and not fs_buffer.try_to_release_page(page):
             continue
         page.flags |= PG_locked
         # A tmpfs page has nowhere to come back from, and none gets here: it is dirty.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""python -m mmscope.oracle.record --kernel 5.10 [SCENARIO...] -o FILE: record the agent's answers on another kernel."""
+"""python -m mmscope.oracle.record --kernel 5.10 [SCENARIO...] -o FILE: record the agent's answers on another kernel.
+
+With --graphs [NAME...] -o FOLDER: the call graphs of its faults and mappings.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from pathlib import Path
 
 from mmscope.errors import MmscopeError
 from mmscope.oracle.campaign import library, random_scenarios
-from mmscope.oracle.record.debian import KERNELS, fetch_kernel, unpack_kernel
+from mmscope.oracle.record.debian import KERNELS, fetch_kernel, unpack_kernel, unpack_symbols
+from mmscope.oracle.record.graphs import record_graphs
 from mmscope.oracle.record.guest import GuestRunner
 from mmscope.oracle.scenario import Scenario, load
 from mmscope.oracle.strategies import KINDS
@@ -40,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--deb", type=Path, help="a kernel package that is already here")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where packages are kept (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the recording, JSON lines; *.xz is compressed")
+    parser.add_argument("--graphs", action="store_true", help="call graphs instead, into the folder -o; SCENARIO: their names")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="random sequences of N operations instead")
     parser.add_argument("--seed", type=int, default=0, help="of the random sequences")
     parser.add_argument("--only", default="", metavar="KINDS", help=f"of these kinds: {','.join(KINDS)} (default: all)")
@@ -47,6 +52,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         args.cache.mkdir(parents=True, exist_ok=True)
+        if args.graphs:
+            image = unpack_kernel(args.deb or fetch_kernel(args.kernel, args.cache))
+            symbols = unpack_symbols(fetch_kernel(args.kernel, args.cache, "-dbg"))
+            names = record_graphs(image, symbols, [str(path) for path in args.scenario], args.output)
+            print(f"{args.output}: {', '.join(names)}")
+            return 0
         if args.random:
             scenarios = some_random(args.seed, args.random, [word for word in args.only.split(",") if word])
         else:

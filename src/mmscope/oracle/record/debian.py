@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmscope.errors import MmscopeError, UsageError
 
-__all__ = ["KERNELS", "fetch_kernel", "unpack_kernel"]
+__all__ = ["KERNELS", "fetch_kernel", "unpack_kernel", "unpack_symbols"]
 
 #: Release -> suites to ask, and the package. 5.10: the last Debian kernel whose VMAs stand in an rbtree.
 KERNELS = {"5.10": (("debian bullseye", "debian-security bullseye-security"), "linux-image-5.10.0-30-cloud-amd64")}
@@ -27,11 +27,12 @@ def command(args: list[str], cwd: Path) -> None:
         raise MmscopeError(f"{args[0]} failed: {' '.join(done.stdout.split()[-40:])}")
 
 
-def fetch_kernel(release: str, cache: Path) -> Path:
-    """The package of `release` in the folder `cache`, downloaded unless it is there."""
+def fetch_kernel(release: str, cache: Path, suffix: str = "") -> Path:
+    """The package of `release` in the folder `cache`, downloaded unless it is there. Suffix "-dbg": its symbols, 261 MB."""
     if release not in KERNELS:
         raise UsageError(f"no package is known for {release!r}; known: {', '.join(KERNELS)}. Give one with --deb FILE")
     suites, package = KERNELS[release]
+    package += suffix
     found = sorted(cache.glob(f"{package}_*.deb"))
     if found:
         return found[-1]
@@ -50,6 +51,17 @@ def fetch_kernel(release: str, cache: Path) -> Path:
     command(["apt-get", *options, "-q", "update"], cache)
     command(["apt-get", *options, "-q", "download", package], cache)
     return sorted(cache.glob(f"{package}_*.deb"))[-1]
+
+
+def unpack_symbols(package: Path) -> Path:
+    """The vmlinux in a package of debugging symbols; 630 MB stay beside the package."""
+    folder = package.with_suffix("")
+    if not folder.is_dir():
+        command(["dpkg", "-x", str(package), str(folder)], package.parent)
+    images = sorted(folder.glob("usr/lib/debug/boot/vmlinux-*"))
+    if not images:
+        raise MmscopeError(f"{package} holds no usr/lib/debug/boot/vmlinux-*")
+    return images[-1]
 
 
 def unpack_kernel(package: Path) -> Path:

@@ -14,7 +14,7 @@ from mmscope.oracle.record.debian import command
 from mmscope.oracle.record.initrd import cpio
 from mmscope.oracle.runner import FILES, _AgentRunner
 
-__all__ = ["GuestRunner"]
+__all__ = ["GuestRunner", "boot", "build_init"]
 
 #: Enough that no 1 GiB mapping of a random scenario is refused: overcommit looks at RAM.
 MEMORY = "4096"
@@ -29,6 +29,26 @@ _KERNEL = re.compile(rb"\n@@KERNEL ([^\r\n]*)")
 _ANSWERS = re.compile(rb"\n@@ANSWERS (\d+) (\d+)\n")
 
 
+def build_init(source: str, folder: Path) -> None:
+    """Compile a file of this folder to `folder`/init."""
+    path = Path(__file__).parent / source
+    command(["gcc", "-O1", "-static", "-Wno-unused-result", "-o", str(folder / "init"), str(path)], folder)
+
+
+def boot(vmlinuz: Path, files: list[tuple[str, int, bytes]], folder: Path, extra: tuple[str, ...] = ()) -> bytes | None:
+    """What the guest printed until it powered itself off; None if it took too long. `extra` are QEMU's arguments."""
+    initrd = folder / "initrd"
+    initrd.write_bytes(cpio(files))
+    args = [*_QEMU, "-kernel", str(vmlinuz), "-initrd", str(initrd), "-append", _CMDLINE, *extra]
+    try:
+        done = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_TIMEOUT)
+    except FileNotFoundError:
+        raise MmscopeError("qemu-system-x86_64 is not installed") from None
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout
+
+
 class GuestRunner(_AgentRunner):
     """The agent on the kernel image `vmlinuz`, started as LiveRunner starts it; its files stand on the initramfs, a tmpfs."""
 
@@ -38,8 +58,7 @@ class GuestRunner(_AgentRunner):
         #: /proc/version of the guest, once it has run.
         self.kernel = ""
         self._scratch = Path(tempfile.mkdtemp(prefix="mmscope-record-"))
-        source = Path(__file__).parent / "init.c"
-        command(["gcc", "-O1", "-static", "-Wno-unused-result", "-o", str(self._scratch / "init"), str(source)], self._scratch)
+        build_init("init.c", self._scratch)
 
     def close(self) -> None:
         """Remove the folders."""
@@ -49,22 +68,14 @@ class GuestRunner(_AgentRunner):
     def _execute(self, text: bytes) -> tuple[bytes, str]:
         files = [("init", 0o755, (self._scratch / "init").read_bytes()), ("input", 0o644, text)]
         files += [(f"scratch/{name}", 0o755, (self.folder / name).read_bytes()) for name in ("agent", *FILES)]
-        initrd = self._scratch / "initrd"
-        initrd.write_bytes(cpio(files))
-        boot = [*_QEMU, "-kernel", str(self.vmlinuz), "-initrd", str(initrd), "-append", _CMDLINE]
-        try:
-            done = subprocess.run(
-                boot, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_TIMEOUT
-            )
-        except FileNotFoundError:
-            raise MmscopeError("qemu-system-x86_64 is not installed") from None
-        except subprocess.TimeoutExpired:
+        printed = boot(self.vmlinuz, files, self._scratch)
+        if printed is None:
             return b"", "timeout"
-        kernel, answers = _KERNEL.search(done.stdout), _ANSWERS.search(done.stdout)
+        kernel, answers = _KERNEL.search(printed), _ANSWERS.search(printed)
         if kernel is None or answers is None:
-            raise MmscopeError(f"the guest did not get to its end: {done.stdout[-400:].decode('utf-8', 'replace')}")
+            raise MmscopeError(f"the guest did not get to its end: {printed[-400:].decode('utf-8', 'replace')}")
         self.kernel = kernel.group(1).decode()
         status, length = int(answers.group(1)), int(answers.group(2))
-        output = done.stdout[answers.end() : answers.end() + length]
+        output = printed[answers.end() : answers.end() + length]
         signal = status & 0x7F
         return output, f"signal {signal}" if signal else f"exit {status >> 8}"

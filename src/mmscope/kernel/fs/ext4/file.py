@@ -24,6 +24,7 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_mark_inode_dirty,
     ext4_page_mkwrite,
     ext4_read_block,
+    ext4_readahead,
     ext4_readpage,
     ext4_set_block,
     ext4_set_page_dirty,
@@ -255,6 +256,7 @@ def ext4_dio_write_block(inode: Inode, lblk: int, data: bytes) -> None:
 
 ext4_aops: Final = AddressSpaceOperations(
     readpage=ext4_readpage,
+    readahead=ext4_readahead,
     set_page_dirty=ext4_set_page_dirty,
     writepage=ext4_writepage,
     writepages=ext4_writepages,

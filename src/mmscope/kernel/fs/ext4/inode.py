@@ -14,18 +14,26 @@ import mmscope.kernel.fs.hostfs as hostfs
 import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.block.genhd import BLOCK_SIZE, BlockDevice
-from mmscope.kernel.include.errno import ENOMEM, ENOSPC, EROFS, KernelBug, KernelError
-from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, SuperBlock, WritebackControl
+from mmscope.kernel.fs.buffer import (
+    BH_Dirty,
+    BH_Mapped,
+    BH_New,
+    __block_write_begin,
+    __set_page_dirty_buffers,
+    block_commit_write,
+    block_page_mkwrite,
+    create_page_buffers,
+)
+from mmscope.kernel.include.errno import EFAULT, ENOMEM, ENOSPC, EROFS, KernelBug, KernelError
+from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, ReadaheadControl, SuperBlock, WritebackControl
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
-from mmscope.kernel.include.mm_types import Page
-from mmscope.kernel.include.page_flags import PG_dirty, PG_uptodate
-from mmscope.kernel.mm.filemap import FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, lock_page, pagecache_get_page, unlock_page
+from mmscope.kernel.include.mm_types import BufferHead, Page
+from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
+from mmscope.kernel.mm.filemap import FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, pagecache_get_page, unlock_page
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import (
-    __set_page_dirty_nobuffers,
     page_endio_write,
-    set_page_dirty,
     test_set_page_writeback,
     wait_on_page_writeback,
     write_cache_pages,
@@ -215,23 +223,45 @@ def ext4_remove_blocks(inode: Inode, first: int, last: int) -> None:
 # --- pages
 
 
+def ext4_mpage_readpages(inode: Inode, pages: list[Page]) -> KernelError | None:
+    """Fill locked pages of the page cache from the disk, zeroes beyond the end, and unlock them (fs/ext4/readpage.c).
+
+    An error stays with its page (PG_error, not uptodate); the last one is returned.
+    """
+    failure: KernelError | None = None
+    for page in pages:
+        try:
+            content = ext4_read_block(inode, page.index)
+        except KernelError as error:
+            failure = error
+            page.flags |= PG_error
+        else:
+            phys_write(page.kernel, page.pfn << 12, content)
+            page.flags |= PG_uptodate
+            pblk = ext4_map_blocks(inode, page.index)
+            if pblk != HOLE and pblk not in EXT4_I(inode).unwritten:
+                page.flags |= PG_mappedtodisk
+        unlock_page(page)
+    return failure
+
+
 def ext4_readpage(file: File | None, page: Page) -> None:
-    """Fill a page of the page cache from the disk, zeroes beyond the end."""
+    """a_ops->readpage. Raises EIO."""
     mapping = page.mapping
     assert isinstance(mapping, AddressSpace)
-    try:
-        content = ext4_read_block(mapping.host, page.index)
-    except KernelError:
-        unlock_page(page)
-        raise
-    phys_write(page.kernel, page.pfn << 12, content)
-    page.flags |= PG_uptodate
-    unlock_page(page)
+    failure = ext4_mpage_readpages(mapping.host, [page])
+    if failure is not None:
+        raise failure
+
+
+def ext4_readahead(rac: ReadaheadControl) -> None:
+    """a_ops->readahead."""
+    ext4_mpage_readpages(rac.mapping.host, rac.pages)
 
 
 def ext4_set_page_dirty(page: Page) -> bool:
     """True if the page was clean."""
-    return __set_page_dirty_nobuffers(page)
+    return __set_page_dirty_buffers(page)
 
 
 def ext4_writepage(page: Page, wbc: WritebackControl) -> None:
@@ -242,6 +272,8 @@ def ext4_writepage(page: Page, wbc: WritebackControl) -> None:
     info = EXT4_I(inode)
     sbi = EXT4_SB(inode.i_sb)
     lblk = page.index
+    # What was dirtied behind the file system's back (by a page-table entry's dirty bit) may have none.
+    create_page_buffers(page, 0).b_state &= ~BH_Dirty
     start = lblk << 12
     size = min(inode.i_size - start, BLOCK_SIZE)
     if size <= 0:
@@ -281,6 +313,28 @@ def ext4_writepages(mapping: AddressSpace, wbc: WritebackControl) -> None:
         write_cache_pages(mapping, wbc, ext4_writepage)
 
 
+def ext4_da_map_blocks(inode: Inode, iblock: int, bh: BufferHead) -> None:
+    """Delayed allocation: what has no block yet has one reserved. Raises ENOSPC."""
+    pblk = ext4_map_blocks(inode, iblock)
+    if pblk == HOLE:
+        ext4_da_reserve_space(inode, iblock)
+    bh.b_state |= BH_Mapped
+    if pblk == HOLE or pblk in EXT4_I(inode).unwritten:
+        bh.b_state |= BH_New
+
+
+def ext4_da_get_block_prep(inode: Inode, iblock: int, bh: BufferHead) -> None:
+    """The get_block_t of writes. Raises ENOSPC."""
+    ext4_da_map_blocks(inode, iblock, bh)
+
+
+def ext4_read_buffer(page: Page) -> None:
+    """ll_rw_block(): the page's block into the page. Raises EIO."""
+    mapping = page.mapping
+    assert isinstance(mapping, AddressSpace)
+    phys_write(page.kernel, page.pfn << 12, ext4_read_block(mapping.host, page.index))
+
+
 def ext4_da_write_begin(file: File | None, mapping: AddressSpace, pos: int, len: int) -> Page:
     """The page that `len` bytes at `pos` go to: locked, referenced, and uptodate outside of those. Raises EIO, ENOSPC, ENOMEM."""
     inode = mapping.host
@@ -292,9 +346,7 @@ def ext4_da_write_begin(file: File | None, mapping: AddressSpace, pos: int, len:
         raise KernelError(ENOMEM)
     wait_on_page_writeback(page)
     try:
-        ext4_da_reserve_space(inode, index)
-        if not page.flags & PG_uptodate and len < BLOCK_SIZE:
-            phys_write(page.kernel, page.pfn << 12, ext4_read_block(inode, index))
+        __block_write_begin(page, pos, len, ext4_da_get_block_prep, ext4_read_buffer)
     except KernelError:
         ext4_da_release_unused(inode, page)
         unlock_page(page)
@@ -309,6 +361,8 @@ def ext4_da_write_begin(file: File | None, mapping: AddressSpace, pos: int, len:
 def ext4_da_release_unused(inode: Inode, page: Page) -> None:
     """A write failed: no reservation stays with a page that is not dirty."""
     if not page.flags & PG_dirty:
+        if page.private is not None:
+            page.private.b_state &= ~(BH_Mapped | BH_New)
         ext4_da_release_space(inode, page.index)
         ext4_update_i_blocks(inode)
 
@@ -323,11 +377,9 @@ def ext4_da_write_end(file: File | None, mapping: AddressSpace, pos: int, len: i
         if pblk == HOLE or pblk in EXT4_I(inode).unwritten:
             # page_zero_new_buffers(): a block that is new must not show what the disk had there.
             phys_write(page.kernel, (page.pfn << 12) + (pos & 4095), bytes(len))
-            page.flags |= PG_uptodate
-            set_page_dirty(page)
+            block_commit_write(page)
     if copied:
-        page.flags |= PG_uptodate
-        set_page_dirty(page)
+        block_commit_write(page)
     if pos + copied > old_size:
         inode.i_size = pos + copied
         info = EXT4_I(inode)
@@ -355,19 +407,13 @@ def ext4_page_mkwrite(vmf: VmFault) -> int:
     assert file is not None
     inode = file.f_inode
     fs_inode.file_update_time(file)
-    lock_page(page)
-    if page.mapping is not inode.i_mapping or page.index << 12 >= inode.i_size:
-        unlock_page(page)
-        return VM_FAULT_NOPAGE
     try:
         if inode.i_sb.s_flags & SB_RDONLY:
             raise KernelError(EROFS)
-        ext4_da_reserve_space(inode, page.index)
-    except KernelError:
-        unlock_page(page)
-        return VM_FAULT_SIGBUS
-    set_page_dirty(page)
-    wait_on_page_writeback(page)
+        block_page_mkwrite(vmf.vma, vmf, ext4_da_get_block_prep)
+    except KernelError as error:
+        # block_page_mkwrite_return()
+        return VM_FAULT_NOPAGE if error.errno == EFAULT else VM_FAULT_SIGBUS
     return VM_FAULT_LOCKED
 
 
@@ -382,10 +428,8 @@ def ext4_block_zero_page_range(inode: Inode, from_: int, length: int) -> None:
     if ext4_map_blocks(inode, index) == HOLE and index not in EXT4_I(inode).i_reserved:
         return
     page = ext4_da_write_begin(None, inode.i_mapping, from_, length)
-    if not page.flags & PG_uptodate:
-        page.flags |= PG_uptodate
     phys_write(page.kernel, (page.pfn << 12) + (from_ & 4095), bytes(length))
-    set_page_dirty(page)
+    block_commit_write(page)
     unlock_page(page)
     put_page(page)
 

@@ -28,7 +28,6 @@ from mmscope.kernel.include.fs import (
     S_IFLNK,
     S_IFMT,
     S_IFREG,
-    S_ISGID,
     AddressSpace,
     Inode,
     InodeOperations,
@@ -91,7 +90,7 @@ def ext4_new_inode(dir: Inode, mode: int) -> Inode:
     sbi = EXT4_SB(sb)
     inode = Inode(sb, sbi.next_ino, mode)
     sbi.next_ino += 1
-    inode_init_owner(inode, dir, mode)
+    fs_inode.inode_init_owner(inode, dir, mode)
     inode.i_atime = inode.i_mtime = inode.i_ctime = fs_inode.current_time(k)
     ext4_set_inode_ops(inode, dir, 0)
     if mode & S_IFMT == S_IFDIR:
@@ -100,18 +99,6 @@ def ext4_new_inode(dir: Inode, mode: int) -> Inode:
         inode.i_blocks = 8
     ext4_mark_inode_dirty(inode)
     return inode
-
-
-def inode_init_owner(inode: Inode, dir: Inode, mode: int) -> None:
-    """The current task's ids; in a set-gid directory the directory's group (fs/inode.c)."""
-    cred = inode.i_sb.kernel.current.cred
-    inode.i_uid = cred.fsuid
-    inode.i_gid = cred.fsgid
-    if dir.i_mode & S_ISGID:
-        inode.i_gid = dir.i_gid
-        if mode & S_IFMT == S_IFDIR:
-            mode |= S_ISGID
-    inode.i_mode = mode
 
 
 def ext4_get_link(inode: Inode) -> str:
