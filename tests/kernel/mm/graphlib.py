@@ -295,15 +295,19 @@ class Scenarios:
     def private_files(self) -> None:
         box = self.box
         data, cold = box.open("/data"), box.open("/cold", O_RDONLY)
-        box.drain()
+        c = 0
         for name in "d_file_private_read_cold", "d_file_private_read_cold_extents":
             # The second time as on a file system of the other kind: here there is only one.
+            box.drain()
+            if c:
+                sys_mm.munmap(box.k, regs_of(c, 64 * PG))
             invalidate_mapping_pages(box.file(cold).f_mapping, 0, U64)
             assert box.file(cold).f_mapping.nrpages == 0
             c = box.mmap(64 * PG, PROT_READ, MAP_PRIVATE, cold)
             self.read(name, c)
-            sys_mm.munmap(box.k, regs_of(c, 64 * PG))
-            box.drain()
+        c = box.mmap(64 * PG, PROT_READ, MAP_PRIVATE, cold, addr=0x10000000)
+        box.load(c + 16 * PG)
+        self.read("d_file_private_read_marker", c + 24 * PG)
         self.warm(data)
         c = box.mmap(64 * PG, RW, MAP_PRIVATE, data)
         box.store(c + 3 * PG, 1)

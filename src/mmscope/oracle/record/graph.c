@@ -258,6 +258,10 @@ static void faults(void)
 	cold("/mnt/cold");
 	c = map(64, PROT_READ, MAP_PRIVATE, first);
 	FAULT("d_file_private_read_cold_extents", load, c);
+	/* The marker that the read-around left on page 24 starts the next window. */
+	a = mmap((void *)0x10000000UL, 64 * PG, PROT_READ, MAP_PRIVATE | MAP_FIXED, first, 0);
+	load(a + 16 * PG);
+	FAULT("d_file_private_read_marker", load, a + 24 * PG);
 	warm("/mnt/cold");
 	warm("/mnt/data");
 	FAULT("d_file_private_read_warm", load, c + 40 * PG);
