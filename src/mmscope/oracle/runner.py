@@ -252,6 +252,14 @@ def soft_dirty_live() -> bool:
     return re.search(r"^VmFlags:.* sd ", Path("/proc/self/smaps").read_text(errors="replace"), re.MULTILINE) is not None
 
 
+def vsyscall_live() -> str:
+    """The mode of the vsyscall page of the kernel under us, as its boot parameter has it."""
+    found = re.search(r"^\S+ (\S+) .*\[vsyscall\]$", Path("/proc/self/maps").read_text(errors="replace"), re.MULTILINE)
+    if found is None:
+        return "none"
+    return "emulate" if found[1].startswith("r") else "xonly"
+
+
 class ModelRunner(_AgentRunner):
     """The model, as a machine with the host's RAM. Its kernel's own warnings are in `warnings`.
 
@@ -275,6 +283,7 @@ class ModelRunner(_AgentRunner):
         self.timeout = timeout
         #: CONFIG_MEM_SOFT_DIRTY: as that kernel was built.
         self.soft_dirty = version != running_release() or soft_dirty_live()
+        self.vsyscall = vsyscall_live() if version == running_release() else "none"
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
 
@@ -318,6 +327,7 @@ class ModelRunner(_AgentRunner):
                 vdso_pages=2,
                 warm_page_cache=True,
                 version=self.version,
+                vsyscall=self.vsyscall,
             ) as machine:
                 machine.kernel.warn = warnings.append
                 machine.kernel.config.CONFIG_MEM_SOFT_DIRTY = self.soft_dirty
