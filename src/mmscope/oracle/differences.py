@@ -320,6 +320,18 @@ DIFFERENCES: Final = (
         "6.3", "105ff5339f49", "switch", _SWITCH, scenario="memfd_noexec",
     ),
     Difference(
+        "merge-with-close",
+        "the border between two mappings that have a close() (SysV shared memory) may move down the upper one, since 6.12 "
+        "(vma_merge_existing_range) up the lower one too; before, they never merge",
+        "6.3", "714965ca8252", "switch", _SWITCH, scenario="merge_shared_memory",
+    ),
+    Difference(
+        "ext4-zeroes-tail",
+        "when a file on ext4 grows, what was stored beyond its end through a mapping is gone; before, it appears, unless it was "
+        "written back",
+        "6.13", "c7fc0366c656", "switch", _SWITCH, scenario="ext4_store_beyond_the_end", fs="ext4",
+    ),
+    Difference(
         "vsyscall-bad-pointer",
         "a bad pointer given to a vsyscall is SIGSEGV without an address; before, with the pointer's, as of user code",
         "6.10", "unknown (x86/vsyscall)", "switch", _SWITCH, scenario="vsyscall",
