@@ -56,6 +56,9 @@ class KernelConfig:
         self.dirty_writeback_interval = 500
         self.dirty_expire_interval = 3000
         self.fault_around_bytes = 65536
+        #: Of the disk: /sys/block/*/queue/read_ahead_kb and max_sectors_kb.
+        self.read_ahead_kb = 128
+        self.max_sectors_kb = 1280
         #: What the root is: "ext4", "tmpfs", or "" for tmpfs where the host's directory is on one, ext4 elsewhere.
         self.rootfstype = ""
         #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.

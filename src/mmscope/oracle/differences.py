@@ -113,7 +113,7 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-many-vmas",
-        "a MREMAP_FIXED move of equal size may span several mappings and holes; before, EFAULT",
+        "a MREMAP_FIXED move of equal size may span several mappings and holes, but not SysV shared memory; before, EFAULT",
         "6.17", "d23cb648e365", "switch", _SWITCH, scenario="mremap_across_two_vmas",
     ),
     Difference(
@@ -318,6 +318,29 @@ DIFFERENCES: Final = (
     Difference(
         "memfd-noexec", "memfd_create() knows MFD_NOEXEC_SEAL (8) and MFD_EXEC (16), fcntl() F_SEAL_EXEC; before, EINVAL",
         "6.3", "105ff5339f49", "switch", _SWITCH, scenario="memfd_noexec",
+    ),
+    Difference(
+        "merge-with-close",
+        "the border between two mappings that have a close() (SysV shared memory) may move down the upper one, since 6.12 "
+        "(vma_merge_existing_range) up the lower one too; before, they never merge",
+        "6.3", "714965ca8252", "switch", _SWITCH, scenario="merge_shared_memory",
+    ),
+    Difference(
+        "ext4-zeroes-tail",
+        "when a file on ext4 grows, what was stored beyond its end through a mapping is gone; before, it appears, unless it was "
+        "written back",
+        "6.13", "c7fc0366c656", "switch", _SWITCH, scenario="ext4_store_beyond_the_end", fs="ext4",
+    ),
+    Difference(
+        "vsyscall-bad-pointer",
+        "a bad pointer given to a vsyscall is SIGSEGV without an address; before, with the pointer's, as of user code",
+        "6.10", "unknown (x86/vsyscall)", "switch", _SWITCH, scenario="vsyscall",
+    ),
+    Difference(
+        "thp-alignment-files",
+        "a mapping of at least 2 MiB of a file on ext4 is placed with its offset and its address aligned alike; before, only "
+        "on a DAX device",
+        "5.18", "1854bc6e2420", "switch", _SWITCH, scenario="thp_alignment_of_a_file", fs="ext4",
     ),
     Difference(
         "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843940e", "switch", _SWITCH, scenario="smaps_counts",

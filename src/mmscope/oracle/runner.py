@@ -252,6 +252,25 @@ def soft_dirty_live() -> bool:
     return re.search(r"^VmFlags:.* sd ", Path("/proc/self/smaps").read_text(errors="replace"), re.MULTILINE) is not None
 
 
+def readahead_live(folder: Path) -> tuple[int, int]:
+    """read_ahead_kb and max_sectors_kb of the device that the folder stands on; the usual ones where it has none."""
+    device = os.stat(folder).st_dev
+    name = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        read_ahead = int(Path(f"/sys/class/bdi/{name}/read_ahead_kb").read_text())
+        return read_ahead, int(Path(f"/sys/dev/block/{name}/queue/max_sectors_kb").read_text())
+    except OSError:
+        return 128, 1280
+
+
+def vsyscall_live() -> str:
+    """The mode of the vsyscall page of the kernel under us, as its boot parameter has it."""
+    found = re.search(r"^\S+ (\S+) .*\[vsyscall\]$", Path("/proc/self/maps").read_text(errors="replace"), re.MULTILINE)
+    if found is None:
+        return "none"
+    return "emulate" if found[1].startswith("r") else "xonly"
+
+
 class ModelRunner(_AgentRunner):
     """The model, as a machine with the host's RAM. Its kernel's own warnings are in `warnings`.
 
@@ -275,6 +294,9 @@ class ModelRunner(_AgentRunner):
         self.timeout = timeout
         #: CONFIG_MEM_SOFT_DIRTY: as that kernel was built.
         self.soft_dirty = version != running_release() or soft_dirty_live()
+        #: What it has of the machine under us, if it is compared with that: of its disk, and of its boot parameters.
+        self.readahead = readahead_live(self.folder) if version == running_release() else (128, 1280)
+        self.vsyscall = vsyscall_live() if version == running_release() else "none"
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
 
@@ -318,6 +340,9 @@ class ModelRunner(_AgentRunner):
                 vdso_pages=2,
                 warm_page_cache=True,
                 version=self.version,
+                vsyscall=self.vsyscall,
+                read_ahead_kb=self.readahead[0],
+                max_sectors_kb=self.readahead[1],
             ) as machine:
                 machine.kernel.warn = warnings.append
                 machine.kernel.config.CONFIG_MEM_SOFT_DIRTY = self.soft_dirty

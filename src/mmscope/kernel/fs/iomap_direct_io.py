@@ -47,15 +47,19 @@ def iomap_dio_rw(
     start = pos
     segs = [seg for seg in segs if seg[1]]
     count = sum(length for _, length in segs)
+    errno = 0
     while count and (beyond or pos < size):
         kind, length = iomap_begin(inode, pos, count)
         if kind == IOMAP_MAPPED or write:
-            done = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
+            done, failed = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
+            errno = errno or failed
         else:
             done = _iomap_dio_hole_iter(inode, segs, length)
         segs = _advance(segs, done)
         pos += done
         count -= done
+    if errno:
+        raise KernelError(errno)
     return pos - start if write else max(min(pos, size) - start, 0)
 
 
@@ -104,8 +108,8 @@ def _iomap_dio_bio_iter(
     length: int,
     write: bool,
     transfer: Callable[[Inode, Page, int, int, int, bool], None],
-) -> int:
-    """One bio: as many pages of memory as can be pinned, up to the end of the extent. Bytes moved.
+) -> tuple[int, int]:
+    """One bio: as many pages of memory as can be pinned, up to the end of the extent. Its bytes, and the errno that it ends with.
 
     Before v6.18 all addresses and lengths are looked at first. Since then (7eac33186957) the device looks at each piece of
     memory, but only where it would have to split: not at a single one.
@@ -141,7 +145,8 @@ def _iomap_dio_bio_iter(
         if relaxed and len(bvecs) > 1:
             for offset, n in bvecs:
                 if (offset | n) & _MASK:
-                    raise KernelError(EINVAL)
+                    # Known only when the bio ends: what follows it is done all the same.
+                    return total, EINVAL
         for i in range(len(bvecs)):
             offset, n = bvecs[i]
             transfer(inode, pages[i], offset, pos, n, write)
@@ -149,4 +154,4 @@ def _iomap_dio_bio_iter(
     finally:
         for page in pages:
             put_page(page)
-    return total
+    return total, 0

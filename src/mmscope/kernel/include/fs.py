@@ -226,6 +226,9 @@ class SuperBlock:
         self.s_root: Dentry | None = None
         #: BDI_CAP_WRITEBACK: dirty pages go back to a device, so writes to shared mappings are tracked (not on tmpfs).
         self.s_bdi_writeback = False
+        #: bdi->ra_pages, io_pages: the readahead window, and what the device takes in one request.
+        self.ra_pages = kernel.config.read_ahead_kb >> 2
+        self.io_pages = kernel.config.max_sectors_kb >> 2
         #: Largest file, bytes.
         self.s_maxbytes = 0x7FFFFFFFFFFFFFFF
         self.s_op: SuperOperations = _no_sops
@@ -340,7 +343,7 @@ class File:
         self.ra_start = 0
         self.ra_size = 0
         self.ra_async_size = 0
-        self.ra_pages = 32
+        self.ra_pages = f_inode.i_sb.ra_pages
         self.ra_mmap_miss = 0
         self.ra_prev_pos = -1
         #: mapping->wb_err when it was last looked at: an error of writeback is reported once a file.

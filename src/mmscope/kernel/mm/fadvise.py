@@ -27,8 +27,6 @@ POSIX_FADV_DONTNEED: Final = 4
 POSIX_FADV_NOREUSE: Final = 5
 
 LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
-#: bdi->ra_pages: 128 KiB.
-VM_READAHEAD_PAGES: Final = 32
 WB_SYNC_NONE: Final = 0
 
 
@@ -44,12 +42,12 @@ def generic_fadvise(file: File, offset: int, len: int, advice: int) -> None:
     # The end is inclusive, and an overflow means the end of the file.
     endbyte = LLONG_MAX if len == 0 or endbyte > LLONG_MAX else endbyte - 1
     if advice == POSIX_FADV_NORMAL:
-        file.ra_pages = VM_READAHEAD_PAGES
+        file.ra_pages = inode.i_sb.ra_pages
         file.f_mode &= ~FMODE_RANDOM
     elif advice == POSIX_FADV_RANDOM:
         file.f_mode |= FMODE_RANDOM
     elif advice == POSIX_FADV_SEQUENTIAL:
-        file.ra_pages = VM_READAHEAD_PAGES * 2
+        file.ra_pages = inode.i_sb.ra_pages * 2
         file.f_mode &= ~FMODE_RANDOM
     elif advice == POSIX_FADV_WILLNEED:
         start_index = offset >> 12

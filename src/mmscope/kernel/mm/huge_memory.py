@@ -38,10 +38,9 @@ def __thp_get_unmapped_area(mm: MmStruct, filp: File | None, addr: int, len: int
 def thp_get_unmapped_area(mm: MmStruct, filp: File | None, addr: int, len: int, pgoff: int, flags: int) -> int:
     """Where to map something that huge pages could back: anonymous memory since v6.7.
 
-    A file asks only if it is on a DAX inode. Since v5.18 (1854bc6e2420) all files of disk file systems ask, but not those of
-    tmpfs: hostfs goes on like tmpfs.
+    A file asks only if it is on a DAX inode, since v5.18 (1854bc6e2420) always.
     """
-    if filp is None or filp.f_mapping.host.i_flags & S_DAX:
+    if filp is None or filp.f_mapping.host.i_flags & S_DAX or mm.kernel.config.at_least(5, 18):
         ret = __thp_get_unmapped_area(mm, filp, addr, len, pgoff, flags, PMD_SIZE)
         if ret:
             return ret

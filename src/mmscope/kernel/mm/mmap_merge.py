@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 # ---- vma_merge
 
 
-def is_mergeable_vma(vma: VmAreaStruct, file: File | None, vm_flags: int) -> bool:
-    """Same flags (soft-dirty aside) and file, and no close() that would have to be called for each part."""
+def can_merge_remove_vma(vma: VmAreaStruct) -> bool:
+    """It has no close(), which its removal would leave uncalled."""
+    return vma.vm_ops is None or vma.vm_ops.close is None
+
+
+def is_mergeable_vma(vma: VmAreaStruct, file: File | None, vm_flags: int, may_remove_vma: bool) -> bool:
+    """Same flags (soft-dirty aside) and file, and no close() if the merge might remove `vma`.
+
+    Until v6.3 (714965ca8252) every merge, until v6.12 every merge with a successor counts as such.
+    """
     if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:
         return False
     if vma.vm_file is not file:
         return False
-    ops = vma.vm_ops
-    return ops is None or ops.close is None
+    since = (6, 12) if may_remove_vma else (6, 3)
+    return can_merge_remove_vma(vma) or vma.vm_mm.kernel.config.at_least(since[0], since[1])
 
 
 def is_mergeable_anon_vma(
@@ -48,7 +56,7 @@ def can_vma_merge_before(
     vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int, src: VmAreaStruct | None = None
 ) -> bool:
     """A range with these attributes that ends at offset `vm_pgoff`, where `vma` starts, may become part of `vma`."""
-    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma, src):
+    if is_mergeable_vma(vma, file, vm_flags, True) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma, src):
         return vma.vm_pgoff == vm_pgoff
     return False
 
@@ -57,7 +65,7 @@ def can_vma_merge_after(
     vma: VmAreaStruct, vm_flags: int, anon_vma: AnonVma | None, file: File | None, vm_pgoff: int, src: VmAreaStruct | None = None
 ) -> bool:
     """A range with these attributes that starts at offset `vm_pgoff`, where `vma` ends, may become part of `vma`."""
-    if is_mergeable_vma(vma, file, vm_flags) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma, src):
+    if is_mergeable_vma(vma, file, vm_flags, False) and is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma, src):
         return vma.vm_pgoff + vma_pages(vma) == vm_pgoff
     return False
 
@@ -92,6 +100,9 @@ def vma_merge(
     area = next
     if area is not None and area.vm_end == end:
         next = area.vm_next
+        if area.vm_start == addr and not can_merge_remove_vma(area):
+            # Cases 6, 7, 8 would remove it.
+            return None
 
     if prev is not None and prev.vm_end == addr and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff, src):
         upto = end
@@ -100,6 +111,7 @@ def vma_merge(
             and end == next.vm_start
             and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen, src)
             and is_mergeable_anon_vma(prev.anon_vma, next.anon_vma, None)
+            and can_merge_remove_vma(next)
         ):
             # Cases 1 and 6: the successor as well; otherwise 2, 5, 7.
             upto = next.vm_end

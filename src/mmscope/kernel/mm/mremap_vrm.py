@@ -6,11 +6,13 @@ The order decides which error a call gives for which several apply, and what a c
 
 from __future__ import annotations
 
+import mmscope.kernel.mm.shmem as mm_shmem
 from mmscope.kernel.include.errno import EFAULT, EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
 from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
 from mmscope.kernel.mm.gup import mm_populate
+from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
 from mmscope.kernel.mm.hugetlb import HPAGE_MASK, HPAGE_SIZE
 from mmscope.kernel.mm.mmap import (
     do_munmap,
@@ -216,12 +218,23 @@ def expand_vma(mm: MmStruct, vrm: VmaRemapStruct, vma: VmAreaStruct) -> int:
     return vrm_move(vrm, vma, False)
 
 
+def vma_multi_allowed(vma: VmAreaStruct) -> bool:
+    """May be moved along with others: not where a get_unmapped_area of the file's own might not obey MREMAP_FIXED (SysV shm)."""
+    file = vma.vm_file
+    if file is None or file.f_op.get_unmapped_area is None:
+        return True
+    if vma.vm_ops is mm_shmem.shmem_vm_ops or vma.vm_flags & VM_HUGETLB:
+        return True
+    return file.f_op.get_unmapped_area == thp_get_unmapped_area
+
+
 def remap_move(mm: MmStruct, vrm: VmaRemapStruct) -> int:
     """Since v6.17 (d23cb648e365) MREMAP_FIXED without a change of size moves all mappings of a range, and keeps its holes."""
     start = vrm.addr
     end = vrm.addr + vrm.old_len
     new_addr = target = vrm.new_addr
     last_end = 0
+    seen_vma = False
     vma = find_vma(mm, start)
     if vma is None or vma.vm_start > start:
         raise KernelError(EFAULT)
@@ -230,6 +243,9 @@ def remap_move(mm: MmStruct, vrm: VmaRemapStruct) -> int:
         vrm.old_len = vrm.new_len = min(end, vma.vm_end) - vrm.addr
         vrm.new_addr = target + (vma.vm_start - last_end if last_end else 0)
         last_end = vma.vm_end
+        if not vma_multi_allowed(vma) and (seen_vma or vma.vm_end < end):
+            raise KernelError(EFAULT)
+        seen_vma = True
         check_prep_vma(vrm, vma)
         target = mremap_to(mm, vrm, vma) + vrm.new_len
         vma = find_vma(mm, last_end)

@@ -29,8 +29,6 @@ __all__ = [
     "page_cache_async_readahead", "page_cache_ra_unbounded", "page_cache_sync_ra", "page_cache_sync_readahead",
 ]  # fmt: skip
 
-#: bdi->io_pages: what the disk takes in one request (max_sectors_kb 1280).
-BDI_IO_PAGES: Final = 320
 FMODE_RANDOM: Final = 0x1000
 
 
@@ -94,7 +92,7 @@ def force_page_cache_ra(rac: ReadaheadControl, ra: File, nr_to_read: int) -> Non
     if rac.mapping.a_ops.readpage is None:
         return
     index = rac._index
-    nr_to_read = min(nr_to_read, max(BDI_IO_PAGES, ra.ra_pages))
+    nr_to_read = min(nr_to_read, max(rac.mapping.host.i_sb.io_pages, ra.ra_pages))
     while nr_to_read:
         this_chunk = min(512, nr_to_read)
         rac._index = index
@@ -167,8 +165,9 @@ def ondemand_readahead(rac: ReadaheadControl, ra: File, hit_readahead_marker: bo
     """Find out how the file is read and read accordingly. `ra` is the struct file: its ra_* are file_ra_state."""
     max_pages = ra.ra_pages
     index = rac._index
-    if req_size > max_pages and max_pages < BDI_IO_PAGES:
-        max_pages = min(req_size, BDI_IO_PAGES)
+    io_pages = rac.mapping.host.i_sb.io_pages
+    if req_size > max_pages and max_pages < io_pages:
+        max_pages = min(req_size, io_pages)
     if index == 0:
         _init_readahead(ra, index, req_size, max_pages)
     elif index in (ra.ra_start + ra.ra_size - ra.ra_async_size, ra.ra_start + ra.ra_size):

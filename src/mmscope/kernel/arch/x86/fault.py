@@ -7,6 +7,7 @@ Error code: bit 0 PROT (0 = not present), 1 WRITE, 2 USER, 3 RSVD, 4 INSTR.
 from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
+import mmscope.kernel.mm.debug_vm as mm_debug_vm
 import mmscope.kernel.mm.mmap as mm_mmap
 import mmscope.kernel.mm.oom_kill as mm_oom_kill
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_PROT, X86_PF_RSVD, X86_PF_USER, X86_PF_WRITE
@@ -32,7 +33,6 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.page import PAGE_MASK, TASK_SIZE_MAX, VSYSCALL_ADDR
 from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV
-from mmscope.kernel.mm.debug_vm import debug_vm_check
 from mmscope.kernel.mm.memory import handle_mm_fault
 from mmscope.kernel.tracepoint import trace_page_fault_kernel, trace_page_fault_user
 
@@ -59,7 +59,7 @@ def exc_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -> No
     k.timekeeper.account_fault()
     handle_page_fault(k, regs, error_code, address)
     if user_mode(regs):
-        debug_vm_check(k)
+        mm_debug_vm.debug_vm_check(k)
 
 
 def handle_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:

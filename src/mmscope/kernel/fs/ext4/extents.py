@@ -10,14 +10,15 @@ from mmscope.kernel.fs.ext4.inode import (
     EXT4_SB,
     HOLE,
     HOST,
-    ext4_block_zero_page_range,
     ext4_da_release_space,
     ext4_has_free_blocks,
+    ext4_isize_extended,
     ext4_map_blocks,
     ext4_mark_inode_dirty,
     ext4_remove_blocks,
     ext4_set_block,
     ext4_update_i_blocks,
+    ext4_zero_partial_blocks,
 )
 from mmscope.kernel.include.errno import EFBIG, EINVAL, ENOSPC, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
@@ -72,10 +73,12 @@ def _changed(inode: Inode) -> None:
 
 def ext4_update_inode_size(inode: Inode, new_size: int) -> None:
     """The file ends there at least."""
-    if new_size > inode.i_size:
-        inode.i_size = new_size
     info = EXT4_I(inode)
     info.i_disksize = max(info.i_disksize, new_size)
+    old_size = inode.i_size
+    if new_size > old_size:
+        inode.i_size = new_size
+        ext4_isize_extended(inode, old_size, new_size)
 
 
 def ext4_alloc_file_blocks(inode: Inode, first: int, end: int) -> None:
@@ -102,25 +105,13 @@ def ext4_punch_hole(inode: Inode, offset: int, length: int) -> None:
     if offset + length > inode.i_size:
         # To the end of the last page.
         length = inode.i_size + 4096 - (inode.i_size & 4095) - offset
-    _zero_edges(inode, offset, length)
+    ext4_zero_partial_blocks(inode, offset, length)
     first_block_offset = (offset + 4095) & -4096
     last_block_offset = ((offset + length) & -4096) - 1
     if last_block_offset > first_block_offset:
         truncate_pagecache_range(inode, first_block_offset, last_block_offset)
         ext4_remove_blocks(inode, first_block_offset >> 12, last_block_offset >> 12)
     _changed(inode)
-
-
-def _zero_edges(inode: Inode, offset: int, length: int) -> None:
-    """ext4_zero_partial_blocks(): the parts of the range that are no whole blocks."""
-    end = offset + length
-    first = (offset + 4095) & -4096
-    last = end & -4096
-    if first > last:
-        ext4_block_zero_page_range(inode, offset, length)
-        return
-    ext4_block_zero_page_range(inode, offset, first - offset)
-    ext4_block_zero_page_range(inode, last, end - last)
 
 
 def ext4_zero_range(inode: Inode, offset: int, length: int, mode: int) -> None:
@@ -132,7 +123,7 @@ def ext4_zero_range(inode: Inode, offset: int, length: int, mode: int) -> None:
     if first < last:
         truncate_pagecache_range(inode, first << 12, (last << 12) - 1)
         ext4_remove_blocks(inode, first, last - 1)
-    _zero_edges(inode, offset, length)
+    ext4_zero_partial_blocks(inode, offset, length)
     ext4_alloc_file_blocks(inode, offset >> 12, (end + 4095) >> 12)
     if not mode & FALLOC_FL_KEEP_SIZE:
         ext4_update_inode_size(inode, end)

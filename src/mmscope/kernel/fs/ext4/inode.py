@@ -18,18 +18,28 @@ from mmscope.kernel.fs.buffer import (
     BH_Dirty,
     BH_Mapped,
     BH_New,
+    BH_Uptodate,
     __block_write_begin,
     __set_page_dirty_buffers,
     block_commit_write,
     block_page_mkwrite,
     create_page_buffers,
+    page_buffers,
 )
 from mmscope.kernel.include.errno import EFAULT, ENOMEM, ENOSPC, EROFS, KernelBug, KernelError
 from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, ReadaheadControl, SuperBlock, WritebackControl
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
-from mmscope.kernel.mm.filemap import FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, pagecache_get_page, unlock_page
+from mmscope.kernel.mm.filemap import (
+    FGP_ACCESSED,
+    FGP_CREAT,
+    FGP_LOCK,
+    FGP_WRITE,
+    filemap_fault,
+    pagecache_get_page,
+    unlock_page,
+)
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import (
@@ -277,7 +287,8 @@ def ext4_writepage(page: Page, wbc: WritebackControl) -> None:
     start = lblk << 12
     size = min(inode.i_size - start, BLOCK_SIZE)
     if size <= 0:
-        # Truncated while it was on its way.
+        # A failed write has left it: there is no block that it could go to.
+        ext4_set_page_dirty(page)
         unlock_page(page)
         return
     mem = page.kernel.mem
@@ -378,6 +389,10 @@ def ext4_da_write_end(file: File | None, mapping: AddressSpace, pos: int, len: i
             # page_zero_new_buffers(): a block that is new must not show what the disk had there.
             phys_write(page.kernel, (page.pfn << 12) + (pos & 4095), bytes(len))
             block_commit_write(page)
+        elif len < BLOCK_SIZE:
+            # ext4_da_write_begin() has read it.
+            page_buffers(page).b_state |= BH_Uptodate
+            page.flags |= PG_uptodate
     if copied:
         block_commit_write(page)
     if pos + copied > old_size:
@@ -390,7 +405,7 @@ def ext4_da_write_end(file: File | None, mapping: AddressSpace, pos: int, len: i
     unlock_page(page)
     put_page(page)
     if old_size < pos:
-        pagecache_isize_extended(inode, old_size, pos)
+        ext4_isize_extended(inode, old_size, pos)
     return copied
 
 
@@ -421,17 +436,49 @@ def ext4_page_mkwrite(vmf: VmFault) -> int:
 
 
 def ext4_block_zero_page_range(inode: Inode, from_: int, length: int) -> None:
-    """Zero bytes inside one block, through the page cache, if it has a block. Raises EIO."""
+    """Zero bytes inside one block through the page cache. Over a hole the page stays as it is made, not uptodate. Raises EIO."""
     if length <= 0:
         return
+    info = EXT4_I(inode)
     index = from_ >> 12
-    if ext4_map_blocks(inode, index) == HOLE and index not in EXT4_I(inode).i_reserved:
+    page = pagecache_get_page(inode.i_mapping, index, FGP_LOCK | FGP_ACCESSED | FGP_CREAT, 0)
+    if page is None:
+        raise KernelError(ENOMEM)
+    try:
+        bh = create_page_buffers(page, 0)
+        pblk = ext4_map_blocks(inode, index)
+        if pblk != HOLE and pblk not in info.unwritten:
+            bh.b_state |= BH_Mapped
+        if bh.b_state & BH_Mapped:
+            if not page.flags & PG_uptodate:
+                ext4_read_buffer(page)
+            phys_write(page.kernel, (page.pfn << 12) + (from_ & 4095), bytes(length))
+            block_commit_write(page)
+    finally:
+        unlock_page(page)
+        put_page(page)
+
+
+def ext4_zero_partial_blocks(inode: Inode, lstart: int, length: int) -> None:
+    """Zero what of [lstart, lstart + length) is no whole block. Raises EIO, ENOMEM."""
+    end = lstart + length
+    first = (lstart + 4095) & -4096
+    last = end & -4096
+    if first > last:
+        ext4_block_zero_page_range(inode, lstart, length)
         return
-    page = ext4_da_write_begin(None, inode.i_mapping, from_, length)
-    phys_write(page.kernel, (page.pfn << 12) + (from_ & 4095), bytes(length))
-    block_commit_write(page)
-    unlock_page(page)
-    put_page(page)
+    ext4_block_zero_page_range(inode, lstart, first - lstart)
+    ext4_block_zero_page_range(inode, last, end - last)
+
+
+def ext4_isize_extended(inode: Inode, old_size: int, pos: int) -> None:
+    """The file reaches over [old_size, pos), which reads as zeroes.
+
+    Since v6.13 (c7fc0366c656) that is seen to; before, what a mapping has stored beyond the end appears, unless it was written.
+    """
+    pagecache_isize_extended(inode, old_size, pos)
+    if inode.i_sb.kernel.config.at_least(6, 13):
+        ext4_zero_partial_blocks(inode, old_size, pos - old_size)
 
 
 def ext4_truncate(inode: Inode) -> None:
@@ -452,6 +499,8 @@ def ext4_setsize(inode: Inode, size: int) -> None:
     oldsize = inode.i_size
     if size > oldsize:
         inode.i_mtime = inode.i_ctime = fs_inode.current_time(inode.i_sb.kernel)
+        if oldsize & 4095 and inode.i_sb.kernel.config.at_least(6, 13):
+            ext4_block_zero_page_range(inode, oldsize, 4096 - (oldsize & 4095))
     inode.i_size = size
     info.i_disksize = size
     if size > oldsize:
