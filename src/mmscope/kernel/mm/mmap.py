@@ -267,7 +267,7 @@ def do_mmap(
     k = mm.kernel
     if not len:
         raise KernelError(EINVAL)
-    if prot & PROT_READ and k.current.personality & READ_IMPLIES_EXEC:
+    if prot & PROT_READ and k.current.personality & READ_IMPLIES_EXEC and (file is None or not fs_file.path_noexec(file)):
         prot |= PROT_EXEC
     if flags & MAP_FIXED_NOREPLACE:
         flags |= MAP_FIXED
