@@ -15,8 +15,6 @@ MAX_SWAPFILES_SHIFT: Final = 5
 PTE_MARKER_GUARD: Final = 4
 #: The swap type of markers, the last of 32: bits 59 to 63.
 SWP_PTE_MARKER: Final = 31
-#: swp_type() takes the low bits of a swap entry's value in pagemap.
-MAX_SWAPFILES_SHIFT: Final = 5
 #: The offset stands inverted in bits 9 to 58 (lest a table of zeros point to memory), _PAGE_PRESENT and _PAGE_PROTNONE are clear.
 _GUARD: Final = ((~PTE_MARKER_GUARD << 14 & 0xFFFFFFFFFFFFFFFF) >> 5 | SWP_PTE_MARKER << 59) - (1 << 64)
 
