@@ -237,8 +237,8 @@ DIFFERENCES: Final = (
         scenario="madvise_guard_of_a_file",
     ),
     Difference(
-        "guard-in-pagemap", "pagemap has bit 58 for pages that MADV_GUARD_INSTALL guards; before, they are only swapped (62)",
-        "6.15", "unknown (fs/proc/task_mmu: add guard region bit to pagemap)", "switch", _SWITCH, scenario="madvise_guard_in_proc",
+        "guard-in-pagemap", "pagemap has bit 58 for guarded pages; before, they are only swapped (62)",
+        "6.15", "unknown (fs/proc/task_mmu: add guard region bit)", "switch", _SWITCH, scenario="madvise_guard_in_proc",
     ),
     Difference(
         "guard-in-smaps",
