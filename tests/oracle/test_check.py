@@ -98,7 +98,7 @@ def test_a_thousand_operations_a_second() -> None:
 BUGS = (
     (
         "a merge across different vm_flags", "mm/mmap_merge.py",
-        "if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:", "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | 4):",
+        "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | VM_MAYBE_GUARD):", "if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | 4):",
     ),
     (
         "a missing write-protect", "mm/mprotect.py",

@@ -101,6 +101,13 @@ def test_a_large_folio_excuses_more_pages_never_fewer() -> None:
     assert not masked("load 0", "= 0x1", "= 0x2", "ext4")
 
 
+def test_known_differences_are_masked_only_where_the_release_has_them() -> None:
+    scenario = parse("fadvise 3 0 0 dontneed\nmincore 0 2p\n")
+    live, model = ["= 0x0", "= 0x0 11"], ["= 0x0", "= 0x0 10"]
+    assert compare(scenario, live, model, in_force((6, 18)), "ext4").masked == {"ext4-large-folios": 1}
+    assert compare(scenario, live, model, in_force((6, 12)), "ext4").divergences
+
+
 def test_rows_of_the_table_are_complete() -> None:
     names = {scenario.name for scenario in library()}
     assert len(BY_ID) == len(DIFFERENCES)

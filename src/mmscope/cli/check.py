@@ -89,7 +89,7 @@ class Check(Command):
         if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
             raise UsageError(f"check: --live needs Linux on x86-64, this is {os.uname().sysname} on {os.uname().machine}")
         ops, minutes = int(values["ops"] or 0), int(values["minutes"] or 0)
-        scenarios = [self._scenario(name) for name in args]
+        scenarios = [campaign.named(name) for name in args]
         if not scenarios and not ops and not minutes:
             scenarios = campaign.library()
         return self._live(values, scenarios, ops, minutes)
@@ -123,17 +123,6 @@ class Check(Command):
                 complain(f"mmscope: warning: {text}\n")
             show(report(campaign, save_scenario))
         return 1 if campaign.divergences or campaign.unexpected_passes else 0
-
-    def _scenario(self, name: str) -> Scenario:
-        from pathlib import Path
-
-        from mmscope.oracle.campaign import LIBRARY
-        from mmscope.oracle.scenario import load
-
-        path = Path(name)
-        if not path.exists() and "/" not in name and (LIBRARY / f"{name}.scn").exists():
-            path = LIBRARY / f"{name}.scn"
-        return load(path)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from mmscope.errors import UsageError
 from mmscope.oracle.differ import Comparison, Divergence, compare
 from mmscope.oracle.differences import in_force, running_release
 from mmscope.oracle.runner import HANGS, Runner
@@ -30,6 +31,16 @@ Progress = Callable[[int, int], None]
 def library() -> list[Scenario]:
     """The hand-written scenarios, by name."""
     return [load(path) for path in sorted(LIBRARY.glob("*.scn"))]
+
+
+def named(name: str) -> Scenario:
+    """A scenario file, or one of the library by its name. UsageError."""
+    path = Path(name)
+    if not path.exists() and "/" not in name:
+        path = LIBRARY / f"{name}.scn"
+        if not path.exists():
+            raise UsageError(f"{name}: neither a file nor a scenario of the library, {LIBRARY}")
+    return load(path)
 
 
 class Campaign:

@@ -237,6 +237,16 @@ DIFFERENCES: Final = (
         scenario="madvise_guard_of_a_file",
     ),
     Difference(
+        "guard-in-pagemap", "pagemap has bit 58 for guarded pages; before, they are only swapped (62)",
+        "6.15", "unknown (fs/proc/task_mmu: add guard region bit)", "switch", _SWITCH, scenario="madvise_guard_in_proc",
+    ),
+    Difference(
+        "guard-in-smaps",
+        "MADV_GUARD_INSTALL marks its mapping for good: gu in VmFlags. It merges as before, and what it merges into is marked",
+        "6.18", "unknown (mm: introduce VM_MAYBE_GUARD; 6.18 stable and 6.19)", "switch", _SWITCH,
+        scenario="madvise_guard_in_proc",
+    ),
+    Difference(
         "map-droppable", "map type 8 is MAP_DROPPABLE, which is never locked, never inherited, never charged; before, EINVAL",
         "6.11", "9651fcedf7b9", "switch", _SWITCH, scenario="map_droppable",
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmscope.kernel.arch.x86.uaccess import copy_from_user
 from mmscope.kernel.fs.file import get_unused_fd_flags
 from mmscope.kernel.fs.namei import do_open_execat
 from mmscope.kernel.include.errno import KernelError
@@ -20,10 +21,12 @@ from mmscope.kernel.include.fs import (
     File,
     FileOperations,
 )
-from mmscope.kernel.include.mm import VM_DENYWRITE, VM_MAYEXEC, VM_NORESERVE, VM_SHARED
+from mmscope.kernel.include.mm import VM_DENYWRITE, VM_EXEC, VM_MAYEXEC, VM_NORESERVE, VM_SHARED
 from mmscope.kernel.include.mm_types import VmAreaStruct
 from mmscope.kernel.include.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ
+from mmscope.kernel.include.sched import READ_IMPLIES_EXEC, Cred
 from mmscope.kernel.mm.debug_vm import validate_vm
+from mmscope.kernel.mm.mincore import ksys_mincore
 from mmscope.kernel.mm.mmap import do_mmap, do_munmap, find_vma, mmap_region, vma_merge
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.shmem import shmem_file_setup
@@ -62,6 +65,41 @@ def test_a_noexec_mount_refuses_execution_by_mmap_mprotect_and_exec(box: Box) ->
     box.file(fd).f_inode.i_sb.mnt_noexec = False
     box.mmap(PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd)
     assert do_open_execat(box.k, AT_FDCWD, "/data").f_inode is box.file(fd).f_inode
+
+
+def test_read_implies_exec_but_not_of_a_noexec_mount(box: Box) -> None:
+    """personality(READ_IMPLIES_EXEC): r-xp, but r--p on tmpfs mounted with -o noexec (6.18)."""
+    fd = box.open("/data", O_RDONLY)
+    box.task.personality |= READ_IMPLIES_EXEC
+    assert box.vma(box.mmap(PAGE, PROT_READ, MAP_PRIVATE, fd)).vm_flags & VM_EXEC
+    box.file(fd).f_inode.i_sb.mnt_noexec = True
+    assert not box.vma(box.mmap(PAGE, PROT_READ, MAP_PRIVATE, fd)).vm_flags & VM_EXEC
+
+
+@pytest.mark.parametrize(
+    ("fsuid", "capable", "mode", "told"),
+    [
+        (0, True, 0o644, True),
+        (0, False, 0o644, False),
+        (0, False, 0o666, True),
+        (1000, False, 0o644, True),
+        (7, False, 0o644, False),
+    ],
+)
+def test_mincore_of_a_file_tells_its_owner_and_who_may_write_it(
+    box: Box, fsuid: int, capable: bool, mode: int, told: bool
+) -> None:
+    """can_do_mincore(): the others read that everything is resident. Root without capabilities is no exception."""
+    fd = box.open("/data", O_RDONLY)
+    inode = box.file(fd).f_inode
+    inode.i_uid = inode.i_gid = 1000
+    inode.i_mode = inode.i_mode & ~0o777 | mode
+    addr, vec = box.mmap(4 * PAGE, PROT_READ, MAP_PRIVATE, fd), box.mmap(PAGE)
+    box.task.cred = Cred(fsuid, fsuid)
+    if not capable:
+        box.task.cred.cap_effective = 0
+    ksys_mincore(box.k, addr, 4 * PAGE, vec)
+    assert copy_from_user(box.k, vec, 4) == (bytes(4) if told else b"\1" * 4)
 
 
 def test_noexec_comes_before_a_file_without_mmap(box: Box) -> None:

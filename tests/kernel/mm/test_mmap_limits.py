@@ -187,7 +187,11 @@ def test_rlimit_data_counts_the_program_for_brk() -> None:
     assert do_brk(k, heap + 2 * PAGE) == heap + PAGE
     box.mmap(PAGE)
     box.task.signal.rlim[RLIMIT_DATA].rlim_max = mm.data_vm * PAGE
-    fails(errno.ENOMEM, box.mmap, PAGE)
+    for _ in range(2):
+        fails(errno.ENOMEM, box.mmap, PAGE)
+    # pr_warn_once(): said the first time, by mmap() and not by brk().
+    text = f"VmData {(mm.data_vm + 1) * PAGE} exceed data ulimit 0. Update limits or use boot option ignore_rlimit_data."
+    assert [line for _, line in k.log] == [f"mmap: {box.task.comm} ({box.task.pid}): {text}"]
 
 
 def test_brk_leaves_a_page_and_the_guard_gap_of_a_stack() -> None:

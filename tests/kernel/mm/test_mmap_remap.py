@@ -44,4 +44,6 @@ def test_the_kernel_says_once_that_it_is_deprecated() -> None:
         assert caught.value.args[0] == errno.EINVAL
     said = [text for _, text in box.k.log if "remap_file_pages" in text]
     comm, pid = box.task.comm, box.task.pid
-    assert said == [f"{comm} ({pid}) uses deprecated remap_file_pages() syscall. See Documentation/vm/remap_file_pages.rst."]
+    assert said == [
+        f"mmap: {comm} ({pid}) uses deprecated remap_file_pages() syscall. See Documentation/vm/remap_file_pages.rst."
+    ]

@@ -23,7 +23,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import MmStruct
 from mmscope.kernel.mm.interval_tree import vma_interval_tree_insert_after
 from mmscope.kernel.mm.memory import copy_page_range, get_mm_rss
-from mmscope.kernel.mm.mmap import vm_area_dup, vm_stat_account, vma_is_shared_writable, vma_pages
+from mmscope.kernel.mm.mmap import is_shared_maywrite, vm_area_dup, vm_stat_account, vma_pages
 from mmscope.kernel.mm.mmap_vma import __vma_link_rb
 from mmscope.kernel.mm.rmap import anon_vma_fork
 from mmscope.kernel.mm.util import security_vm_enough_memory_mm
@@ -70,7 +70,7 @@ def _dup_vma_file(tmp: VmAreaStruct, mpnt: VmAreaStruct) -> None:
     get_file(file)
     if tmp.vm_flags & VM_DENYWRITE:
         mapping.host.i_writecount -= 1
-    if vma_is_shared_writable(tmp.vm_mm.kernel, tmp.vm_flags):
+    if is_shared_maywrite(tmp.vm_mm.kernel, tmp.vm_flags):
         mapping.i_mmap_writable += 1
     vma_interval_tree_insert_after(tmp, mpnt, mapping.i_mmap)
 

@@ -58,9 +58,6 @@ STACK_RND_MASK: Final = 0x3FFFFF
 MAX_INTERP_DEPTH: Final = 5
 
 
-_EXEC_STACK: Final = "started with executable stack"
-
-
 class LinuxBinprm:
     """struct linux_binprm: a program on its way to be executed."""
 
@@ -520,9 +517,9 @@ def setup_arg_pages(bprm: LinuxBinprm, stack_top: int, executable_stack: int) ->
     vm_flags |= mm.def_flags
     vm_flags |= VM_STACK_INCOMPLETE_SETUP
     mprotect_fixup(vma, None, vma.vm_start, vma.vm_end, vm_flags)
-    if vm_flags & VM_EXEC and bprm.file is not None and _EXEC_STACK not in k.warned:
-        k.warned.add(_EXEC_STACK)  # pr_warn_once("... %pD4 ..."): the last four names of the path
-        k.printk(f"process '{'/'.join(d_path(k, bprm.file.f_dentry).split('/')[-4:])}' {_EXEC_STACK}")
+    if vm_flags & VM_EXEC and bprm.file is not None:
+        program = "/".join(d_path(k, bprm.file.f_dentry).split("/")[-4:])  # %pD4: the last four names of the path
+        k.printk_once("setup_arg_pages", f"process '{program}' started with executable stack")
     if stack_shift:
         shift_arg_pages(vma, stack_shift)
     vm_flags_reset(vma, vma.vm_flags & ~VM_STACK_INCOMPLETE_SETUP)

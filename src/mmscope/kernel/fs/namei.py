@@ -11,6 +11,7 @@ from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
 from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
 from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
+from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.streams import HostStream, reopen_stream
 from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE, CAP_FOWNER
 from mmscope.kernel.include.errno import (
@@ -170,6 +171,20 @@ def inode_permission(k: Kernel, inode: Inode, mask: int) -> None:
     if mask & MAY_WRITE and inode.i_sb.s_flags & SB_RDONLY and inode.i_mode & S_IFMT in (S_IFREG, S_IFDIR, S_IFLNK):
         raise KernelError(EROFS)
     generic_permission(k.current.cred, inode, mask)
+
+
+def may_learn_of_cache(k: Kernel, inode: Inode) -> bool:
+    """The current task owns the file or could write it: only then it may learn, or change, what others have in the page cache.
+
+    Linux has the expression twice, in can_do_mincore() and can_do_pageout().
+    """
+    if inode_owner_or_capable(k, inode):
+        return True
+    try:
+        inode_permission(k, inode, MAY_WRITE)
+    except KernelError:
+        return False
+    return True
 
 
 def d_is_dir(dentry: Dentry) -> bool:

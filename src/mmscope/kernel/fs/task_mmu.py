@@ -19,6 +19,7 @@ from mmscope.kernel.include.mm import (
     VM_DROPPABLE,
     VM_EXEC,
     VM_LOCKED,
+    VM_MAYBE_GUARD,
     VM_MAYSHARE,
     VM_READ,
     VM_SOFTDIRTY,
@@ -27,6 +28,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_dirty, PG_referenced, PG_swapbacked
 from mmscope.kernel.include.swapops import is_guard_pte_marker
+from mmscope.kernel.mm.hugetlb import vma_kernel_pagesize, vma_mmu_pagesize
 from mmscope.kernel.mm.memory_unmap import get_mm_counter, vm_normal_page
 from mmscope.kernel.mm.mmap_area import find_vma
 from mmscope.kernel.mm.page_alloc import page_count, page_mapcount
@@ -229,6 +231,8 @@ def show_smap_vma_flags(k: Kernel, vma: VmAreaStruct) -> str:
         flags &= ~VM_DENYWRITE
     out = "VmFlags: "
     for bit, name in enumerate(_MNEMONICS):
+        if name == "dw" and flags & VM_MAYBE_GUARD:
+            out += "gu "  # the bit that VM_DENYWRITE had
         if flags >> bit & 1:
             # VM_LOCKONFAULT got its name in v6.3 (8614d6c5eda0).
             out += ("lf" if name == "??" and k.config.at_least(6, 3) else name) + " "
@@ -273,7 +277,9 @@ def show_smap(vma: VmAreaStruct, name: str | None) -> str:
     smap_gather_stats(vma, mss)
     out = show_map_vma(vma, name)
     out += (
-        _kb_line("Size", vma.vm_end - vma.vm_start) + _kb_line("KernelPageSize", PAGE_SIZE) + _kb_line("MMUPageSize", PAGE_SIZE)
+        _kb_line("Size", vma.vm_end - vma.vm_start)
+        + _kb_line("KernelPageSize", vma_kernel_pagesize(vma))
+        + _kb_line("MMUPageSize", vma_mmu_pagesize(vma))
     )
     out += __show_smap(k, mss, False)
     # transparent_hugepage_enabled(): never. Aligned since v6.6.

@@ -24,7 +24,7 @@ from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_referenced
 from mmscope.kernel.include.swapops import MAX_SWAPFILES_SHIFT, PTE_MARKER_GUARD, SWP_PTE_MARKER, is_guard_pte_marker
 from mmscope.kernel.mm.memory_unmap import get_mm_rss, is_cow_mapping, vm_normal_page
-from mmscope.kernel.mm.mmap_area import find_vma
+from mmscope.kernel.mm.mmap_area import find_vma, vm_flags_reset
 from mmscope.kernel.mm.mmap_limits import vma_set_page_prot
 from mmscope.kernel.mm.page_alloc import page_mapcount, page_maybe_dma_pinned
 from mmscope.kernel.mm.pagewalk import MmWalk, MmWalkOps, walk_page_range
@@ -227,7 +227,7 @@ def clear_refs(mm: MmStruct, type: int) -> None:
         vma = mm.mmap
         while vma is not None:
             if vma.vm_flags & VM_SOFTDIRTY:
-                vma.vm_flags &= ~VM_SOFTDIRTY
+                vm_flags_reset(vma, vma.vm_flags & ~VM_SOFTDIRTY)
                 vma_set_page_prot(vma)
             vma = vma.vm_next
         mm.tlb_flush_pending += 1

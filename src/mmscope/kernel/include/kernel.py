@@ -139,6 +139,12 @@ class Kernel:
         """A line for the kernel log."""
         self.log.append((self.timekeeper.now_ns, text))
 
+    def printk_once(self, where: str, text: str) -> None:
+        """printk() of what the function `where` says only the first time."""
+        if where not in self.warned:
+            self.warned.add(where)
+            self.printk(text)
+
     def warn_once(self, text: str) -> None:
         """Say `text` through `warn` unless it has been said."""
         if text not in self.warned:

@@ -42,6 +42,8 @@ VM_HUGEPAGE: Final = 0x20000000
 VM_NOHUGEPAGE: Final = 0x40000000
 VM_MERGEABLE: Final = 0x80000000
 VM_DROPPABLE: Final = 1 << 40
+#: There may be guards (MADV_GUARD_INSTALL), since v6.18. Linux: VM_DENYWRITE's bit, which v5.15 set free.
+VM_MAYBE_GUARD: Final = 1 << 41
 
 VM_STACK: Final = VM_GROWSDOWN
 #: While exec still moves the stack: such a VMA never merges (VM_RAND_READ | VM_SEQ_READ).

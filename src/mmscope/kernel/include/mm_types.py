@@ -181,6 +181,7 @@ class VmOperationsStruct:
         pfn_mkwrite: Callable[[VmFault], int] | None = None,
         name: Callable[[VmAreaStruct], str] | None = None,
         find_special_page: Callable[[VmAreaStruct, int], Page | None] | None = None,
+        pagesize: Callable[[VmAreaStruct], int] | None = None,
     ) -> None:
         #: The C identifier of the table, e.g. "ext4_file_vm_ops".
         self.ops_name = ops_name
@@ -197,6 +198,7 @@ class VmOperationsStruct:
         self.pfn_mkwrite = pfn_mkwrite
         self.name = name
         self.find_special_page = find_special_page
+        self.pagesize = pagesize
 
 
 class VmSpecialMapping:

@@ -35,12 +35,17 @@ def generic_fadvise(file: File, offset: int, len: int, advice: int) -> None:
     inode = file.f_inode
     if inode.i_mode & S_IFMT == S_IFIFO:
         raise KernelError(ESPIPE)
+    mapping = file.f_mapping
     if len < 0:
         raise KernelError(EINVAL)
-    mapping = file.f_mapping
     endbyte = offset + len
     # The end is inclusive, and an overflow means the end of the file.
     endbyte = LLONG_MAX if len == 0 or endbyte > LLONG_MAX else endbyte - 1
+    if mapping.a_ops.readpage is None:
+        # noop_backing_dev_info: tmpfs, proc... have nothing to read ahead or to write back.
+        if advice not in range(POSIX_FADV_NOREUSE + 1):
+            raise KernelError(EINVAL)
+        return
     if advice == POSIX_FADV_NORMAL:
         file.ra_pages = inode.i_sb.ra_pages
         file.f_mode &= ~FMODE_RANDOM

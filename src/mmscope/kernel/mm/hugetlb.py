@@ -11,6 +11,7 @@ from mmscope.kernel.arch.x86.pgtable import pgd_offset
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.mm import VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_HUGETLB, VM_NORESERVE
 from mmscope.kernel.include.mm_types import VmAreaStruct, VmFault, VmOperationsStruct
+from mmscope.kernel.include.page import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,18 @@ def is_file_hugepages(file: File) -> bool:
 def is_vm_hugetlb_page(vma: VmAreaStruct) -> bool:
     """`vma` maps huge pages of the pool (include/linux/hugetlb_inline.h)."""
     return vma.vm_flags & VM_HUGETLB != 0
+
+
+def vma_kernel_pagesize(vma: VmAreaStruct) -> int:
+    """Size of the pages that `vma` maps, bytes."""
+    if vma.vm_ops is not None and vma.vm_ops.pagesize is not None:
+        return vma.vm_ops.pagesize(vma)
+    return PAGE_SIZE
+
+
+def vma_mmu_pagesize(vma: VmAreaStruct) -> int:
+    """Size of the pages that the page tables hold: the same on x86."""
+    return vma_kernel_pagesize(vma)
 
 
 def hugetlb_reserve_pages(inode: Inode, from_: int, to: int, vm_flags: int) -> None:
@@ -73,6 +86,11 @@ def hugetlb_vm_op_close(vma: VmAreaStruct) -> None:
     """Gives unused reservations back, of which there are none; that it exists keeps such mappings from merging."""
 
 
+def hugetlb_vm_op_pagesize(vma: VmAreaStruct) -> int:
+    """What smaps shows."""
+    return HPAGE_SIZE
+
+
 def hugetlb_vm_op_split(vma: VmAreaStruct, addr: int) -> None:
     """Only between huge pages."""
     if addr & ~HPAGE_MASK:
@@ -80,5 +98,9 @@ def hugetlb_vm_op_split(vma: VmAreaStruct, addr: int) -> None:
 
 
 hugetlb_vm_ops: Final = VmOperationsStruct(
-    "hugetlb_vm_ops", fault=hugetlb_vm_op_fault, close=hugetlb_vm_op_close, split=hugetlb_vm_op_split
+    "hugetlb_vm_ops",
+    fault=hugetlb_vm_op_fault,
+    close=hugetlb_vm_op_close,
+    split=hugetlb_vm_op_split,
+    pagesize=hugetlb_vm_op_pagesize,
 )

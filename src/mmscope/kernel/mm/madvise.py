@@ -5,6 +5,7 @@ kernels have them. Of huge pages and KSM only the VMA flags exist; without a swa
 
 from __future__ import annotations
 
+import mmscope.kernel.fs.namei as fs_namei
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import (
     pgd_addr_end,
@@ -43,6 +44,7 @@ from mmscope.kernel.include.mm import (
     VM_HUGETLB,
     VM_IO,
     VM_LOCKED,
+    VM_MAYBE_GUARD,
     VM_MAYSHARE,
     VM_MAYWRITE,
     VM_MERGEABLE,
@@ -86,6 +88,7 @@ from mmscope.kernel.include.mman import (
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_referenced
 from mmscope.kernel.include.swapops import is_guard_pte_marker, make_guard_pte_marker
+from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap import trylock_page, unlock_page
 from mmscope.kernel.mm.gup import GupLocked, __get_user_pages, check_vma_flags
 from mmscope.kernel.mm.hugetlb import HPAGE_MASK
@@ -99,7 +102,6 @@ from mmscope.kernel.mm.memory import (
 )
 from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu, tlb_remove_tlb_entry
 from mmscope.kernel.mm.page_alloc import page_mapcount
-from mmscope.kernel.mm.readahead import ReadaheadControl, force_page_cache_ra
 from mmscope.kernel.mm.rmap import anon_vma_prepare
 from mmscope.kernel.mm.swap import deactivate_page, lru_add_drain, mark_page_lazyfree
 
@@ -212,7 +214,7 @@ def madvise_behavior(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, e
             _madvise_split(mm, vma, start, True)
         if end != vma.vm_end:
             _madvise_split(mm, vma, end, False)
-    mm_mmap.vm_flags_reset(vma, new_flags)
+    mm_mmap.vm_flags_reset(vma, new_flags | vma.vm_flags & VM_MAYBE_GUARD)
     return vma
 
 
@@ -233,8 +235,8 @@ def madvise_willneed(vma: VmAreaStruct, start: int, end: int) -> bool:
         # Swap-in of anonymous memory and of shmem: there is no swap, but what waits for its LRU list gets there.
         lru_add_drain(vma.vm_mm.kernel)
         return False
-    first = vma.vm_pgoff + ((start - vma.vm_start) >> PAGE_SHIFT)
-    force_page_cache_ra(ReadaheadControl(file, file.f_mapping, first), file, (end - start) >> PAGE_SHIFT)
+    offset = start - vma.vm_start + (vma.vm_pgoff << PAGE_SHIFT)
+    generic_fadvise(file, offset, end - start, POSIX_FADV_WILLNEED)
     return True
 
 
@@ -329,13 +331,12 @@ def madvise_cold(vma: VmAreaStruct, start: int, end: int, behavior: int) -> None
 
 
 def can_do_pageout(vma: VmAreaStruct) -> bool:
-    """Timing of others' page cache must not leak: only files that the caller owns."""
+    """Timing of others' page cache must not leak: only files that the caller owns or may write."""
     if vma_is_anonymous(vma):
         return True
     if vma.vm_file is None:
         return False
-    cred = vma.vm_mm.kernel.current.cred
-    return cred.fsuid in (0, vma.vm_file.f_inode.i_uid)
+    return fs_namei.may_learn_of_cache(vma.vm_mm.kernel, vma.vm_file.f_inode)
 
 
 def madvise_free_single_vma(vma: VmAreaStruct, start: int, end: int) -> None:
@@ -410,6 +411,8 @@ def madvise_guard_install(vma: VmAreaStruct, start: int, end: int) -> None:
     if not is_valid_guard_vma(vma, False):
         raise KernelError(EINVAL)
     mm = vma.vm_mm
+    if mm.kernel.config.at_least(6, 18):
+        mm_mmap.vm_flags_reset(vma, vma.vm_flags | VM_MAYBE_GUARD)  # all of it: no split, and never taken back
     # fork() copies page tables only where there is an anon_vma.
     anon_vma_prepare(vma)
     zap_page_range_single(vma, start, end - start)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.fs.namei as fs_namei
 from mmscope.kernel.arch.x86.pgtable import (
     pgd_none,
     pgd_offset,
@@ -80,13 +81,7 @@ def can_do_mincore(vma: VmAreaStruct) -> bool:
     file = vma.vm_file
     if file is None:
         return False
-    inode = file.f_inode
-    cred = vma.vm_mm.kernel.current.cred
-    if cred.fsuid in (0, inode.i_uid):
-        return True
-    if inode.i_gid == cred.fsgid or inode.i_gid in cred.groups:
-        return inode.i_mode & 0o020 != 0
-    return inode.i_mode & 0o002 != 0
+    return fs_namei.may_learn_of_cache(vma.vm_mm.kernel, file.f_inode)
 
 
 def do_mincore(mm: MmStruct, addr: int, pages: int, vec: bytearray) -> None:

@@ -7,7 +7,15 @@ import mmscope.kernel.mm.gup as mm_gup
 import mmscope.kernel.mm.mmap as mm_mmap
 import mmscope.kernel.mm.util as mm_util
 from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, KernelError
-from mmscope.kernel.include.mm import FOLL_DUMP, VM_DROPPABLE, VM_LOCKED, VM_LOCKED_CLEAR_MASK, VM_LOCKONFAULT, VM_SPECIAL
+from mmscope.kernel.include.mm import (
+    FOLL_DUMP,
+    VM_DROPPABLE,
+    VM_LOCKED,
+    VM_LOCKED_CLEAR_MASK,
+    VM_LOCKONFAULT,
+    VM_MAYBE_GUARD,
+    VM_SPECIAL,
+)
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, TASK_SIZE
 from mmscope.kernel.include.page_flags import PG_lru, PG_mlocked, PG_unevictable
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK
@@ -147,7 +155,7 @@ def mlock_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: i
         nr_pages = 0
     mm.locked_vm += nr_pages
     if lock:
-        mm_mmap.vm_flags_reset(vma, newflags)
+        mm_mmap.vm_flags_reset(vma, newflags | vma.vm_flags & VM_MAYBE_GUARD)
     else:
         munlock_vma_pages_range(vma, start, end)
     return vma

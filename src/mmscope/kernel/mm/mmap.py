@@ -148,6 +148,7 @@ from mmscope.kernel.mm.mmap_vma import (
     anon_vma_interval_tree_pre_update_vma,
     deny_write_access,
     insert_vm_struct,
+    is_shared_maywrite,
     mapping_map_writable,
     mapping_unmap_writable,
     split_vma,
@@ -155,7 +156,6 @@ from mmscope.kernel.mm.mmap_vma import (
     vm_area_alloc,
     vm_area_dup,
     vma_adjust,
-    vma_is_shared_writable,
     vma_link,
     vma_rb_erase,
 )
@@ -184,7 +184,7 @@ __all__ = [
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
     "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
-    "vm_flags_reset", "vma_is_shared_writable", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
+    "vm_flags_reset", "is_shared_maywrite", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
 ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
@@ -267,7 +267,7 @@ def do_mmap(
     k = mm.kernel
     if not len:
         raise KernelError(EINVAL)
-    if prot & PROT_READ and k.current.personality & READ_IMPLIES_EXEC:
+    if prot & PROT_READ and k.current.personality & READ_IMPLIES_EXEC and (file is None or not fs_file.path_noexec(file)):
         prot |= PROT_EXEC
     if flags & MAP_FIXED_NOREPLACE:
         flags |= MAP_FIXED
@@ -387,7 +387,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     npages = len >> 12
     gathers = mm.kernel.config.at_least(6, 12)
     if gathers:
-        if file is not None and vma_is_shared_writable(mm.kernel, vm_flags) and file.f_mapping.i_mmap_writable < 0:
+        if file is not None and is_shared_maywrite(mm.kernel, vm_flags) and file.f_mapping.i_mmap_writable < 0:
             raise KernelError(EPERM)  # 5de195060b2e: mapping_map_writable() comes first of all
         # f8d112a4e657: what goes is gathered before anything is refused, so that a refusal leaves the borders split.
         split_at_borders(mm, addr, addr + len)
@@ -455,7 +455,7 @@ def _mmap_region_file(
     mapping = file.f_mapping
     k = mm.kernel
     # Since v6.7 (158978945f31) it is counted after ->mmap(), which may have taken VM_MAYWRITE.
-    counts = vma_is_shared_writable(k, vm_flags) and (not k.config.at_least(6, 7) or k.config.at_least(6, 12))
+    counts = is_shared_maywrite(k, vm_flags) and (not k.config.at_least(6, 7) or k.config.at_least(6, 12))
     if vm_flags & VM_DENYWRITE:
         deny_write_access(inode)
     try:

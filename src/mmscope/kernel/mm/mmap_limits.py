@@ -47,8 +47,15 @@ def may_expand_vm(mm: MmStruct, flags: int, npages: int) -> bool:
         return False
     # is_data_mapping(): private, writable, not stack.
     if flags & (VM_WRITE | VM_SHARED | VM_STACK) == VM_WRITE and mm.data_vm + npages > mm_util.rlimit(k, RLIMIT_DATA) >> 12:
+        limit = mm_util.rlimit(k, RLIMIT_DATA)
         # A soft limit of zero is Valgrind's; the hard limit then decides.
-        return mm_util.rlimit(k, RLIMIT_DATA) == 0 and mm.data_vm + npages <= mm_util.rlimit_max(k, RLIMIT_DATA) >> 12
+        if limit == 0 and mm.data_vm + npages <= mm_util.rlimit_max(k, RLIMIT_DATA) >> 12:
+            return True
+        text = (
+            f"VmData {mm.data_vm + npages << 12} exceed data ulimit {limit}. Update limits or use boot option ignore_rlimit_data."
+        )
+        k.printk_once("may_expand_vm", f"mmap: {k.current.comm} ({k.current.pid}): {text}")
+        return False
     return True
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.rmap as mm_rmap
 from mmscope.kernel.include.errno import KernelBug, KernelError
-from mmscope.kernel.include.mm import VM_ACCESS_FLAGS, VM_SOFTDIRTY, VM_SPECIAL
+from mmscope.kernel.include.mm import VM_ACCESS_FLAGS, VM_MAYBE_GUARD, VM_SOFTDIRTY, VM_SPECIAL
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
-from mmscope.kernel.mm.mmap_area import find_vma_links, vma_is_anonymous, vma_next, vma_pages
+from mmscope.kernel.mm.mmap_area import find_vma_links, vm_flags_reset, vma_is_anonymous, vma_next, vma_pages
 from mmscope.kernel.mm.mmap_vma import __vma_adjust, _vma_adjust_import_anon_vma, vm_area_dup, vma_adjust, vma_link
 
 TYPE_CHECKING = False
@@ -25,11 +25,11 @@ def can_merge_remove_vma(vma: VmAreaStruct) -> bool:
 
 
 def is_mergeable_vma(vma: VmAreaStruct, file: File | None, vm_flags: int, may_remove_vma: bool) -> bool:
-    """Same flags (soft-dirty aside) and file, and no close() if the merge might remove `vma`.
+    """Same flags (soft-dirty and possible guards aside) and file, and no close() if the merge might remove `vma`.
 
     Until v6.3 (714965ca8252) every merge, until v6.12 every merge with a successor counts as such.
     """
-    if (vma.vm_flags ^ vm_flags) & ~VM_SOFTDIRTY:
+    if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | VM_MAYBE_GUARD):
         return False
     if vma.vm_file is not file:
         return False
@@ -106,6 +106,7 @@ def vma_merge(
 
     if prev is not None and prev.vm_end == addr and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff, src):
         upto = end
+        sticky = vm_flags & VM_MAYBE_GUARD
         if (
             next is not None
             and end == next.vm_start
@@ -115,10 +116,12 @@ def vma_merge(
         ):
             # Cases 1 and 6: the successor as well; otherwise 2, 5, 7.
             upto = next.vm_end
+            sticky |= next.vm_flags & VM_MAYBE_GUARD
         try:
             __vma_adjust(prev, prev.vm_start, upto, prev.vm_pgoff, None, prev)
         except KernelError:
             return None
+        vm_flags_reset(prev, prev.vm_flags | sticky)
         return prev
 
     if next is not None and end == next.vm_start and can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen, src):
@@ -126,12 +129,13 @@ def vma_merge(
             if prev is not None and addr < prev.vm_end:
                 # Case 4.
                 __vma_adjust(prev, prev.vm_start, addr, prev.vm_pgoff, None, next)
-                return next
-            # Cases 3 (area is next) and 8 (area goes, next grows over it).
-            assert area is not None
-            __vma_adjust(area, addr, next.vm_end, next.vm_pgoff - pglen, None, next)
+            else:
+                # Cases 3 (area is next) and 8 (area goes, next grows over it).
+                assert area is not None
+                __vma_adjust(area, addr, next.vm_end, next.vm_pgoff - pglen, None, next)
         except KernelError:
             return None
+        vm_flags_reset(next, next.vm_flags | vm_flags & VM_MAYBE_GUARD)
         return next
     return None
 
@@ -218,7 +222,7 @@ def anon_vma_compatible(a: VmAreaStruct, b: VmAreaStruct) -> bool:
     return (
         a.vm_end == b.vm_start
         and a.vm_file is b.vm_file
-        and not ((a.vm_flags ^ b.vm_flags) & ~(VM_ACCESS_FLAGS | VM_SOFTDIRTY))
+        and not ((a.vm_flags ^ b.vm_flags) & ~(VM_ACCESS_FLAGS | VM_SOFTDIRTY | VM_MAYBE_GUARD))
         and b.vm_pgoff == a.vm_pgoff + ((b.vm_start - a.vm_start) >> 12)
     )
 

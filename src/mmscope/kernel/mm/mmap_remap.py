@@ -40,9 +40,7 @@ def ksys_remap_file_pages(k: Kernel, start: int, size: int, prot: int, pgoff: in
     assert mm is not None
     where = "mm" if k.config.at_least(5, 19) else "vm"
     text = f"uses deprecated remap_file_pages() syscall. See Documentation/{where}/remap_file_pages.rst."
-    if text not in k.warned:
-        k.warned.add(text)  # pr_warn_once()
-        k.printk(f"{k.current.comm} ({k.current.pid}) {text}")
+    k.printk_once("remap_file_pages", f"mmap: {k.current.comm} ({k.current.pid}) {text}")
     if prot:
         raise KernelError(EINVAL)
     start &= PAGE_MASK

@@ -84,8 +84,8 @@ def mapping_map_writable(mapping: AddressSpace) -> None:
     mapping.i_mmap_writable += 1
 
 
-def vma_is_shared_writable(k: Kernel, vm_flags: int) -> bool:
-    """Counted in i_mmap_writable: all that is shared, since v6.7 (e8e17ee90eaf, is_shared_maywrite) only what may be written."""
+def is_shared_maywrite(k: Kernel, vm_flags: int) -> bool:
+    """Counted in i_mmap_writable: all that is shared, since v6.7 (e8e17ee90eaf) only what may be written."""
     return vm_flags & VM_SHARED != 0 and (vm_flags & VM_MAYWRITE != 0 or not k.config.at_least(6, 7))
 
 
@@ -101,7 +101,7 @@ def __remove_shared_vm_struct(vma: VmAreaStruct, mapping: AddressSpace) -> None:
     """Take `vma` out of its file's i_mmap and counters."""
     if vma.vm_flags & VM_DENYWRITE:
         allow_write_access(mapping.host)
-    if vma_is_shared_writable(vma.vm_mm.kernel, vma.vm_flags):
+    if is_shared_maywrite(vma.vm_mm.kernel, vma.vm_flags):
         mapping_unmap_writable(mapping)
     vma_interval_tree_remove(vma, mapping.i_mmap)
 
@@ -120,7 +120,7 @@ def __vma_link_file(vma: VmAreaStruct) -> None:
         mapping = file.f_mapping
         if vma.vm_flags & VM_DENYWRITE:
             mapping.host.i_writecount -= 1
-        if vma_is_shared_writable(vma.vm_mm.kernel, vma.vm_flags):
+        if is_shared_maywrite(vma.vm_mm.kernel, vma.vm_flags):
             mapping.i_mmap_writable += 1
         vma_interval_tree_insert(vma, mapping.i_mmap)
 

@@ -32,6 +32,7 @@ from mmscope.kernel.include.mm import (
     VM_GROWSDOWN,
     VM_HUGETLB,
     VM_LOCKED,
+    VM_MAYBE_GUARD,
     VM_MAYEXEC,
     VM_NORESERVE,
     VM_READ,
@@ -199,6 +200,7 @@ def mprotect_fixup(vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end
             vm_unacct_memory(mm.kernel, charged)
             raise
 
+    newflags |= vma.vm_flags & VM_MAYBE_GUARD  # whom it merged with may have guards
     vm_flags_reset(vma, newflags)
     dirty_accountable = vma_wants_writenotify(vma, vma.vm_page_prot)
     vma_set_page_prot(vma)

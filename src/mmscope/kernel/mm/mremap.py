@@ -152,6 +152,12 @@ def _dontunmap_complete(vma: VmAreaStruct, new_vma: VmAreaStruct, old_addr: int,
         unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
 
 
+def warn_private_duplicate(k: Kernel) -> None:
+    """Somebody wants a second mapping of private memory."""
+    text = "attempted to duplicate a private mapping with mremap.  This is not supported."
+    k.printk_once("vma_to_resize", f"{k.current.comm} ({k.current.pid}): {text}")
+
+
 def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int) -> tuple[VmAreaStruct, int]:
     """The VMA at `addr`, if it may be resized or moved so; (VMA, pages charged for its growth)."""
     k = mm.kernel
@@ -160,6 +166,7 @@ def vma_to_resize(mm: MmStruct, addr: int, old_len: int, new_len: int, flags: in
         raise KernelError(EFAULT)
     # old_len 0 duplicates a mapping, which only makes sense for a shared one (since v4.14, dba58d3b8c50).
     if not old_len and not vma.vm_flags & (VM_SHARED | VM_MAYSHARE):
+        warn_private_duplicate(k)
         raise KernelError(EINVAL)
     if flags & MREMAP_DONTUNMAP:
         if k.config.at_least(5, 13):  # a4609387859f

@@ -23,7 +23,7 @@ from mmscope.kernel.mm.mmap import (
     vm_stat_account,
     vma_merge_extend,
 )
-from mmscope.kernel.mm.mremap import move_vma, vma_expandable
+from mmscope.kernel.mm.mremap import move_vma, vma_expandable, warn_private_duplicate
 from mmscope.kernel.mm.util import security_vm_enough_memory_mm
 
 TYPE_CHECKING = False
@@ -109,6 +109,7 @@ def remap_is_valid(vrm: VmaRemapStruct, vma: VmAreaStruct, old_len: int) -> None
     mm = vma.vm_mm
     # old_len 0 duplicates a mapping, which only makes sense for a shared one.
     if not old_len and not vma.vm_flags & (VM_SHARED | VM_MAYSHARE):
+        warn_private_duplicate(mm.kernel)
         raise KernelError(EINVAL)
     if vrm.flags & MREMAP_DONTUNMAP and vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
         raise KernelError(EINVAL)

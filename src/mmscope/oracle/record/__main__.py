@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 from mmscope.errors import MmscopeError
-from mmscope.oracle.campaign import library, random_scenarios
+from mmscope.oracle.campaign import library, named, random_scenarios
 from mmscope.oracle.record.debian import KERNELS, fetch_kernel, unpack_kernel, unpack_symbols
 from mmscope.oracle.record.graphs import record_graphs
 from mmscope.oracle.record.guest import GuestRunner
-from mmscope.oracle.scenario import Scenario, load
+from mmscope.oracle.scenario import Scenario
 from mmscope.oracle.strategies import KINDS
 from mmscope.oracle.truth import NOT_AS_V5_11, write_recording
 
@@ -48,20 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="random sequences of N operations instead")
     parser.add_argument("--seed", type=int, default=0, help="of the random sequences")
     parser.add_argument("--only", default="", metavar="KINDS", help=f"of these kinds: {','.join(KINDS)} (default: all)")
-    parser.add_argument("scenario", nargs="*", type=Path, help="files (default: the library)")
+    parser.add_argument("scenario", nargs="*", help="files, or names from the library (default: all of it)")
     args = parser.parse_args(argv)
     try:
         args.cache.mkdir(parents=True, exist_ok=True)
         if args.graphs:
             image = unpack_kernel(args.deb or fetch_kernel(args.kernel, args.cache))
             symbols = unpack_symbols(fetch_kernel(args.kernel, args.cache, "-dbg"))
-            names = record_graphs(image, symbols, [str(path) for path in args.scenario], args.output)
+            names = record_graphs(image, symbols, args.scenario, args.output)
             print(f"{args.output}: {', '.join(names)}")
             return 0
         if args.random:
             scenarios = some_random(args.seed, args.random, [word for word in args.only.split(",") if word])
         else:
-            scenarios = [load(path) for path in args.scenario] or library()
+            scenarios = [named(name) for name in args.scenario] or library()
             scenarios = [scenario for scenario in scenarios if scenario.headers.get("fs", FS) == FS]
         package = args.deb or fetch_kernel(args.kernel, args.cache)
         with GuestRunner(unpack_kernel(package)) as runner:
