@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from mmscope.cli.cow import totals
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmscope.cli.stats import Stats
@@ -12,6 +14,9 @@ TOP_SYSCALLS = 6
 
 #: Processes named in the summary, those with the most faults.
 TOP_PROCESSES = 8
+
+#: Instructions named in the summary, those that copied the most pages.
+TOP_WRITERS = 3
 
 #: What a program may ask for and not get. docs/architecture.md explains.
 NOT_MODELLED = (("swap, reclaim, huge pages", "absent"),)
@@ -44,6 +49,12 @@ def summary(stats: Stats, title: str, virtual_ns: int, host_ns: int, warnings: l
         row(f"{count:,}", cause)
     if stats.stack_expansions:
         row(f"{stats.stack_expansions:,}", "stack expansions", head=True)
+    copies, reuses = totals(stats.by_cause)
+    if copies:
+        lines.append("")
+        row(f"{copies:,}", "pages copied on write", f"{copies * 4:,} KiB; {reuses:,} reused", head=True)
+        for place, count in stats.cow.top_writers(TOP_WRITERS):
+            row(f"{count:,}", place)
     lines.append("")
     row(f"{stats.peak:,}", "pages resident at the peak", f"{stats.peak * 4:,} KiB", head=True)
     for count, kind in ((stats.anon, "anon"), (stats.file, "file"), (stats.shmem, "shmem")):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts what a run does, from the kernel's tracepoints: faults by cause, the peak of RSS, system calls, signals."""
+"""Counts what a run does, from the kernel's tracepoints: faults by cause, peak RSS, copies on write, system calls, signals."""
 
 from __future__ import annotations
 
+from mmscope.cli.cow import CowStats
 from mmscope.kernel.core.sys import task_ppid_nr
 from mmscope.kernel.include.mm import (
     FAULT_FLAG_TRIED,
@@ -67,6 +68,7 @@ class Stats:
         #: In the order of birth; and the last one to bear a pid.
         self.processes: list[ProcessStats] = []
         self._by_pid: dict[int, ProcessStats] = {}
+        self.cow = CowStats(kernel)
         tp = kernel.tp
         tp.attach("handle_mm_fault", self.on_fault)
         tp.attach("sys_enter", self.on_syscall)
@@ -128,6 +130,7 @@ class Stats:
             self.by_cause[cause] = self.by_cause.get(cause, 0) + 1
             mine = self.process(self.kernel.current).by_cause
             mine[cause] = mine.get(cause, 0) + 1
+            self.cow.on_fault(vmf, cause)
         mm = vmf.vma.vm_mm
         cached = self.kernel.current.rss_stat if self.kernel.current.mm is mm else (0, 0, 0, 0)
         rss = mm.rss_stat
@@ -237,6 +240,7 @@ class Stats:
             "faults": {"minor": minor, "major": major, "by_cause": self.causes()},
             "rss": {"anon": self.anon, "file": self.file, "shmem": self.shmem, "peak": self.peak},
             "syscalls": self.syscall_names(),
+            "cow": self.cow.to_json(self.by_cause, self.processes),
             "page_tables": self.page_tables,
             "stack_expansions": self.stack_expansions,
             "processes": [self.process_json(mine) for mine in self.processes],
