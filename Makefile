@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # make run    a real program on the model, with its summary
 # make test   the whole suite on the pure Python kernel, then on the compiled one
+# make fsx    100,000 random operations on one file of each file system, against a copy of its bytes; power cuts on ext4
 # make selftests   the kernel's own tests of memory management, natively and on the model
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # Without a C compiler there is nothing to test a second time.
 COMPILED = ls src/mmscope_kernel__mypyc*.so > /dev/null 2>&1 || { echo "no compiled kernel here: tested pure only"; exit 0; };
 
-.PHONY: run test test-long selftests check lint compiled clean
+.PHONY: run test test-long fsx selftests check lint compiled clean
 
 run: $(VENV)/.compiled
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/run.sh
@@ -23,6 +24,12 @@ test: $(VENV)/.compiled lint
 test-long: $(VENV)/.compiled lint
 	MMSCOPE_PURE=1 $(PYTEST)
 	$(COMPILED) $(PYTEST)
+
+# Another run: make fsx FSX='--ops 1000000 --seed 7'
+FSX ?= --ops 100000
+fsx: $(VENV)/.compiled
+	$(BIN)/python -m mmscope.oracle.fsx $(FSX) --fs ext4
+	$(BIN)/python -m mmscope.oracle.fsx $(FSX) --fs tmpfs
 
 # The kernel's own selftests of mm, natively and on the model. Needs Debian's apt-get and the network for their sources.
 selftests: $(VENV)/.compiled
