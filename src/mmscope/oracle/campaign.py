@@ -214,11 +214,7 @@ def report(campaign: Campaign, save: Callable[[str, str], str]) -> str:
     lines += _counted("masked", total.masked)
     release = running_release()
     rows = in_force(release)
-    for treatment, word in (
-        ("avoid", "avoided by random sequences"),
-        ("arrange", "made alike"),
-        ("mask", "masked where it shows"),
-    ):
+    for treatment, word in (("arrange", "made alike"), ("mask", "masked where it shows")):
         names = ", ".join(row.id for row in rows if row.treatment == treatment)
         if names:
             lines.append(f"known differences of Linux {release[0]}.{release[1]}, {word}: {names}")

@@ -2,7 +2,7 @@
 """What a later release does otherwise than v5.11 and a program can see, and how `mmscope check` deals with each.
 
 Nearly every row is a switch of KernelConfig.version: the model runs as the live kernel's release. Until a row has one, the check
-masks the answers that it touches (they count as masked, not as compared) or the random sequences avoid it. Nothing is hidden:
+masks the answers that it touches: they count as masked, not as compared. Nothing is hidden:
 `check --live` prints which of those rows were in force, and how often.
 What no model could know (the size of vvar) the agent makes alike.
 """
@@ -31,19 +31,14 @@ class Difference:
     since: str
     commit: str
     #: "switch": KernelConfig.version. "mask": answers are not compared where `mask` says so.
-    #: "avoid": random sequences keep off it.
     #: "arrange": agent or runner make both kernels alike.
     treatment: str
-    #: How, in words; for "avoid" what the random sequences do.
+    #: How, in words.
     how: str
     #: Only asked about answers that differ.
     mask: Mask | None = None
     #: A scenario of the library that shows it.
     scenario: str = ""
-    #: The states differ afterwards: the rest of a scenario is not compared.
-    stops: bool = False
-    #: Asked when the answers agree: do the states differ all the same?
-    silent: Mask | None = None
     #: Only where the scenario's files stand on this file system; "" for any.
     fs: str = ""
 
@@ -412,14 +407,6 @@ def masked(rows: Sequence[Difference], before: Sequence[Op], op: Op, live: str, 
     """The row that explains why the two answers differ; None if none does."""
     for row in rows:
         if row.mask is not None and row.mask(before, op, live, model):
-            return row
-    return None
-
-
-def silent(rows: Sequence[Difference], before: Sequence[Op], op: Op, live: str, model: str) -> Difference | None:
-    """The row after which the states differ although the answers agree; None if there is none."""
-    for row in rows:
-        if row.silent is not None and row.silent(before, op, live, model):
             return row
     return None
 
