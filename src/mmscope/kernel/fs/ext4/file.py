@@ -101,7 +101,10 @@ def ext4_file_open(inode: Inode, file: File) -> None:
     """Note which host file the guest reads; EACCES when the host denies it after all."""
     hostfs.host_open(inode)
     config = inode.i_sb.kernel.config
-    if config.warm_page_cache and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
+    info = EXT4_I(inode)
+    first = not info.opened
+    info.opened = True
+    if config.warm_page_cache and first and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
         # As if somebody had read the file before: no page of it costs a major fault.
         page_cache_ra_unbounded(ReadaheadControl(file, inode.i_mapping, 0), (inode.i_size + 4095) >> 12, 0)
 
