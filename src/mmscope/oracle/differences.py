@@ -342,6 +342,12 @@ DIFFERENCES: Final = (
         "6.13", "c7fc0366c656", "switch", _SWITCH, scenario="ext4_store_beyond_the_end", fs="ext4",
     ),
     Difference(
+        "readahead-learns-late",
+        "what a read() itself has read counts for readahead when it is over; before, at once: its second page looked sequential",
+        "6.7", "unknown (mm/filemap.c: update prev_pos after one read request)", "switch", _SWITCH,
+        scenario="readahead_within_a_read", fs="ext4",
+    ),
+    Difference(
         "vsyscall-bad-pointer",
         "a bad pointer given to a vsyscall is SIGSEGV without an address; before, with the pointer's, as of user code",
         "6.10", "unknown (x86/vsyscall)", "switch", _SWITCH, scenario="vsyscall",

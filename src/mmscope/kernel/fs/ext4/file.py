@@ -50,7 +50,7 @@ from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.mman import MAP_SYNC
 from mmscope.kernel.include.page_flags import PG_dirty
 from mmscope.kernel.lib.xarray import xa_find_marked
-from mmscope.kernel.mm.filemap import filemap_map_pages, generic_file_buffered_read
+from mmscope.kernel.mm.filemap import filemap_map_pages, generic_file_buffered_read, generic_file_buffered_read_iter
 from mmscope.kernel.mm.filemap_write import (
     file_write_and_wait_range,
     generic_file_write_iter,
@@ -73,8 +73,17 @@ SEEK_HOLE: Final = 4
 # --- through the page cache
 
 
-def ext4_file_read_iter(file: File, count: int, pos: int) -> bytes:
+def ext4_file_read_iter(file: File, to: IovIter, pos: int) -> int:
     """Through the page cache."""
+    if to.count == 0:
+        return 0
+    done = generic_file_buffered_read_iter(file, to, pos)
+    fs_inode.touch_atime(file)
+    return done
+
+
+def ext4_file_read(file: File, count: int, pos: int) -> bytes:
+    """ext4_file_read_iter() for the kernel itself."""
     if count == 0:
         return b""
     data = generic_file_buffered_read(file, count, pos)
@@ -273,7 +282,8 @@ ext4_file_vm_ops: Final = VmOperationsStruct(
 ext4_file_operations: Final = FileOperations(
     "ext4_file_operations",
     llseek=ext4_llseek,
-    read=ext4_file_read_iter,
+    read=ext4_file_read,
+    read_iter=ext4_file_read_iter,
     write_iter=ext4_file_write_iter,
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,
