@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a later release does otherwise than v5.11 and a program can see, and how `mmscope check` deals with each.
 
-Nearly every row is a switch of KernelConfig.version: the model runs as the live kernel's release. Until a row has one, the check
+Every row but one is a switch of KernelConfig.version: the model runs as the live kernel's release. Where a row has none, the check
 masks the answers that it touches: they count as masked, not as compared. Nothing is hidden:
 `check --live` prints which of those rows were in force, and how often.
 What no model could know (the size of vvar) the agent makes alike.
@@ -335,6 +335,12 @@ DIFFERENCES: Final = (
         "when a file on ext4 grows, what was stored beyond its end through a mapping is gone; before, it appears, unless it was "
         "written back",
         "6.13", "c7fc0366c656", "switch", _SWITCH, scenario="ext4_store_beyond_the_end", fs="ext4",
+    ),
+    Difference(
+        "readahead-learns-late",
+        "what a read() itself has read counts for readahead when it is over; before, at once: its second page looked sequential",
+        "6.7", "unknown (mm/filemap.c: update prev_pos after one read request)", "switch", _SWITCH,
+        scenario="readahead_within_a_read", fs="ext4",
     ),
     Difference(
         "vsyscall-bad-pointer",

@@ -154,6 +154,8 @@ def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     count = min(count, MAX_RW_COUNT)
     if is_direct(file):
         return generic_file_direct_read(file, [(buf, count)], pos)
+    if file.f_op.read_iter is not None:
+        return file.f_op.read_iter(file, iov_iter_ubuf(k, [(buf, count)]), pos)
     data = file.f_op.read(file, count, pos)
     if not data:
         return 0
@@ -346,6 +348,8 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     rw_verify_area(file, pos, total)
     if is_direct(file):
         return generic_file_direct_read(file, segs, pos)
+    if file.f_op.read_iter is not None:
+        return file.f_op.read_iter(file, iov_iter_ubuf(k, segs), pos)
     data = file.f_op.read(file, total, pos)
     done = 0
     for base, length in segs:

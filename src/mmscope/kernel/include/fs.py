@@ -375,6 +375,7 @@ class FileOperations:
         fsync: Callable[[File, int, int, bool], None] | None = None,
         fallocate: Callable[[File, int, int, int], None] | None = None,
         write_iter: Callable[[File, IovIter, int], int] | None = None,
+        read_iter: Callable[[File, IovIter, int], int] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -385,6 +386,8 @@ class FileOperations:
         self.write = write
         #: (file, source, pos) -> bytes written: takes the source's faults itself, page by page.
         self.write_iter = write_iter
+        #: (file, target, pos) -> bytes read, stored page by page; `read` is then for the kernel itself.
+        self.read_iter = read_iter
         #: (dir file) -> [(name, ino, d_type)], sorted by name after "." and ".."
         self.iterate = iterate
         #: (file, cmd, arg) -> result; raises ENOTTY for what it does not know

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the bytes of a write come from (lib/iov_iter.c): segments of user memory, or bytes of the kernel's own."""
+"""Where the bytes of a write come from, and those of a read go (lib/iov_iter.c): user memory, or bytes of the kernel's own."""
 
 from __future__ import annotations
 
-import mmscope.kernel.arch.x86.uaccess as x86_uaccess
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.errno import KernelError
 
@@ -12,11 +11,14 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["IovIter", "copy_page_from_iter_atomic", "fault_in_iov_iter_readable", "iov_iter_kvec", "iov_iter_ubuf"]
+__all__ = [
+    "IovIter", "copy_page_from_iter_atomic", "copy_page_to_iter", "fault_in_iov_iter_readable", "iov_iter_kvec",
+    "iov_iter_kvec_dest", "iov_iter_ubuf", "iov_iter_zero",
+]  # fmt: skip
 
 
 class IovIter:
-    """struct iov_iter: what is left of a source. Its segments passed access_ok()."""
+    """struct iov_iter: what is left of a source or a target. Its segments passed access_ok()."""
 
     def __init__(self, k: Kernel, segs: list[tuple[int, int]], data: bytes | None) -> None:
         self.kernel = k
@@ -24,6 +26,8 @@ class IovIter:
         self.segs = segs
         #: ITER_KVEC.
         self.data = data
+        #: A target that is the kernel's: what has been read so far.
+        self.out: list[bytes] = []
         self.count = 0
         for _, length in segs:
             self.count += length
@@ -72,6 +76,61 @@ def iov_iter_ubuf(k: Kernel, segs: list[tuple[int, int]]) -> IovIter:
 def iov_iter_kvec(k: Kernel, data: bytes) -> IovIter:
     """The kernel's own memory."""
     return IovIter(k, [], data)
+
+
+def iov_iter_kvec_dest(k: Kernel, count: int) -> IovIter:
+    """Room for `count` bytes of the kernel's own, which end up in `out`."""
+    i = IovIter(k, [], b"")
+    i.count = count
+    return i
+
+
+def copy_page_to_iter(page: Page, offset: int, n: int, i: IovIter) -> int:
+    """Copy `n` bytes of a page to where `i` stands, and advance it; faults are taken. Bytes copied before a bad address."""
+    k = i.kernel
+    n = min(n, i.count)
+    source = (page.pfn << 12) + offset
+    if i.data is not None:
+        i.out.append(bytes(k.mem[source : source + n]))
+        i.count -= n
+        return n
+    # Imported here: the fault handler stands above the page cache, which reads through this module.
+    from mmscope.kernel.arch.x86.uaccess import user_page_writable
+
+    done = 0
+    try:
+        for addr, size in i.pages(n):
+            target = user_page_writable(k, addr)
+            if source < target < source + size:
+                _copy_overlapping(k, target, [(source, size)], size)
+            else:
+                phys_write(k, target, bytes(k.mem[source : source + size]))
+            source += size
+            done += size
+    except KernelError:
+        pass
+    i.advance(done)
+    return done
+
+
+def iov_iter_zero(n: int, i: IovIter) -> int:
+    """Zero the next `n` bytes, and advance; as copy_page_to_iter()."""
+    n = min(n, i.count)
+    if i.data is not None:
+        i.out.append(bytes(n))
+        i.count -= n
+        return n
+    from mmscope.kernel.arch.x86.uaccess import clear_user
+
+    done = 0
+    try:
+        for addr, size in i.pages(n):
+            clear_user(i.kernel, addr, size)
+            done += size
+    except KernelError:
+        pass
+    i.advance(done)
+    return done
 
 
 def copy_page_from_iter_atomic(page: Page, offset: int, n: int, i: IovIter) -> int:
@@ -137,11 +196,13 @@ def fault_in_iov_iter_readable(i: IovIter, n: int) -> int:
     """
     if i.data is not None:
         return 0
+    from mmscope.kernel.arch.x86.uaccess import get_user
+
     n = min(n, i.count)
     left = n
     try:
         for addr, size in i.pages(n):
-            x86_uaccess.get_user(i.kernel, addr, 1)
+            get_user(i.kernel, addr, 1)
             left -= size
     except KernelError:
         return left if i.kernel.config.at_least(5, 16) else n

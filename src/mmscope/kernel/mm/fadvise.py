@@ -27,6 +27,7 @@ POSIX_FADV_DONTNEED: Final = 4
 POSIX_FADV_NOREUSE: Final = 5
 
 LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
+ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 WB_SYNC_NONE: Final = 0
 
 
@@ -38,9 +39,9 @@ def generic_fadvise(file: File, offset: int, len: int, advice: int) -> None:
     mapping = file.f_mapping
     if len < 0:
         raise KernelError(EINVAL)
-    endbyte = offset + len
-    # The end is inclusive, and an overflow means the end of the file.
-    endbyte = LLONG_MAX if len == 0 or endbyte > LLONG_MAX else endbyte - 1
+    endbyte = (offset + len) & ULONG_MAX
+    # The end is inclusive, and an overflow (of unsigned numbers: a negative offset is a huge one) means the end of the file.
+    endbyte = LLONG_MAX if len == 0 or endbyte < len or endbyte > LLONG_MAX else endbyte - 1
     if mapping.a_ops.readpage is None:
         # noop_backing_dev_info: tmpfs, proc... have nothing to read ahead or to write back.
         if advice not in range(POSIX_FADV_NOREUSE + 1):
@@ -55,7 +56,7 @@ def generic_fadvise(file: File, offset: int, len: int, advice: int) -> None:
         file.ra_pages = inode.i_sb.ra_pages * 2
         file.f_mode &= ~FMODE_RANDOM
     elif advice == POSIX_FADV_WILLNEED:
-        start_index = offset >> 12
+        start_index = offset >> 12 & ULONG_MAX
         force_page_cache_ra(ReadaheadControl(file, mapping, start_index), file, (endbyte >> 12) - start_index + 1)
     elif advice == POSIX_FADV_DONTNEED:
         fadvise_dontneed(file, offset, endbyte)
@@ -67,10 +68,10 @@ def fadvise_dontneed(file: File, offset: int, endbyte: int) -> None:
     """Start writing what is dirty; drop the whole pages of the range that are clean and not mapped."""
     mapping = file.f_mapping
     inode = mapping.host
-    if inode.i_sb.s_bdi_writeback:
+    if inode.i_sb.s_bdi_writeback and offset >= 0:
         filemap_fdatawrite_range(mapping, offset, endbyte, WB_SYNC_NONE)
     # A partial page at the start is kept; at the end too, unless it is the file's last.
-    start_index = (offset + 4095) >> 12
+    start_index = (offset + 4095) >> 12 & ULONG_MAX
     end_index = endbyte >> 12
     if endbyte & 4095 != 4095 and endbyte != inode.i_size - 1:
         if end_index == 0:

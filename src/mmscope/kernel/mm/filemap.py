@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.readahead as mm_readahead
 from mmscope.kernel.fs.file import fput
-from mmscope.kernel.include.errno import EEXIST, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.errno import EEXIST, EFAULT, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.fs import AddressSpace, File
 from mmscope.kernel.include.gfp import __GFP_WRITE, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
@@ -36,6 +36,7 @@ from mmscope.kernel.include.page_flags import (
     PG_swapbacked,
     PG_uptodate,
 )
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
 from mmscope.kernel.mm.page_alloc import alloc_pages, put_page
 from mmscope.kernel.mm.page_writeback import (
@@ -58,7 +59,8 @@ __all__ = [
     "__page_cache_alloc", "__add_to_page_cache_locked", "add_to_page_cache_lru", "delete_from_page_cache", "filemap_fault",
     "filemap_map_pages", "filemap_page_mkwrite", "find_get_entry", "find_get_page", "find_get_pages_contig", "find_lock_entry",
     "find_lock_page",
-    "find_or_create_page", "generic_file_buffered_read", "generic_file_mmap", "generic_file_readonly_mmap",
+    "find_or_create_page", "generic_file_buffered_read", "generic_file_buffered_read_iter",
+    "generic_file_mmap", "generic_file_readonly_mmap",
     "generic_file_vm_ops", "lock_page", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
     "read_cache_page", "read_mapping_page", "trylock_page", "unlock_page",
 ]  # fmt: skip
@@ -321,19 +323,29 @@ def _readpage(mapping: AddressSpace, file: File | None, page: Page) -> None:
 
 def generic_file_buffered_read(file: File, count: int, pos: int) -> bytes:
     """Up to `count` bytes at `pos`, through the page cache; b"" at the end of the file. Raises KernelError(EIO)."""
+    to = iov_iter_kvec_dest(file.f_inode.i_sb.kernel, count)
+    generic_file_buffered_read_iter(file, to, pos)
+    return to.out[0] if len(to.out) == 1 else b"".join(to.out)
+
+
+def generic_file_buffered_read_iter(file: File, to: IovIter, pos: int) -> int:
+    """The same, page by page to where `to` says. Bytes read. Raises EIO, and EFAULT if nothing could be stored."""
     inode = file.f_inode
-    mem = inode.i_sb.kernel.mem
-    parts: list[bytes] = []
-    looks_first = inode.i_sb.kernel.config.at_least(5, 15)
-    while count > 0:
+    written = 0
+    last_pos = file.ra_prev_pos
+    config = inode.i_sb.kernel.config
+    looks_first = config.at_least(5, 15)
+    # Since v6.7 readahead learns of a read when that is over, before page by page.
+    learns_late = config.at_least(6, 7)
+    while to.count > 0:
         # Until then (commit unknown) a read beyond the end brought a page into the cache all the same.
         if looks_first and pos >= inode.i_size:
             break
         try:
-            pages = generic_file_buffered_read_get_pages(file, count, pos)
+            pages = generic_file_buffered_read_get_pages(file, to.count, pos)
         except KernelError:
             # What was read before the error is returned; the next read meets the error again.
-            if parts:
+            if written:
                 break
             raise
         # i_size only counts once the pages are there: at the end of file one page too many may have been read.
@@ -341,25 +353,33 @@ def generic_file_buffered_read(file: File, count: int, pos: int) -> bytes:
         if pos >= isize:
             _put_pages(pages)
             break
-        end_offset = min(isize, pos + count)
+        end_offset = min(isize, pos + to.count)
         nr = min(len(pages), ((end_offset + 4095) >> _PAGE_SHIFT) - (pos >> _PAGE_SHIFT))
         # A page read in several small pieces counts as accessed once.
-        if pos >> _PAGE_SHIFT != file.ra_prev_pos >> _PAGE_SHIFT:
+        if pos >> _PAGE_SHIFT != last_pos >> _PAGE_SHIFT:
             mark_page_accessed(pages[0])
         for i in range(1, nr):
             mark_page_accessed(pages[i])
+        bad = False
         for i in range(nr):
             offset = pos & 4095
             n = min(end_offset - pos, 4096 - offset)
-            paddr = (pages[i].pfn << _PAGE_SHIFT) + offset
-            parts.append(bytes(mem[paddr : paddr + n]))
-            pos += n
-            count -= n
-            file.ra_prev_pos = pos
+            copied = copy_page_to_iter(pages[i], offset, n, to)
+            pos += copied
+            written += copied
+            last_pos = pos
+            if not learns_late:
+                file.ra_prev_pos = pos
+            if copied < n:
+                bad = True
+                break
         _put_pages(pages)
-        if pos >= isize:
+        if bad and not written:
+            raise KernelError(EFAULT)
+        if bad or pos >= isize:
             break
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    file.ra_prev_pos = last_pos
+    return written
 
 
 def _put_pages(pages: list[Page]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmscope.kernel.fs.namei as fs_namei
 import mmscope.kernel.mm.mmap as mm_mmap
+import mmscope.kernel.mm.vmscan as mm_vmscan
 from mmscope.kernel.arch.x86.pgtable import (
     pgd_addr_end,
     pgd_none,
@@ -86,7 +87,7 @@ from mmscope.kernel.include.mman import (
     MADV_WIPEONFORK,
 )
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PG_dirty, PG_referenced
+from mmscope.kernel.include.page_flags import PG_dirty, PG_lru, PG_referenced
 from mmscope.kernel.include.swapops import is_guard_pte_marker, make_guard_pte_marker
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap import trylock_page, unlock_page
@@ -243,9 +244,10 @@ def madvise_willneed(vma: VmAreaStruct, start: int, end: int) -> bool:
 # --- aging and freeing pages: walks like walk_page_range()
 
 
-def madvise_cold_or_pageout_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: int) -> None:
-    """Make the range's pages look unused. Pages that others map too are left alone."""
+def madvise_cold_or_pageout_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: int, pageout: bool) -> None:
+    """Make the range's pages look unused, or reclaim them. Pages that others map too are left alone."""
     mm = tlb.mm
+    page_list: list[Page] = []
     k = mm.kernel
     ptep = pte_offset_map(k, pmdp, addr)
     while addr != end:
@@ -257,9 +259,13 @@ def madvise_cold_or_pageout_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i
                 set_pte_at(mm, addr, ptep, pte_mkold(pte))
                 tlb_remove_tlb_entry(tlb, ptep, addr)
             page.flags &= ~PG_referenced
-            deactivate_page(page)
+            if not pageout:
+                deactivate_page(page)
+            elif page.flags & PG_lru:
+                page_list.append(page)
         ptep += 1
         addr += PAGE_SIZE
+    mm_vmscan.reclaim_pages(page_list)
 
 
 def madvise_free_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: int) -> None:
@@ -314,7 +320,7 @@ def _walk_page_range(tlb: MmuGather, vma: VmAreaStruct, addr: int, end: int, beh
             elif behavior == MADV_FREE:
                 madvise_free_pte_range(tlb, vma, pmdp, addr, next)
             else:
-                madvise_cold_or_pageout_pte_range(tlb, vma, pmdp, addr, next)
+                madvise_cold_or_pageout_pte_range(tlb, vma, pmdp, addr, next, behavior == MADV_PAGEOUT)
         addr = next
 
 

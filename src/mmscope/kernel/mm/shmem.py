@@ -14,7 +14,7 @@ import mmscope.kernel.fs.inode as fs_inode
 import mmscope.kernel.fs.libfs as libfs
 from mmscope.kernel.arch.x86.cpu import clear_page, phys_write
 from mmscope.kernel.fs.file import fput
-from mmscope.kernel.include.errno import EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO, EOPNOTSUPP, EPERM, KernelError
+from mmscope.kernel.include.errno import EFAULT, EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO, EOPNOTSUPP, EPERM, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_MODE,
     ATTR_SIZE,
@@ -44,6 +44,7 @@ from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_NORESERVE
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest, iov_iter_zero
 from mmscope.kernel.lib.xarray import xa_find, xa_load, xa_store
 from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry, unlock_page
 from mmscope.kernel.mm.filemap_write import generic_file_write_iter
@@ -377,28 +378,37 @@ def shmem_get_unmapped_area(mm: MmStruct, file: File | None, addr: int, len: int
     return mm.get_unmapped_area(mm, file, addr, len, pgoff, flags)
 
 
-def shmem_file_read_iter(file: File, count: int, pos: int) -> bytes:
-    """Through the page cache; a hole reads as zeroes and stays one."""
+def shmem_file_read_iter(file: File, to: IovIter, pos: int) -> int:
+    """Through the page cache; a hole reads as zeroes and stays one. Bytes read. Raises EFAULT if nothing could be stored."""
     inode = file.f_inode
-    mem = inode.i_sb.kernel.mem
-    parts: list[bytes] = []
-    while count > 0 and pos < inode.i_size:
+    written = 0
+    while to.count > 0 and pos < inode.i_size:
         offset = pos & (PAGE_SIZE - 1)
-        n = min(count, PAGE_SIZE - offset, inode.i_size - pos)
+        n = min(to.count, PAGE_SIZE - offset, inode.i_size - pos)
         page = shmem_getpage_gfp(inode, pos >> PAGE_SHIFT, SGP_READ, GFP_HIGHUSER)
         if page is None:
-            parts.append(bytes(n))
+            copied = iov_iter_zero(n, to)
         else:
             unlock_page(page)
             if offset == 0:
                 mark_page_accessed(page)
-            paddr = (page.pfn << PAGE_SHIFT) + offset
-            parts.append(bytes(mem[paddr : paddr + n]))
+            copied = copy_page_to_iter(page, offset, n, to)
             put_page(page)
-        pos += n
-        count -= n
+        pos += copied
+        written += copied
+        if copied < n:
+            if not written:
+                raise KernelError(EFAULT)
+            break
     fs_inode.touch_atime(file)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return written
+
+
+def shmem_file_read(file: File, count: int, pos: int) -> bytes:
+    """shmem_file_read_iter() for the kernel itself."""
+    to = iov_iter_kvec_dest(file.f_inode.i_sb.kernel, count)
+    shmem_file_read_iter(file, to, pos)
+    return b"".join(to.out)
 
 
 def shmem_write_begin(file: File | None, mapping: AddressSpace, pos: int, len: int) -> Page:
@@ -548,7 +558,8 @@ shmem_aops: Final = AddressSpaceOperations(
 shmem_file_operations: Final = FileOperations(
     "shmem_file_operations",
     llseek=shmem_file_llseek,
-    read=shmem_file_read_iter,
+    read=shmem_file_read,
+    read_iter=shmem_file_read_iter,
     write_iter=generic_file_write_iter,
     mmap=shmem_mmap,
     get_unmapped_area=shmem_get_unmapped_area,

@@ -17,6 +17,7 @@ from mmscope.kernel.include.page_flags import (
 )
 from mmscope.kernel.mm.filemap import __delete_from_page_cache
 from mmscope.kernel.mm.page_alloc import put_page
+from mmscope.kernel.mm.rmap import try_to_unmap
 from mmscope.kernel.mm.swap import (
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_FILE,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["isolate_lru_page", "putback_lru_page", "try_to_free_pages"]
+__all__ = ["isolate_lru_page", "putback_lru_page", "reclaim_pages", "try_to_free_pages"]
 
 SWAP_CLUSTER_MAX: Final = 32
 
@@ -89,6 +90,27 @@ def shrink_inactive_list(k: Kernel, nr_to_reclaim: int) -> int:
         put_page(page)
         count_vm_event(k, PGSTEAL_DIRECT)
         reclaimed += 1
+    return reclaimed
+
+
+def reclaim_pages(page_list: list[Page]) -> int:
+    """Free these pages (MADV_PAGEOUT), if nobody else has them; the number freed. Without swap anonymous pages stay.
+
+    Others are unmapped first: those that then cannot go, since they are dirty or of tmpfs, are faulted in again.
+    """
+    reclaimed = 0
+    for page in page_list:
+        if page.mapping is None or page.mapping_tag or page.flags & (PG_locked | PG_writeback):
+            continue
+        page._refcount += 1
+        page.flags |= PG_locked
+        if try_to_unmap(page, 0) and not page.flags & PG_dirty:
+            if not page.flags & PG_private or fs_buffer.try_to_release_page(page):
+                if page._refcount == 2:
+                    __delete_from_page_cache(page, workingset_eviction(page))
+                    reclaimed += 1
+        page.flags &= ~PG_locked
+        put_page(page)
     return reclaimed
 
 

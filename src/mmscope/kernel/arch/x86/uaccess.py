@@ -48,6 +48,11 @@ def _user_page(k: Kernel, addr: int, access: int) -> int:
     raise KernelBug(f"user access to {addr:#x} ({access=:#x}) faults {_MAX_FAULTS} times: {cpu.error_code=:#x}")
 
 
+def user_page_writable(k: Kernel, addr: int) -> int:
+    """Physical address of `addr` for a store, after its faults. Raises EFAULT."""
+    return _user_page(k, addr, X86_PF_WRITE)
+
+
 def copy_from_user(k: Kernel, addr: int, n: int) -> bytes:
     """`n` bytes of user memory; EFAULT unless all can be read."""
     if not access_ok(addr, n):

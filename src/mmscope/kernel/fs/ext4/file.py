@@ -50,7 +50,7 @@ from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.mman import MAP_SYNC
 from mmscope.kernel.include.page_flags import PG_dirty
 from mmscope.kernel.lib.xarray import xa_find_marked
-from mmscope.kernel.mm.filemap import filemap_map_pages, generic_file_buffered_read
+from mmscope.kernel.mm.filemap import filemap_map_pages, generic_file_buffered_read, generic_file_buffered_read_iter
 from mmscope.kernel.mm.filemap_write import (
     file_write_and_wait_range,
     generic_file_write_iter,
@@ -73,8 +73,17 @@ SEEK_HOLE: Final = 4
 # --- through the page cache
 
 
-def ext4_file_read_iter(file: File, count: int, pos: int) -> bytes:
+def ext4_file_read_iter(file: File, to: IovIter, pos: int) -> int:
     """Through the page cache."""
+    if to.count == 0:
+        return 0
+    done = generic_file_buffered_read_iter(file, to, pos)
+    fs_inode.touch_atime(file)
+    return done
+
+
+def ext4_file_read(file: File, count: int, pos: int) -> bytes:
+    """ext4_file_read_iter() for the kernel itself."""
     if count == 0:
         return b""
     data = generic_file_buffered_read(file, count, pos)
@@ -101,7 +110,10 @@ def ext4_file_open(inode: Inode, file: File) -> None:
     """Note which host file the guest reads; EACCES when the host denies it after all."""
     hostfs.host_open(inode)
     config = inode.i_sb.kernel.config
-    if config.warm_page_cache and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
+    info = EXT4_I(inode)
+    first = not info.opened
+    info.opened = True
+    if config.warm_page_cache and first and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
         # As if somebody had read the file before: no page of it costs a major fault.
         page_cache_ra_unbounded(ReadaheadControl(file, inode.i_mapping, 0), (inode.i_size + 4095) >> 12, 0)
 
@@ -270,7 +282,8 @@ ext4_file_vm_ops: Final = VmOperationsStruct(
 ext4_file_operations: Final = FileOperations(
     "ext4_file_operations",
     llseek=ext4_llseek,
-    read=ext4_file_read_iter,
+    read=ext4_file_read,
+    read_iter=ext4_file_read_iter,
     write_iter=ext4_file_write_iter,
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,

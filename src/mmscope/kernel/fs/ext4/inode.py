@@ -91,6 +91,8 @@ class Ext4InodeInfo:
         #: 512-byte units of the host's file that no longer count, and blocks of the disk in `blocks`.
         self.host_lost = 0
         self.nr_blocks = 0
+        #: It has been opened: what is in the page cache from then on is the guest's doing (warm_page_cache).
+        self.opened = False
 
 
 class Ext4SbInfo:
