@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import clear_user
 from mmscope.kernel.block.genhd import LOGICAL_BLOCK_SIZE
-from mmscope.kernel.include.errno import EFAULT, EINVAL, KernelError
+from mmscope.kernel.include.errno import EFAULT, EINVAL, EIO, KernelError
 from mmscope.kernel.include.fs import Inode
 from mmscope.kernel.include.mm import FOLL_WRITE
 from mmscope.kernel.include.mm_types import Page
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-__all__ = ["IOMAP_HOLE", "IOMAP_MAPPED", "IOMAP_UNWRITTEN", "iomap_dio_rw"]
+__all__ = ["IOMAP_DELALLOC", "IOMAP_HOLE", "IOMAP_MAPPED", "IOMAP_UNWRITTEN", "iomap_dio_rw"]
 
 IOMAP_HOLE: Final = 0
+IOMAP_DELALLOC: Final = 1
 IOMAP_MAPPED: Final = 2
 IOMAP_UNWRITTEN: Final = 3
 
@@ -53,6 +54,9 @@ def iomap_dio_rw(
         if kind == IOMAP_MAPPED or write:
             done, failed = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
             errno = errno or failed
+        elif kind == IOMAP_DELALLOC:
+            # A store through a mapping since the cache was written out, such as that of this very read.
+            raise KernelError(EIO)
         else:
             done = _iomap_dio_hole_iter(inode, segs, length)
         segs = _advance(segs, done)

@@ -33,7 +33,7 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_writepage,
     ext4_writepages,
 )
-from mmscope.kernel.fs.iomap_direct_io import IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
+from mmscope.kernel.fs.iomap_direct_io import IOMAP_DELALLOC, IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
 from mmscope.kernel.include.errno import ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
@@ -194,7 +194,7 @@ def ext4_iomap_begin(inode: Inode, pos: int, length: int) -> tuple[int, int]:
     info = EXT4_I(inode)
     lblk = pos >> 12
     first = ext4_map_blocks(inode, lblk)
-    kind = ext4_iomap_type(info, first)
+    kind = ext4_iomap_type(info, lblk, first)
     end = pos + length
     at = (lblk + 1) << 12
     while at < end:
@@ -202,16 +202,16 @@ def ext4_iomap_begin(inode: Inode, pos: int, length: int) -> tuple[int, int]:
         pblk = ext4_map_blocks(inode, lblk)
         # Blocks of the host's file have negative numbers, and are taken to be as contiguous as their file.
         expected = first + (lblk - (pos >> 12) if first > 0 else (pos >> 12) - lblk)
-        if ext4_iomap_type(info, pblk) != kind or (kind != IOMAP_HOLE and pblk != expected):
+        if ext4_iomap_type(info, lblk, pblk) != kind or (kind not in (IOMAP_HOLE, IOMAP_DELALLOC) and pblk != expected):
             break
         at += 4096
     return kind, min(at, end) - pos
 
 
-def ext4_iomap_type(info: Ext4InodeInfo, pblk: int) -> int:
+def ext4_iomap_type(info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
     """IOMAP_* of what ext4_map_blocks() said."""
     if pblk == HOLE:
-        return IOMAP_HOLE
+        return IOMAP_DELALLOC if lblk in info.i_reserved else IOMAP_HOLE
     return IOMAP_UNWRITTEN if pblk in info.unwritten else IOMAP_MAPPED
 
 
