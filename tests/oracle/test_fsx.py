@@ -38,6 +38,28 @@ def test_a_lost_byte_is_noticed() -> None:
         fsx.close()
 
 
+def test_the_power_fails_at_any_request() -> None:
+    fsx = Fsx("ext4", 7, debug_vm=True)
+    try:
+        for _ in range(40):
+            fsx.run(12)
+            fsx._power_fails()
+    finally:
+        fsx.close()
+    assert fsx.failures >= 10
+
+
+def test_a_promise_that_is_not_kept_is_noticed() -> None:
+    fsx = Fsx("ext4", 8)
+    try:
+        fsx._write()
+        fsx.promise()
+        with pytest.raises(Mismatch, match="after a power cut"):
+            fsx._recover()
+    finally:
+        fsx.close()
+
+
 class Chaos(Fsx):
     """The same operations on a disk that fails now and then, is nearly full, or in a machine without memory to spare.
 
@@ -47,6 +69,9 @@ class Chaos(Fsx):
 
     def check(self, offset: int, data: bytes) -> None:
         """Nothing is known."""
+
+    def _power_fails(self) -> None:
+        """The disk fails in a way of its own here."""
 
     def fail(self, text: str) -> NoReturn:
         """Nothing is known: as if the operation had ended by an error."""

@@ -4,8 +4,8 @@
     python -m mmscope.oracle.fsx --ops 1000000 --seed 1 [--fs ext4|tmpfs] [--debug-vm]
 
 Buffered, direct and mapped reads and writes, truncation, holes, preallocation, writeback, dropped caches, in random order.
-On ext4 the power fails now and then: whatever fsync() and its like promised must be found, and any part of the disk's cache
-may be lost.
+On ext4 the power fails now and then, between two operations or at any request of one: whatever fsync() and its like promised
+must be found, and any part of the disk's cache may be lost.
 Operations that the file system has not are left out.
 """
 
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Final, NoReturn
 
+from mmscope.errors import BusError
 from mmscope.kernel.fs.drop_caches import drop_pagecache
 from mmscope.kernel.fs.ext4.ext4_jbd2 import ext4_recover
 from mmscope.kernel.fs.ext4.inode import EXT4_SB, ext4_check_reservations
@@ -28,6 +29,8 @@ from mmscope.kernel.mm.swap import lru_add_drain
 from mmscope.machine import Machine
 
 PAGE: Final = 4096
+#: As good as for ever, for BlockDevice.fail_times.
+POWER_IS_OFF: Final = 1 << 60
 #: Largest size of the file, and length of one transfer, bytes.
 MAX_SIZE: Final = 40 * PAGE
 MAX_LEN: Final = 3 * PAGE
@@ -57,11 +60,29 @@ class Fsx:
     def __init__(self, fs: str, seed: int, debug_vm: bool = False) -> None:
         self.random = random.Random(seed)
         self.folder = tempfile.TemporaryDirectory(prefix="mmscope-fsx-")
-        start = self.random.randbytes(self.random.randrange(MAX_SIZE // 2))
-        Path(self.folder.name, "file").write_bytes(start)
         self.ext4 = fs == "ext4"
+        self.debug_vm = debug_vm
+        self.log: list[str] = []
+        #: Pages that changed since they were promised to survive.
+        self.touched: set[int] = set()
+        #: Times that the power failed in the middle of an operation.
+        self.failures = 0
+        self._boot(self.random.randbytes(self.random.randrange(MAX_SIZE // 2)))
+        on_ext4 = 1 if self.ext4 else 0
+        self.steps = [
+            (self._write, 12), (self._read, 12), (self._map_write, 12), (self._map_read, 8), (self._truncate, 4),
+            (self._punch, 3), (self._allocate, 2), (self._sync_write, 2), (self._fsync, 2), (self._msync, 2), (self._seek, 3),
+            (self._copy, 3), (self._drop, 1), (self._advise, 3), (self._wait, 1), (self._remap, 1), (self._unmap_pages, 2),
+            (self._zero, 2 * on_ext4), (self._collapse, on_ext4), (self._insert, on_ext4), (self._direct_write, 6 * on_ext4),
+            (self._direct_read, 6 * on_ext4), (self._power_cut, 3 * on_ext4), (self._power_fails, 0.5 * on_ext4),
+        ]  # fmt: skip
+        self.weights = [weight for _, weight in self.steps]
+
+    def _boot(self, start: bytes) -> None:
+        """A machine on whose disk the file holds `start`."""
+        Path(self.folder.name, "file").write_bytes(start)
         self.machine = Machine(
-            "64M", root=self.folder.name, debug_vm=debug_vm, streams=(-1, -1, -1), uid=0, gid=0, rootfstype="ext4"
+            "64M", root=self.folder.name, debug_vm=self.debug_vm, streams=(-1, -1, -1), uid=0, gid=0, rootfstype="ext4"
         )
         self.p = self.machine.process()
         #: What the file should hold.
@@ -76,19 +97,9 @@ class Fsx:
         self.buffer = self.p.mmap(0, MAX_LEN + PAGE, 3, 0x22)
         self.map = 0
         self._remap()
-        #: What was promised to survive, and the pages that changed since.
-        self.promised = bytes(start if self.ext4 else b"")
-        self.touched: set[int] = set()
-        self.log: list[str] = []
-        on_ext4 = 1 if self.ext4 else 0
-        self.steps = [
-            (self._write, 12), (self._read, 12), (self._map_write, 12), (self._map_read, 8), (self._truncate, 4),
-            (self._punch, 3), (self._allocate, 2), (self._sync_write, 2), (self._fsync, 2), (self._msync, 2), (self._seek, 3),
-            (self._copy, 3), (self._drop, 1), (self._advise, 3), (self._wait, 1), (self._remap, 1), (self._unmap_pages, 2),
-            (self._zero, 2 * on_ext4), (self._collapse, on_ext4), (self._insert, on_ext4), (self._direct_write, 6 * on_ext4),
-            (self._direct_read, 6 * on_ext4), (self._power_cut, 3 * on_ext4),
-        ]  # fmt: skip
-        self.weights = [weight for _, weight in self.steps]
+        #: What was promised to survive.
+        self.promised = bytes(self.shadow)
+        self.touched.clear()
 
     def close(self) -> None:
         """Give everything back."""
@@ -178,6 +189,7 @@ class Fsx:
             return
         self.note(f"O_SYNC write {offset:#x} {length:#x}")
         data = self.data(length)
+        self.change(min(offset, len(self.shadow)), offset + length)
         self.call("pwrite", self.sync_fd, self.buffer, length, offset)
         self.put(offset, data)
         self.promise(offset, offset + length)
@@ -208,6 +220,7 @@ class Fsx:
             return
         self.note(f"direct write {offset:#x} {length:#x}")
         data = self.data(length)
+        self.change(min(offset, len(self.shadow)), offset + length)
         if self.call("pwrite", self.direct, self.buffer, length, offset) != length:
             self.fail("short direct write")
         self.put(offset, data)
@@ -238,6 +251,7 @@ class Fsx:
     def _truncate(self) -> None:
         size = self.random.randrange(MAX_SIZE)
         self.note(f"ftruncate {size:#x}")
+        self.change(min(len(self.shadow), size), MAX_SIZE)
         self.call("ftruncate", self.fd, size)
         self.set_size(size)
 
@@ -404,6 +418,10 @@ class Fsx:
     def _power_cut(self) -> None:
         """If the power failed now: all that was promised and not changed since must be there."""
         self.note("power cut")
+        self._recover()
+
+    def _recover(self) -> bytes:
+        """The file as it would be found after a power cut now, looked at."""
         sb = self.inode.i_sb
         cached = sorted(EXT4_SB(sb).bdev.cache)
         kind = self.random.randrange(3)
@@ -419,6 +437,32 @@ class Fsx:
                 if found[page * PAGE : page * PAGE + len(expected)] != expected:
                     self.fail(f"page {page:#x} is lost after a power cut")
         ext4_check_reservations(sb, [self.inode])
+        return found
+
+    def _power_fails(self) -> None:
+        """The power fails at one of the requests of an operation that writes; then the machine boots with what is left."""
+        disk = EXT4_SB(self.inode.i_sb).bdev
+        promised, touched = self.promised, set(self.touched)
+        # The flusher writes for long, a direct write is few requests.
+        disk.fail_op, disk.fail_after, disk.fail_times = -1, self.random.choice((0, 1, 2, 3, 5, 8, 13, 21)), POWER_IS_OFF
+        step = self.random.choice((self._fsync, self._msync, self._sync_write, self._direct_write, self._truncate, self._wait))
+        try:
+            step()
+        except (KernelError, BusError, Mismatch):
+            if disk.fail_times == POWER_IS_OFF:
+                raise
+        off = disk.fail_times != POWER_IS_OFF
+        disk.fail_times = 0
+        if not off:
+            return
+        self.note("power failed")
+        self.failures += 1
+        # sync(2) says nothing of errors: what it promised does not count.
+        self.promised = promised
+        self.touched |= touched
+        found = self._recover()
+        self.machine.close()
+        self._boot(found)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -179,7 +179,7 @@ def stream_getattr(file: File) -> None:
         if isinstance(info, (Ext4InodeInfo, ShmemInodeInfo)):
             info.host_size = inode.i_size
         if isinstance(info, Ext4InodeInfo):
-            info.i_disksize = inode.i_size
+            info.i_disksize = info.host_eof = inode.i_size
 
 
 def host_size(inode: Inode) -> int:

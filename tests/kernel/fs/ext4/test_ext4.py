@@ -27,7 +27,7 @@ from mmscope.machine import Machine, Process
 NR_LSEEK, NR_PREAD, NR_PWRITE, NR_MSYNC, NR_FSYNC, NR_FDATASYNC, NR_FTRUNCATE = 8, 17, 18, 26, 74, 75, 77
 NR_SYNC, NR_FALLOCATE, NR_PWRITEV2 = 162, 285, 328
 NR_WRITE, NR_NANOSLEEP, NR_SYNC_FILE_RANGE = 1, 35, 277
-KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, INSERT_RANGE = 1, 2, 16, 32
 CONTENT = bytes(range(256)) * 40
 
 
@@ -359,3 +359,17 @@ def test_a_file_larger_than_memory_can_be_written(root: Path) -> None:
     assert g.file(fd).f_inode.i_mapping.nrpages < (64 << 20) >> 12
     for i in (0, 40 << 20, (80 << 20) - 65536):
         assert g.read(fd, 65536, i) == i.to_bytes(8, "little") * 8192
+
+
+def test_a_block_of_the_host_that_moved_outlives_its_place(g: Guest) -> None:
+    """The file's tail is inserted in front of and cut again: what stood behind keeps its bytes, after a power cut too."""
+    fd = g.p.open("/file", O_RDWR)
+    last = CONTENT[8192:]
+    g.p.syscall(NR_FALLOCATE, fd, INSERT_RANGE, 8192, 8192)
+    g.p.syscall(NR_FALLOCATE, fd, PUNCH_HOLE | KEEP_SIZE, 8192, 4096)
+    g.p.syscall(NR_FALLOCATE, fd, INSERT_RANGE, 8192, 4096)
+    g.p.syscall(NR_FSYNC, fd)
+    expected = CONTENT[:8192] + bytes(12288) + last
+    assert g.p.syscall(NR_PREAD, fd, g.buf, 1 << 15, 0) == len(expected)
+    assert g.p.load(g.buf, len(expected)) == expected
+    assert ext4_recover(g.inode("/file"), set()) == expected

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.fs.hostfs as hostfs
 import mmscope.kernel.fs.libfs as libfs
 from mmscope.kernel.block.genhd import REQ_OP_WRITE
-from mmscope.kernel.fs.ext4.inode import EXT4_SB, HOLE, Ext4DiskInode, Ext4InodeInfo
+from mmscope.kernel.fs.ext4.inode import EXT4_I, EXT4_SB, HOLE, Ext4DiskInode, Ext4InodeInfo
 from mmscope.kernel.include.errno import KernelError
 from mmscope.kernel.include.fs import SB_RDONLY, Inode, SuperBlock
 
@@ -75,7 +75,7 @@ def ext4_recover(inode: Inode, survivors: set[int]) -> bytes | None:
             block = bdev.peek(pblk) if pblk in survivors else bdev.media.get(pblk, block)
         elif pblk < 0:
             offset = (-1 - pblk) << 12
-            block = hostfs.host_pread(inode, max(min(4096, disk.host_size - offset), 0), offset).ljust(4096, b"\0")
+            block = hostfs.host_pread(inode, max(min(4096, EXT4_I(inode).host_eof - offset), 0), offset).ljust(4096, b"\0")
         out += block
     return bytes(out[: disk.size])
 

@@ -88,6 +88,8 @@ class Ext4InodeInfo:
         self.i_reserved: set[int] = set()
         #: Blocks that are not in `blocks` and below this many bytes are the host's; all others are holes.
         self.host_size = host_size
+        #: Size of the host's file, bytes: its blocks that have moved stay readable when host_size shrinks.
+        self.host_eof = host_size
         #: 512-byte units of the host's file that no longer count, and blocks of the disk in `blocks`.
         self.host_lost = 0
         self.nr_blocks = 0
@@ -147,7 +149,7 @@ def ext4_read_block(inode: Inode, lblk: int) -> bytes:
     if pblk == HOLE:
         return bytes(BLOCK_SIZE)
     offset = (HOST - pblk) * BLOCK_SIZE
-    count = min(BLOCK_SIZE, info.host_size - offset)
+    count = min(BLOCK_SIZE, info.host_eof - offset)
     return hostfs.host_pread(inode, count, offset).ljust(BLOCK_SIZE, b"\0") if count > 0 else bytes(BLOCK_SIZE)
 
 
