@@ -78,15 +78,15 @@ def vsyscall(value: str) -> str:
     return value
 
 
-def seconds(value: str) -> float:
-    """More than 0."""
+def seconds(value: str) -> str:
+    """A decimal number, more than 0."""
     try:
         limit = float(value)
     except ValueError:
         limit = 0.0
     if not 0 < limit < 1 << 31:
         raise UsageError(f"{value!r} is no time limit: give seconds, more than 0")
-    return limit
+    return value
 
 
 def user_id(value: str) -> int:
@@ -152,7 +152,7 @@ class Run(Command):
         gc.enable()
         inherit_ignored(process)
         if values["timeout"] is not None:
-            limit_time(float(values["timeout"]), args[0], stats)
+            limit_time(float(str(values["timeout"])), args[0], stats)
         status = process.run(sigint_to_guest=True)
         machine.run_rest()
         if values["timeout"] is not None:
