@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +62,42 @@ print(a.recv(), p.join(), p.exitcode)
 ]
 
 
+#: Workers wait in accept() on one socket, and count the bytes they got in a page that all of them map.
+SERVER = """
+import mmap, os, socket, struct, multiprocessing as mp
+lock = mp.get_context("fork").Lock()
+counter = mmap.mmap(-1, 4096)
+server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+server.bind("\\0mmscope-preforking-%d" % os.getpid())
+server.listen(16)
+address = server.getsockname()
+workers = []
+for n in range(4):
+    pid = os.fork()
+    if not pid:
+        while True:
+            conn, _ = server.accept()
+            with conn:
+                asked = conn.recv(64)
+                if asked == b"quit":
+                    os._exit(n)
+                with lock:
+                    counter[:8] = struct.pack("q", struct.unpack("q", counter[:8])[0] + len(asked))
+                conn.sendall(asked.upper())
+    workers.append(pid)
+def ask(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as c:
+        c.connect(address)
+        c.sendall(text)
+        return c.recv(64)
+for n in range(40):
+    assert ask(b"x" * (n + 1)) == b"X" * (n + 1)
+for n in workers:
+    ask(b"quit")
+print(struct.unpack("q", counter[:8])[0], sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in workers))
+"""
+
+
 def same(argv: list[str]) -> None:
     assert model(argv) == native(argv)
 
@@ -108,3 +148,49 @@ def test_who_forks_without_end_meets_the_models_limits(host_tool: Callable[[str]
     outcome = model([host_tool("busybox"), "sh", "-c", script], options=("-q", "--ram", "32M"))
     assert (outcome.status, outcome.stdout) == (2, b"")
     assert outcome.stderr == b"sh: can't fork: Resource temporarily unavailable\n"
+
+
+def test_a_fork_bomb_ends_at_the_time_limit_with_a_word(host_tool: Callable[[str], str]) -> None:
+    """Its tasks die of EAGAIN and others take their place, for ever. (Never run natively.)"""
+    argv = [host_tool("busybox"), "sh", "-c", "b() { b | b & }; b"]
+    outcome = model(argv, options=("-q", "--ram", "16M", "--timeout", "4"))
+    assert outcome.status == 124
+    last = outcome.stderr.decode().splitlines()[-1]
+    found = re.search(r"stopped after 4 s \(--timeout\): (\d+) tasks alive, (\d+) processes made$", last)
+    assert found, last
+    # max_threads of 16 MiB.
+    assert 1 < int(found[1]) <= 128 < int(found[2])
+
+
+def test_a_time_limit_that_is_not_reached_changes_nothing(host_tool: Callable[[str], str]) -> None:
+    argv = [host_tool("busybox"), "sh", "-c", "busybox sleep 1; (exit 3) & wait $!"]
+    assert model(argv, options=("-q", "--timeout", "100")) == native(argv)
+
+
+def test_a_time_limit_reaches_a_program_that_never_enters_the_kernel(host_tool: Callable[[str], str]) -> None:
+    outcome = model([host_tool("busybox"), "sh", "-c", "while :; do :; done"], options=("-q", "--timeout", "1.5"))
+    assert outcome.status == 124
+    assert outcome.stderr.endswith(b"stopped after 1.5 s (--timeout): 1 tasks alive, 1 processes made\n")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "soon", "nan"])
+def test_what_is_no_time_limit(limit: str) -> None:
+    outcome = model(["true"], options=("--timeout", limit))
+    assert (outcome.status, outcome.stdout) == (2, b"")
+    assert b"time limit" in outcome.stderr
+
+
+def test_a_preforking_server_counts_in_shared_memory(host_tool: Callable[[str], str]) -> None:
+    same([host_tool("python3"), "-S", "-c", SERVER])
+
+
+def test_200_children_of_an_unprivileged_user(build: Callable[[str, str], str]) -> None:
+    """The 201st child is refused: RLIMIT_NPROC counts the parent too."""
+    with tempfile.TemporaryDirectory() as public:
+        os.chmod(public, 0o755)  # that user may not enter pytest's folders
+        program = shutil.copy(build("nproc", "static"), public)
+        argv = [program, "201", "54321"]
+        outcome = model(argv, options=("-q", "--uid", "54321"))
+        assert outcome.stdout == b"200 children, errno 11, sum 594, uid 54321\n"
+        if os.getuid() == 0:
+            assert model(argv) == native(argv) == outcome

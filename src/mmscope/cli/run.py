@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal.py imports enum
 import gc
 import os
 import time
@@ -25,6 +26,9 @@ DESCRIPTIONS = {
     24: "CPU time limit exceeded", 25: "File size limit exceeded", 26: "Virtual timer expired", 27: "Profiling timer expired",
     29: "I/O possible", 30: "Power failure", 31: "Bad system call",
 }  # fmt: skip
+
+#: As of timeout(1).
+EXIT_TIMEOUT = 124
 
 ERRNO_NAMES = {
     1: "EPERM", 2: "ENOENT", 5: "EIO", 7: "E2BIG", 8: "ENOEXEC", 12: "ENOMEM", 13: "EACCES", 14: "EFAULT", 20: "ENOTDIR",
@@ -74,6 +78,17 @@ def vsyscall(value: str) -> str:
     return value
 
 
+def seconds(value: str) -> str:
+    """A decimal number, more than 0."""
+    try:
+        limit = float(value)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < 1 << 31:
+        raise UsageError(f"{value!r} is no time limit: give seconds, more than 0")
+    return value
+
+
 def user_id(value: str) -> int:
     """0 to 2**32 - 2."""
     uid = number(value)
@@ -100,6 +115,7 @@ class Run(Command):
         Option("--uid", "user and group id of the program (default: yours)", "N", user_id),
         Option("--seed", "of everything random (default 0)", "N", number, 0),
         Option("--time", "the wall clock at boot: now (default), or seconds", "T", boot_time),
+        Option("--timeout", "stop the machine after T seconds of the host's time, status 124", "T", seconds),
         Option("--json", "write the summary there too", "FILE"),
         Option("--keep", "write the files that the program changed there; a new or empty directory", "DIR"),
         Option("--cold", "no file is in the page cache at first (default: as if read before)"),
@@ -135,8 +151,12 @@ class Run(Command):
         gc.set_threshold(50_000, 20, 100)
         gc.enable()
         inherit_ignored(process)
+        if values["timeout"] is not None:
+            limit_time(float(str(values["timeout"])), args[0], stats)
         status = process.run(sigint_to_guest=True)
         machine.run_rest()
+        if values["timeout"] is not None:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
         host_ns = time.perf_counter_ns() - started
         report(values, args, stats, process, status, host_ns, warnings)
         if values["keep"] is not None:
@@ -144,6 +164,20 @@ class Run(Command):
         if json_file is not None:
             write_json(str(json_file), values, args, machine, stats, process, status, warnings)
         return status.exit_status
+
+
+def limit_time(limit: float, program: str, stats: Stats) -> None:
+    """End this process `limit` seconds from now, with a line that says what was going on; there is no summary."""
+
+    def stop(signum: int, frame: object) -> None:
+        tasks = stats.kernel.tasks.values()
+        alive = sum(1 for task in tasks if task.mm is not None and not task.exit_state)
+        made = len(stats.processes)
+        complain(f"mmscope: {program}: stopped after {limit:g} s (--timeout): {alive} tasks alive, {made} processes made\n")
+        os._exit(EXIT_TIMEOUT)
+
+    _signal.signal(_signal.SIGALRM, stop)
+    _signal.setitimer(_signal.ITIMER_REAL, limit)
 
 
 def standard_streams() -> tuple[int, int, int]:
@@ -202,8 +236,6 @@ def execute(machine: Machine, values: dict[str, Value], args: list[str]) -> Proc
 
 def inherit_ignored(process: Process) -> None:
     """SIGHUP, SIGINT, SIGQUIT and SIGTERM that our caller had us ignore (nohup, `&` in scripts): the program ignores them too."""
-    import _signal  # type: ignore[import-not-found]  # signal.py imports enum
-
     for sig in (1, 2, 3, 15):
         if _signal.getsignal(sig) == _signal.SIG_IGN:
             process.task.sighand.action[sig - 1].sa_handler = int(_signal.SIG_IGN)

@@ -111,3 +111,12 @@ def test_a_cleared_node_is_empty_and_has_no_neighbours() -> None:
     assert RB_EMPTY_NODE(node)
     assert rb_next(node) is None
     assert rb_prev(node) is None
+
+
+def test_an_erased_node_keeps_nobody_alive() -> None:
+    tree = Tree()
+    for key in range(7):
+        tree.insert(key)
+    erased = tree.nodes[3]
+    tree.erase(3)
+    assert (erased.rb_parent, erased.rb_left, erased.rb_right) == (None, None, None)

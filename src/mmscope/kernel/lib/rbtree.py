@@ -393,10 +393,15 @@ def rb_insert_augmented(node: RbNode, root: RbRoot, augment: RbAugmentCallbacks)
 
 
 def rb_erase_augmented(node: RbNode, root: RbRoot, augment: RbAugmentCallbacks) -> None:
-    """Remove `node`, keep values and rules in order. The node's own fields stay as they were."""
+    """Remove `node`, keep values and rules in order.
+
+    C leaves the node's pointers as they were. Here they go: whoever still holds the node (a stale vmacache does) would keep its
+    neighbours alive, and theirs when they are erased, without end.
+    """
     rebalance = __rb_erase_augmented(node, root, augment)
     if rebalance is not None:
         __rb_erase_color(rebalance, root, augment)
+    node.rb_parent = node.rb_left = node.rb_right = None
 
 
 def rb_insert_color(node: RbNode, root: RbRoot) -> None:
