@@ -119,7 +119,7 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-grow-merges", "a mapping that mremap() grows in place merges with the next one; before, it does not",
-        "6.0", "ca3d76b0aa80", "switch", _SWITCH, scenario="mremap_grow_up_to_the_next",
+        "6.1", "ca3d76b0aa80", "switch", _SWITCH, scenario="mremap_grow_up_to_the_next",
     ),
     Difference(
         "mremap-dontunmap-any",
@@ -228,17 +228,17 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "madvise-guard-any", "guards in shared, file and read-only mappings too; before, EINVAL",
-        "6.15", "unknown (mm: allow guard regions in file-backed and read-only mappings)", "switch", _SWITCH,
+        "6.15", "f807123d578d", "switch", _SWITCH,
         scenario="madvise_guard_of_a_file",
     ),
     Difference(
         "guard-in-pagemap", "pagemap has bit 58 for guarded pages; before, they are only swapped (62)",
-        "6.15", "unknown (fs/proc/task_mmu: add guard region bit)", "switch", _SWITCH, scenario="madvise_guard_in_proc",
+        "6.15", "8e2f2aeb8b48", "switch", _SWITCH, scenario="madvise_guard_in_proc",
     ),
     Difference(
         "guard-in-smaps",
         "MADV_GUARD_INSTALL marks its mapping for good: gu in VmFlags. It merges as before, and what it merges into is marked",
-        "6.18", "unknown (mm: introduce VM_MAYBE_GUARD; 6.18 stable and 6.19)", "switch", _SWITCH,
+        "6.18", "5dba5cc2e0ff (6.19 and 6.18 stable)", "switch", _SWITCH,
         scenario="madvise_guard_in_proc",
     ),
     Difference(
@@ -248,7 +248,7 @@ DIFFERENCES: Final = (
     Difference(
         "map-stack-nohugepage",
         "MAP_STACK sets VM_NOHUGEPAGE, and such a mapping merges with no other; before, no effect",
-        "6.7", "c4608d1bf7c6", "switch", _SWITCH, scenario="map_stack_merges",
+        "6.7", "c4608d1bf7c6 (6.8 and 6.7 stable)", "switch", _SWITCH, scenario="map_stack_merges",
     ),
     Difference(
         "mremap-dontunmap-locked", "MREMAP_DONTUNMAP of locked memory adds to VmLck, and never takes it back",
@@ -256,14 +256,14 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mremap-pud", "mremap() of pages that were never touched allocates a page of page tables at the new place",
-        "5.14", "unknown (mm/mremap: convert huge PUD move to separate helper)", "switch", _SWITCH,
+        "5.14", "7d846db7d0e2", "switch", _SWITCH,
         scenario="mremap_allocates_page_tables",
     ),
     Difference(
         "guard-gap-skips-holes",
         "where a mapping stands in the guard gap of another, the search for a place goes on below the gap; "
         "before, the room beside that mapping is used",
-        "6.1", "58c5d0d6d522 (6.4 and 6.1 stable)", "switch", _SWITCH, scenario="guard_gap_with_a_mapping_in_it",
+        "6.1", "58c5d0d6d522 (6.3 and 6.1 stable)", "switch", _SWITCH, scenario="guard_gap_with_a_mapping_in_it",
     ),
     Difference(
         "mmap-fixed-failed",
@@ -282,7 +282,7 @@ DIFFERENCES: Final = (
         "failed-write-extends",
         "a write() beyond the end whose buffer cannot be read fails with EFAULT, and extends the file all the same: the buffer "
         "is no longer faulted in before; it may be a page that only the extended file has",
-        "6.15", "665575cff098", "switch", _SWITCH, scenario="failed_write_extends_the_file",
+        "6.14", "665575cff098", "switch", _SWITCH, scenario="failed_write_extends_the_file",
     ),
     Difference(
         "write-partly-bad-buffer",
@@ -297,7 +297,7 @@ DIFFERENCES: Final = (
     Difference(
         "tmpfs-direct-io",
         "open(O_DIRECT) of a tmpfs file succeeds, any alignment, through the page cache; before, EINVAL",
-        "6.6", "unknown", "switch", _SWITCH, scenario="direct_io_alignment", fs="tmpfs",
+        "6.6", "e88e0d366f9c", "switch", _SWITCH, scenario="direct_io_alignment", fs="tmpfs",
     ),
     Difference(
         "direct-read-beyond-end",
@@ -312,13 +312,15 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "write-sealed-map-read-only",
-        "a memfd with F_SEAL_WRITE can be mapped shared and read-only, but not from 6.12 (5de195060b2e) to 6.13; before, EPERM",
+        "a memfd with F_SEAL_WRITE can be mapped shared and read-only, but not in 6.12 (5de195060b2e; 6.13: "
+        "8ec396d05d1b); before, EPERM",
         "6.7", "28464bbb2ddc", "switch", _SWITCH, scenario="memfd_seals",
     ),
     Difference(
         "mmap-write-seal-first",
         "a file sealed with F_SEAL_FUTURE_WRITE, too, refuses to be mapped before the target of MAP_FIXED is unmapped or split",
-        "6.14", "8ec396d05d1b", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
+        "6.14", "unknown (mm: perform all memfd seal checks in a single place)", "switch", _SWITCH,
+        scenario="mmap_of_sealed_memory",
     ),
     Difference(
         "memfd-noexec", "memfd_create() knows MFD_NOEXEC_SEAL (8) and MFD_EXEC (16), fcntl() F_SEAL_EXEC; before, EINVAL",
@@ -328,7 +330,7 @@ DIFFERENCES: Final = (
         "merge-with-close",
         "the border between two mappings that have a close() (SysV shared memory) may move down the upper one, since 6.12 "
         "(vma_merge_existing_range) up the lower one too; before, they never merge",
-        "6.3", "714965ca8252", "switch", _SWITCH, scenario="merge_shared_memory",
+        "6.4", "714965ca8252", "switch", _SWITCH, scenario="merge_shared_memory",
     ),
     Difference(
         "ext4-zeroes-tail",
@@ -345,7 +347,7 @@ DIFFERENCES: Final = (
     Difference(
         "vsyscall-bad-pointer",
         "a bad pointer given to a vsyscall is SIGSEGV without an address; before, with the pointer's, as of user code",
-        "6.10", "unknown (x86/vsyscall)", "switch", _SWITCH, scenario="vsyscall",
+        "6.9", "02b670c1f88e", "switch", _SWITCH, scenario="vsyscall",
     ),
     Difference(
         "thp-alignment-files",
@@ -354,7 +356,7 @@ DIFFERENCES: Final = (
         "5.18", "1854bc6e2420", "switch", _SWITCH, scenario="thp_alignment_of_a_file", fs="ext4",
     ),
     Difference(
-        "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843940e", "switch", _SWITCH, scenario="smaps_counts",
+        "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843019a", "switch", _SWITCH, scenario="smaps_counts",
     ),
     Difference(
         "smaps-ksm", "smaps has a line KSM", "6.7", "unknown", "switch", _SWITCH, scenario="smaps_counts",

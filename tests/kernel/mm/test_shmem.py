@@ -230,6 +230,43 @@ def test_sealed_against_writing(p: Process) -> None:
     p.store(private, b"mine")
 
 
+@pytest.mark.parametrize(
+    ("version", "refused"),
+    [((6, 6), True), ((6, 7), False), ((6, 12), True), ((6, 13), False), ((6, 18), False)],
+)
+def test_sealed_against_writing_but_mapped_to_be_read(version: tuple[int, int], refused: bool) -> None:
+    p = Machine("64M", root=None, streams=(-1, -1, -1), uid=0, gid=0, version=version).process()
+    fd = memfd(p)
+    p.syscall(NR_FTRUNCATE, fd, 4096)
+    p.syscall(NR_FCNTL, fd, F_ADD_SEALS, SEAL_WRITE)
+    if refused:
+        assert errno_of(lambda: p.mmap(0, 4096, PROT_READ, SHARED, fd)) == EPERM
+    else:
+        reader = p.mmap(0, 4096, PROT_READ, SHARED, fd)
+        assert errno_of(lambda: p.mprotect(reader, 4096, 3)) == 13
+    assert errno_of(lambda: p.mmap(0, 4096, 3, SHARED, fd)) == EPERM
+
+
+@pytest.mark.parametrize(("version", "unmapped"), [((6, 12), True), ((6, 13), True), ((6, 14), False)])
+def test_sealed_against_future_writing_is_seen_before_or_after_the_target_goes(version: tuple[int, int], unmapped: bool) -> None:
+    p = Machine("64M", root=None, streams=(-1, -1, -1), uid=0, gid=0, version=version).process()
+    fd = memfd(p)
+    p.syscall(NR_FTRUNCATE, fd, 4096)
+    p.syscall(NR_FCNTL, fd, F_ADD_SEALS, SEAL_FUTURE_WRITE)
+    target = p.mmap(0x20000000, 4096, 3, PRIVATE | 0x30)
+    count = p.mm.map_count
+    assert errno_of(lambda: p.mmap(target, 4096, 3, SHARED | 0x10, fd)) == EPERM
+    assert p.mm.map_count == count - unmapped
+
+
+@pytest.mark.parametrize(("version", "size"), [((5, 11), 0), ((6, 13), 0), ((6, 14), 100), ((6, 18), 100)])
+def test_a_write_from_nowhere_beyond_the_end(version: tuple[int, int], size: int) -> None:
+    p = Machine("64M", root=None, streams=(-1, -1, -1), uid=0, gid=0, version=version).process()
+    fd = memfd(p)
+    assert errno_of(lambda: p.syscall(18, fd, 0x1000, 8, 100)) == 14
+    assert inode_of(p, fd).i_size == size
+
+
 def test_sealed_against_future_writing(p: Process) -> None:
     fd = memfd(p)
     p.syscall(NR_FTRUNCATE, fd, 4096)

@@ -323,7 +323,7 @@ def test_which_side_a_filled_hole_goes_to(
     p.store(AT + PAGE, b"z")
 
 
-@pytest.mark.parametrize(("version", "merged"), [((5, 11), False), ((5, 19), False), ((6, 0), True), ((6, 18), True)])
+@pytest.mark.parametrize(("version", "merged"), [((5, 11), False), ((6, 0), False), ((6, 1), True), ((6, 18), True)])
 def test_growth_up_to_the_next_mapping(
     process_of: Callable[[tuple[int, int]], Process], version: tuple[int, int], merged: bool
 ) -> None:

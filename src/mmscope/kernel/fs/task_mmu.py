@@ -245,7 +245,7 @@ def __show_smap(k: Kernel, mss: MemSizeStats, rollup_mode: bool) -> str:
     """The lines that smaps and smaps_rollup have in common. There are no huge pages and no swap: their lines are 0."""
     at_least = k.config.at_least
     lines = [("Rss", mss.resident), ("Pss", mss.pss >> PSS_SHIFT)]
-    if at_least(6, 0):  # 30934843940e
+    if at_least(6, 0):  # 30934843019a
         lines.append(("Pss_Dirty", mss.pss_dirty >> PSS_SHIFT))
     if rollup_mode:
         lines.append(("Pss_Anon", mss.pss_anon >> PSS_SHIFT))

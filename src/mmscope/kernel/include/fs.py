@@ -201,7 +201,7 @@ class AddressSpace:
         #: Interval tree of SharedRb over [vm_pgoff, last], private mappings included.
         self.i_mmap = RbRootCached()
         self.nrpages = 0
-        #: Shadow entries of reclaimed pages in i_pages (until v5.12, 7716506adac4).
+        #: Shadow entries of reclaimed pages in i_pages (until v5.13, 7716506adac4).
         self.nrexceptional = 0
         #: AS_EIO, AS_ENOSPC.
         self.flags = 0

@@ -147,14 +147,14 @@ def generic_write_checks(file: File, count: int, pos: int) -> tuple[int, int]:
 def generic_perform_write(file: File, i: IovIter, pos: int) -> int:
     """Copy `i` into the page cache, page by page. Bytes written; an error after the first page is left for the next call.
 
-    The copy itself takes no fault, for the page is locked that it goes to. Since v6.15 (665575cff098) the source is faulted
+    The copy itself takes no fault, for the page is locked that it goes to. Since v6.14 (665575cff098) the source is faulted
     in only after a copy came to nothing: by then write_end has extended the file up to `pos`.
     """
     mapping = file.f_mapping
     a_ops = mapping.a_ops
     assert a_ops.write_begin is not None
     assert a_ops.write_end is not None
-    faults_late = i.kernel.config.at_least(6, 15)
+    faults_late = i.kernel.config.at_least(6, 14)
     written = 0
     errno = 0
     size = i.count

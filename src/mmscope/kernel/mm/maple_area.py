@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The search for a free range since v6.1, as 58c5d0d6d522 (v6.4, 6.1 stable) left it: on the maple tree, which knows holes but
+"""The search for a free range since v6.1, as 58c5d0d6d522 (v6.3, 6.1 stable) left it: on the maple tree, which knows holes but
 no guard gaps.
 
 It takes the outermost hole that is large enough, and only then looks whether the place lies in a guard gap; if so it goes on

@@ -52,6 +52,7 @@ from mmscope.kernel.include.mm import (
     VM_SPECIAL,
     VM_SYNC,
     VM_WIPEONFORK,
+    VM_WRITE,
 )
 from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 from mmscope.kernel.include.mman import (
@@ -254,8 +255,10 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         raise KernelError(ENODEV)
     if vm_flags & VM_GROWSDOWN:
         raise KernelError(EINVAL)
-    if file.f_inode.i_sb.kernel.config.at_least(6, 14):
-        # Before, ->mmap() looked at F_SEAL_FUTURE_WRITE, after the target of MAP_FIXED was unmapped (commit unknown).
+    config = file.f_inode.i_sb.kernel.config
+    if config.at_least(6, 14) or (config.at_least(6, 13) and not vm_flags & VM_WRITE):
+        # v6.13 (8ec396d05d1b) lets mappings that cannot write pass mapping_map_writable() again. What can write was refused by
+        # ->mmap() until v6.14 (commit unknown), after the target of MAP_FIXED was unmapped.
         vm_flags = mm_shmem_acct.memfd_check_seals_mmap(file, vm_flags)
     return vm_flags
 
@@ -291,7 +294,7 @@ def do_mmap(
     vm_flags |= prot & 7
     if flags & MAP_GROWSDOWN:
         vm_flags |= VM_GROWSDOWN
-    if flags & MAP_STACK and mm.kernel.config.at_least(6, 7):  # c4608d1bf7c6
+    if flags & MAP_STACK and mm.kernel.config.at_least(6, 7):  # c4608d1bf7c6 (v6.8, 6.7 stable)
         vm_flags |= VM_NOHUGEPAGE
     if flags & MAP_DENYWRITE:
         vm_flags |= VM_DENYWRITE
@@ -480,7 +483,7 @@ def _mmap_region_file(
 
     merge: VmAreaStruct | None = None
     if vm_flags != vma.vm_flags and prev is not None:
-        # ->mmap() changed the flags: now it may fit its neighbour (since v5.8, d70cec898324).
+        # ->mmap() changed the flags: now it may fit its neighbour (since v5.9, d70cec898324).
         merge = vma_merge(mm, prev, vma.vm_start, vma.vm_end, vma.vm_flags, None, vma.vm_file, vma.vm_pgoff)
     if merge is not None:
         assert vma.vm_file is not None

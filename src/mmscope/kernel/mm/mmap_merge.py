@@ -27,13 +27,13 @@ def can_merge_remove_vma(vma: VmAreaStruct) -> bool:
 def is_mergeable_vma(vma: VmAreaStruct, file: File | None, vm_flags: int, may_remove_vma: bool) -> bool:
     """Same flags (soft-dirty and possible guards aside) and file, and no close() if the merge might remove `vma`.
 
-    Until v6.3 (714965ca8252) every merge, until v6.12 every merge with a successor counts as such.
+    Until v6.4 (714965ca8252) every merge, until v6.12 every merge with a successor counts as such.
     """
     if (vma.vm_flags ^ vm_flags) & ~(VM_SOFTDIRTY | VM_MAYBE_GUARD):
         return False
     if vma.vm_file is not file:
         return False
-    since = (6, 12) if may_remove_vma else (6, 3)
+    since = (6, 12) if may_remove_vma else (6, 4)
     return can_merge_remove_vma(vma) or vma.vm_mm.kernel.config.at_least(since[0], since[1])
 
 
@@ -163,10 +163,10 @@ def vma_merge_new(
 
 
 def vma_merge_extend(vma: VmAreaStruct, delta: int) -> None:
-    """Let `vma` grow by `delta` free bytes; since v6.0 (ca3d76b0aa80) it merges with the next VMA if the two then touch."""
+    """Let `vma` grow by `delta` free bytes; since v6.1 (ca3d76b0aa80) it merges with the next VMA if the two then touch."""
     mm = vma.vm_mm
     pgoff = vma.vm_pgoff + vma_pages(vma)
-    if mm.kernel.config.at_least(6, 0):
+    if mm.kernel.config.at_least(6, 1):
         end = vma.vm_end + delta
         if vma_merge(mm, vma, vma.vm_end, end, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff) is not None:
             return

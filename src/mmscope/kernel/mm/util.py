@@ -97,7 +97,7 @@ def __vm_enough_memory(mm: MmStruct, pages: int, cap_sys_admin: bool) -> None:
     if config.sysctl_overcommit_memory == OVERCOMMIT_ALWAYS:
         return
     if config.sysctl_overcommit_memory == OVERCOMMIT_GUESS:
-        # Since v5.1 (8c7829b04c52) only a single request above all of RAM and swap is refused.
+        # Since v5.2 (8c7829b04c52) only a single request above all of RAM and swap is refused.
         if pages <= totalram_pages(k):
             return
     else:

@@ -100,9 +100,10 @@ def emulate_vsyscall(k: Kernel, error_code: int, regs: PtRegs, address: int) -> 
     if not (write_ok_or_segv(k, regs.di, sizes[0]) and write_ok_or_segv(k, regs.si, sizes[1])):
         warn_bad_vsyscall(k, regs, "vsyscall fault (exploit attempt?)")
         return True
-    # No caller looks at an errno: a bad pointer is SIGSEGV there, as if user code had stored (until 6.10: then without address).
+    # No caller looks at an errno: a bad pointer is SIGSEGV there, as if user code had stored; since v6.9 (02b670c1f88e) without
+    # an address.
     thread = k.current.thread
-    thread.sig_on_uaccess_err = not k.config.at_least(6, 10)
+    thread.sig_on_uaccess_err = not k.config.at_least(6, 9)
     try:
         regs.ax = _call(k, nr, regs)
     except KernelError:
