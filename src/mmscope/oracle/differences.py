@@ -27,7 +27,7 @@ class Difference:
 
     id: str
     what: str
-    #: First release that does it, and the commit that brought it.
+    #: First release that does it, and the commit that brought it: looked up by its id, else "unknown".
     since: str
     commit: str
     #: "switch": KernelConfig.version. "mask": answers are not compared where `mask` says so.
@@ -65,6 +65,8 @@ def _large_folios(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
 
 
 _SWITCH: Final = "the model does what KernelConfig.version says; `check --live` runs it as the running release"
+#: Neither was found in the history of Linux: what is known is only that some kernels do it, and v5.11 does not.
+_UNSURE: Final = "unknown, the release is unsure"
 
 DIFFERENCES: Final = (
     Difference(
@@ -88,7 +90,7 @@ DIFFERENCES: Final = (
         "pin-unshares",
         "process_vm_readv() of a private page that fork() shared gives its owner a copy first, by a fault; before, it is "
         "only read",
-        "5.19", "unknown", "switch", _SWITCH,
+        "5.19", "a7f226604170", "switch", _SWITCH,
     ),
     Difference(
         "mremap-hole-same-size",
@@ -136,7 +138,7 @@ DIFFERENCES: Final = (
         "mprotect-unaccount",
         "mprotect() that takes write permission from a private mapping never written drops VM_ACCOUNT; it "
         "then merges with mappings that never were writable",
-        "6.7", "unknown", "switch", _SWITCH, scenario="mprotect_unaccounts_unfaulted",
+        "6.7", _UNSURE, "switch", _SWITCH, scenario="mprotect_unaccounts_unfaulted",
     ),
     Difference(
         "merge-one-anon-vma",
@@ -169,7 +171,7 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "brk-shrink-of-a-hole", "brk() does not shrink a heap of which nothing is mapped any more; before, it does",
-        "6.1", "unknown", "switch", _SWITCH, scenario="brk_shrink_of_a_hole",
+        "6.1", "unknown (brk on the maple tree)", "switch", _SWITCH, scenario="brk_shrink_of_a_hole",
     ),
     Difference(
         "brk-randomness", "under ASLR the heap starts up to 1 GiB above the bss; before, up to 32 MiB",
@@ -182,7 +184,7 @@ DIFFERENCES: Final = (
     Difference(
         "hugetlb-placement",
         "the hint of a huge page mapping is rounded up, and MAP_32BIT counts; before, down, and it does not",
-        "6.13", "unknown", "switch", _SWITCH, scenario="hugetlb_hint",
+        "6.13", _UNSURE, "switch", _SWITCH, scenario="hugetlb_hint",
     ),
     Difference(
         "hugetlb-mremap", "mremap() moves mappings of huge pages by multiples of their size; before, EINVAL",
@@ -274,7 +276,7 @@ DIFFERENCES: Final = (
         "ext4-large-folios",
         "the page cache of an ext4 file holds folios of several pages, made by readahead and by writes of more than a page; "
         "a fault maps all of a folio, beyond fault-around's window, but only one page of a folio that reaches beyond the VMA",
-        "6.16", "unknown", "mask", "the prepared files are written page by page: folios of one page on every release; "
+        "6.16", "7ac67301e82f", "mask", "the prepared files are written page by page: folios of one page on every release; "
         "after writes, truncation and fadvise on ext4 minor faults and pagemap may differ, and mincore show more pages",
         _large_folios, "ext4_large_folios", fs="ext4",
     ),
@@ -292,7 +294,7 @@ DIFFERENCES: Final = (
     Difference(
         "madvise-remove-read-only",
         "MADV_REMOVE wants a shared mapping that could be made writable; before, one that is writable, else EACCES",
-        "6.7", "unknown", "switch", _SWITCH, scenario="madvise_remove_read_only",
+        "6.7", "e8e17ee90eaf", "switch", _SWITCH, scenario="madvise_remove_read_only",
     ),
     Difference(
         "tmpfs-direct-io",
@@ -341,7 +343,7 @@ DIFFERENCES: Final = (
     Difference(
         "readahead-learns-late",
         "what a read() itself has read counts for readahead when it is over; before, at once: its second page looked sequential",
-        "6.7", "unknown (mm/filemap.c: update prev_pos after one read request)", "switch", _SWITCH,
+        "6.7", _UNSURE + " (mm/filemap.c: fix update prev_pos after one read request done)", "switch", _SWITCH,
         scenario="readahead_within_a_read", fs="ext4",
     ),
     Difference(
@@ -359,11 +361,11 @@ DIFFERENCES: Final = (
         "smaps-pss-dirty", "smaps has a line Pss_Dirty", "6.0", "30934843019a", "switch", _SWITCH, scenario="smaps_counts",
     ),
     Difference(
-        "smaps-ksm", "smaps has a line KSM", "6.7", "unknown", "switch", _SWITCH, scenario="smaps_counts",
+        "smaps-ksm", "smaps has a line KSM", "6.7", _UNSURE, "switch", _SWITCH, scenario="smaps_counts",
     ),
     Difference(
         "smaps-thpeligible", "the number of the line THPeligible of smaps stands in the column of the others",
-        "6.6", "unknown", "switch", _SWITCH, scenario="smaps_counts",
+        "6.6", _UNSURE, "switch", _SWITCH, scenario="smaps_counts",
     ),
     Difference(
         "smaps-lockonfault", "VmFlags shows VM_LOCKONFAULT as lf; before, as ??", "6.3", "8614d6c5eda0", "switch", _SWITCH,
@@ -375,19 +377,19 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "munlock-drains", "munlock() drains the pagevecs first, so that LazyFree of smaps counts what MADV_FREE has just freed",
-        "5.18", "unknown", "switch", _SWITCH, scenario="smaps_anon",
+        "5.18", _UNSURE, "switch", _SWITCH, scenario="smaps_anon",
     ),
     Difference(
         "status-lines", "/proc/PID/status has SpeculationIndirectBranch (5.17), untag_mask (6.4) and Kthread (6.8)",
-        "5.17", "unknown", "switch", _SWITCH,
+        "5.17", _UNSURE, "switch", _SWITCH,
     ),
     Difference(
         "kpageflags-exclusive", "KPF_MAPPEDTODISK of an anonymous page says that it belongs to one process only",
-        "5.18", "unknown", "switch", _SWITCH,
+        "5.19", "78fbe906cc90", "switch", _SWITCH,
     ),
     Difference(
         "fdinfo-mode", "/proc/PID/fdinfo may be listed by everybody who may read the process; before, mode 0500",
-        "5.14", "unknown", "switch", _SWITCH,
+        "5.14", "7bc3fa0172a4", "switch", _SWITCH,
     ),
 )  # fmt: skip
 
