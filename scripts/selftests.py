@@ -68,7 +68,7 @@ class Selftest:
 TESTS: Final = (
     Selftest("vm/map_fixed_noreplace"),
     Selftest("vm/map_populate"),
-    Selftest("vm/mremap_test", but={"mremap expand merge": "mremap() merges what it has grown since 6.0 (ca3d76b0aa80)"}),
+    Selftest("vm/mremap_test", but={"mremap expand merge": "mremap() merges what it has grown since 6.1 (ca3d76b0aa80)"}),
     Selftest("vm/mremap_dontunmap"),
     Selftest("vm/mlock2-tests"),
     Selftest("vm/mlock-random-test"),
