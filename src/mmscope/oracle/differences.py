@@ -281,6 +281,12 @@ DIFFERENCES: Final = (
         _large_folios, "ext4_large_folios", fs="ext4",
     ),
     Difference(
+        "code-readahead",
+        "a fault on code that is not cached reads from the faulting page on, no further than its VMA, MADV_RANDOM or not; "
+        "before, around the page like any other",
+        "6.17", "unknown (mm/filemap: allow arch to request folio size for exec memory)", "switch", _SWITCH, scenario="cold_fault_of_code", fs="ext4",
+    ),
+    Difference(
         "failed-write-extends",
         "a write() beyond the end whose buffer cannot be read fails with EFAULT, and extends the file all the same: the buffer "
         "is no longer faulted in before; it may be a page that only the extended file has",

@@ -15,6 +15,7 @@ from mmscope.kernel.include.fs import AddressSpace, File
 from mmscope.kernel.include.gfp import __GFP_WRITE, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
     FAULT_FLAG_TRIED,
+    VM_EXEC,
     VM_FAULT_LOCKED,
     VM_FAULT_MAJOR,
     VM_FAULT_NOPAGE,
@@ -38,6 +39,7 @@ from mmscope.kernel.include.page_flags import (
 )
 from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
+from mmscope.kernel.mm.mmap_area import vma_pages
 from mmscope.kernel.mm.page_alloc import alloc_pages, put_page
 from mmscope.kernel.mm.page_writeback import (
     PAGECACHE_TAG_DIRTY,
@@ -433,7 +435,9 @@ def do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
     """The page is absent: read around it, or ahead in a MADV_SEQUENTIAL mapping. The file if the fault must be repeated."""
     fpin: File | None = None
     vm_flags = vmf.vma.vm_flags
-    if vm_flags & VM_RAND_READ or not file.ra_pages:
+    # Since 6.17 code is read from the fault on, inside its VMA, whatever MADV_RANDOM says.
+    code = bool(vm_flags & VM_EXEC) and vmf.vma.vm_mm.kernel.config.at_least(6, 17)
+    if vm_flags & VM_RAND_READ and not code or not file.ra_pages:
         return fpin
     rac = mm_readahead.ReadaheadControl(file, file.f_mapping, vmf.pgoff)
     if vm_flags & VM_SEQ_READ:
@@ -445,9 +449,14 @@ def do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
     if file.ra_mmap_miss > MMAP_LOTSAMISS:
         return fpin
     fpin = mm_memory.maybe_unlock_mmap_for_io(vmf, fpin)
-    file.ra_start = max(0, vmf.pgoff - file.ra_pages // 2)
-    file.ra_size = file.ra_pages
-    file.ra_async_size = file.ra_pages // 4
+    if code:
+        file.ra_start = vmf.pgoff
+        file.ra_size = min(file.ra_pages, vmf.vma.vm_pgoff + vma_pages(vmf.vma) - vmf.pgoff)
+        file.ra_async_size = 0
+    else:
+        file.ra_start = max(0, vmf.pgoff - file.ra_pages // 2)
+        file.ra_size = file.ra_pages
+        file.ra_async_size = file.ra_pages // 4
     rac._index = file.ra_start
     mm_readahead.do_page_cache_ra(rac, file.ra_size, file.ra_async_size)
     return fpin
