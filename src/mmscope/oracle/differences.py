@@ -284,7 +284,8 @@ DIFFERENCES: Final = (
         "code-readahead",
         "a fault on code that is not cached reads from the faulting page on, no further than its VMA, MADV_RANDOM or not; "
         "before, around the page like any other",
-        "6.17", "unknown (mm/filemap: allow arch to request folio size for exec memory)", "switch", _SWITCH, scenario="cold_fault_of_code", fs="ext4",
+        "6.17", "unknown (mm/filemap: allow arch to request folio size for exec memory)", "switch", _SWITCH,
+        scenario="cold_fault_of_code", fs="ext4",
     ),
     Difference(
         "failed-write-extends",

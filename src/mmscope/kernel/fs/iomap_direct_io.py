@@ -32,12 +32,12 @@ def iomap_dio_rw(
     segs: list[tuple[int, int]],
     pos: int,
     write: bool,
-    iomap_begin: Callable[[Inode, int, int], tuple[int, int]],
-    transfer: Callable[[Inode, Page, int, int, int, bool], None],
+    iomap_begin: Callable[[Inode, int, int, bool], tuple[int, int]],
+    transfer: Callable[[Page, int, int, int], None],
 ) -> int:
     """Between user memory and the disk. Bytes moved: an error anywhere is the result of it all, whatever was moved before.
 
-    iomap_begin: (inode, pos, length) -> type and length of the extent. transfer: (inode, page, offset in it, pos, length, write).
+    iomap_begin: (inode, pos, length, write) -> type and length of the extent. transfer: (page, offset in it, pos, length).
     A read counts up to the end of the file, but fills memory with all of its last extent, since v5.15 (a6d3d49587d1) with zeroes
     for what is beyond that. Raises EINVAL, EFAULT, EIO, ENOSPC.
     """
@@ -50,7 +50,7 @@ def iomap_dio_rw(
     count = sum(length for _, length in segs)
     errno = 0
     while count and (beyond or pos < size):
-        kind, length = iomap_begin(inode, pos, count)
+        kind, length = iomap_begin(inode, pos, count, write)
         if kind == IOMAP_MAPPED or write:
             done, failed = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
             errno = errno or failed
@@ -111,7 +111,7 @@ def _iomap_dio_bio_iter(
     pos: int,
     length: int,
     write: bool,
-    transfer: Callable[[Inode, Page, int, int, int, bool], None],
+    transfer: Callable[[Page, int, int, int], None],
 ) -> tuple[int, int]:
     """One bio: as many pages of memory as can be pinned, up to the end of the extent. Its bytes, and the errno that it ends with.
 
@@ -153,7 +153,7 @@ def _iomap_dio_bio_iter(
                     return total, EINVAL
         for i in range(len(bvecs)):
             offset, n = bvecs[i]
-            transfer(inode, pages[i], offset, pos, n, write)
+            transfer(pages[i], offset, pos, n)
             pos += n
     finally:
         for page in pages:

@@ -437,7 +437,7 @@ def do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
     vm_flags = vmf.vma.vm_flags
     # Since 6.17 code is read from the fault on, inside its VMA, whatever MADV_RANDOM says.
     code = bool(vm_flags & VM_EXEC) and vmf.vma.vm_mm.kernel.config.at_least(6, 17)
-    if vm_flags & VM_RAND_READ and not code or not file.ra_pages:
+    if (vm_flags & VM_RAND_READ and not code) or not file.ra_pages:
         return fpin
     rac = mm_readahead.ReadaheadControl(file, file.f_mapping, vmf.pgoff)
     if vm_flags & VM_SEQ_READ:

@@ -243,8 +243,8 @@ def shmem_add_new_page(inode: Inode, index: int, gfp: int) -> Page:
 def shmem_getpage_gfp(inode: Inode, index: int, sgp: int, gfp: int) -> Page | None:
     """The file's page at `index`, locked and with a reference; made, zeroed, if it is a hole (not for SGP_READ: None).
 
-    SGP_WRITE and SGP_FALLOC leave a new page as it is, not uptodate. Raises EFBIG, EINVAL (beyond the end, but for those two),
-    ENOSPC, ENOMEM.
+    SGP_WRITE leaves it as it is, not uptodate; so does SGP_FALLOC a new one. Raises EFBIG, EINVAL (beyond the end,
+    but for those two), ENOSPC, ENOMEM.
     """
     if index > MAX_LFS_FILESIZE >> PAGE_SHIFT:
         raise KernelError(EFBIG)
@@ -269,7 +269,9 @@ def shmem_getpage_gfp(inode: Inode, index: int, sgp: int, gfp: int) -> Page | No
         if sgp == SGP_WRITE:
             page.flags |= PG_referenced
         shmem_recalc_inode(inode)
-    if sgp <= SGP_CACHE and page.flags & PG_uptodate == 0:
+        if sgp == SGP_FALLOC:
+            return page
+    if sgp != SGP_WRITE and page.flags & PG_uptodate == 0:
         clear_page(page.kernel, page.pfn)
         page.flags |= PG_uptodate
     return page
@@ -484,7 +486,8 @@ def shmem_fallocate(file: File, mode: int, offset: int, len: int) -> None:
             raise KernelError(EPERM)
         unmap_start = (offset + PAGE_SIZE - 1) & -PAGE_SIZE
         unmap_end = ((offset + len) & -PAGE_SIZE) - 1
-        if unmap_end > unmap_start:
+        # Unsigned: a hole within page 0 ends at -1, and all from there on is unmapped.
+        if unmap_end < 0 or unmap_end > unmap_start:
             unmap_mapping_range(inode.i_mapping, unmap_start, 1 + unmap_end - unmap_start, False)
         shmem_truncate_range(inode, offset, offset + len - 1)
         return

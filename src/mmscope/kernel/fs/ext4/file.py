@@ -16,10 +16,10 @@ from mmscope.kernel.fs.ext4.inode import (
     EXT4_SB,
     HOLE,
     Ext4InodeInfo,
-    ext4_da_reserve_space,
     ext4_da_write_begin,
     ext4_da_write_end,
     ext4_filemap_fault,
+    ext4_has_free_blocks,
     ext4_map_blocks,
     ext4_mark_inode_dirty,
     ext4_page_mkwrite,
@@ -29,12 +29,13 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_set_block,
     ext4_set_page_dirty,
     ext4_setsize,
+    ext4_truncate_failed_write,
     ext4_update_i_blocks,
     ext4_writepage,
     ext4_writepages,
 )
 from mmscope.kernel.fs.iomap_direct_io import IOMAP_DELALLOC, IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
-from mmscope.kernel.include.errno import ENXIO, EOPNOTSUPP, EROFS, KernelError
+from mmscope.kernel.include.errno import ENOSPC, ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
     SB_RDONLY,
@@ -48,15 +49,15 @@ from mmscope.kernel.include.fs import (
 from mmscope.kernel.include.mm import VM_SYNC
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.mman import MAP_SYNC
-from mmscope.kernel.include.page_flags import PG_dirty
-from mmscope.kernel.lib.xarray import xa_find_marked
+from mmscope.kernel.include.page_flags import PG_dirty, PG_uptodate
+from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.filemap import filemap_map_pages, generic_file_buffered_read, generic_file_buffered_read_iter
 from mmscope.kernel.mm.filemap_write import (
     file_write_and_wait_range,
     generic_file_write_iter,
 )
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
-from mmscope.kernel.mm.page_writeback import PAGECACHE_TAG_DIRTY, set_page_dirty
+from mmscope.kernel.mm.page_writeback import set_page_dirty
 from mmscope.kernel.mm.readahead import ReadaheadControl, page_cache_ra_unbounded
 
 TYPE_CHECKING = False
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
 
 SEEK_DATA: Final = 3
 SEEK_HOLE: Final = 4
+#: Blocks that one direct request allocates at a time.
+DIO_MAX_BLOCKS: Final = 4096
 
 
 # --- through the page cache
@@ -144,7 +147,7 @@ def ext4_setattr(inode: Inode, attr: Iattr) -> None:
 
 
 def ext4_llseek(file: File, offset: int, whence: int) -> int:
-    """lseek; SEEK_DATA and SEEK_HOLE look at blocks, and at dirty pages over blocks that read as zeroes."""
+    """lseek; SEEK_DATA and SEEK_HOLE look at blocks, and at the pages over preallocated ones."""
     import mmscope.kernel.fs.read_write as read_write
 
     if whence not in (SEEK_DATA, SEEK_HOLE):
@@ -170,7 +173,9 @@ def ext4_block_has_data(inode: Inode, lblk: int) -> bool:
         return True
     pblk = ext4_map_blocks(inode, lblk)
     if pblk > 0 and pblk in info.unwritten:
-        return xa_find_marked(inode.i_mapping.i_pages, lblk, lblk, PAGECACHE_TAG_DIRTY) is not None
+        # mapping_seek_hole_data(): what the cache has of it counts, written or only read.
+        page = xa_load(inode.i_mapping.i_pages, lblk)
+        return isinstance(page, Page) and page.flags & PG_uptodate != 0
     return pblk != HOLE
 
 
@@ -180,22 +185,35 @@ def ext4_block_has_data(inode: Inode, lblk: int) -> bool:
 def ext4_direct_IO(file: File, segs: list[tuple[int, int]], pos: int, write: bool) -> int:
     """Between user memory and the disk; the caller has dealt with the page cache. Bytes moved. Raises as iomap_dio_rw()."""
     inode = file.f_mapping.host
-    done = iomap_dio_rw(inode, segs, pos, write, ext4_iomap_begin, ext4_dio_transfer)
-    if write and done:
+    dio = Ext4Dio(inode, write)
+    if not write:
+        return iomap_dio_rw(inode, segs, pos, False, ext4_iomap_begin, dio.transfer)
+    info = EXT4_I(inode)
+    extend = pos + sum(length for _, length in segs) > info.i_disksize
+    try:
+        done = iomap_dio_rw(inode, segs, pos, True, ext4_iomap_begin, dio.transfer)
+    except KernelError:
+        # What was a hole stays preallocated, whatever has been written to it; nothing stays beyond the end.
+        if extend:
+            ext4_truncate_failed_write(inode)
+        raise
+    dio.end_io()
+    if done:
         # ext4_handle_inode_extension(): i_size may be ahead of what the disk knows.
-        info = EXT4_I(inode)
         inode.i_size = max(inode.i_size, pos + done)
         info.i_disksize = max(info.i_disksize, pos + done)
     return done
 
 
-def ext4_iomap_begin(inode: Inode, pos: int, length: int) -> tuple[int, int]:
-    """The extent at `pos`: IOMAP_*, and how many of `length` bytes it has."""
+def ext4_iomap_begin(inode: Inode, pos: int, length: int, write: bool) -> tuple[int, int]:
+    """The extent at `pos`: IOMAP_*, and how many of `length` bytes it has. To write, it is allocated. Raises ENOSPC."""
     info = EXT4_I(inode)
     lblk = pos >> 12
+    end = pos + length
+    if write and ext4_map_blocks(inode, lblk) == HOLE:
+        end = min(end, ext4_iomap_alloc(inode, lblk, (end + 4095) >> 12) << 12)
     first = ext4_map_blocks(inode, lblk)
     kind = ext4_iomap_type(info, lblk, first)
-    end = pos + length
     at = (lblk + 1) << 12
     while at < end:
         lblk += 1
@@ -208,6 +226,31 @@ def ext4_iomap_begin(inode: Inode, pos: int, length: int) -> tuple[int, int]:
     return kind, min(at, end) - pos
 
 
+def ext4_iomap_alloc(inode: Inode, lblk: int, end: int) -> int:
+    """Allocate what is a hole from `lblk` on, before block `end`: preallocated only, but for what is beyond the end of the file.
+
+    The block of the file where that ends. Raises ENOSPC when there is not one block.
+    """
+    info = EXT4_I(inode)
+    sbi = EXT4_SB(inode.i_sb)
+    unwritten = lblk << 12 < inode.i_size
+    start = lblk
+    end = min(end, start + DIO_MAX_BLOCKS)
+    while lblk < end and ext4_map_blocks(inode, lblk) == HOLE:
+        if lblk not in info.i_reserved and not ext4_has_free_blocks(inode.i_sb, 1):
+            if lblk == start:
+                raise KernelError(ENOSPC)
+            break
+        pblk = sbi.bdev.alloc_block()
+        ext4_set_block(inode, lblk, pblk)
+        if unwritten:
+            info.unwritten.add(pblk)
+        lblk += 1
+    ext4_update_i_blocks(inode)
+    ext4_mark_inode_dirty(inode)
+    return lblk
+
+
 def ext4_iomap_type(info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
     """IOMAP_* of what ext4_map_blocks() said."""
     if pblk == HOLE:
@@ -215,55 +258,64 @@ def ext4_iomap_type(info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
     return IOMAP_UNWRITTEN if pblk in info.unwritten else IOMAP_MAPPED
 
 
-def ext4_dio_transfer(inode: Inode, page: Page, offset: int, pos: int, length: int, write: bool) -> None:
-    """`length` bytes inside a page of user memory, at `pos` of the file. Raises EIO, ENOSPC."""
-    end = pos + length
-    while pos < end:
-        size = min(end - pos, BLOCK_SIZE - (pos & 4095))
-        ext4_dio_block(inode, page, offset, pos, size, write)
-        pos += size
-        offset += size
+class Ext4Dio:
+    """One direct request: what it moves, and what it has to convert at its end."""
 
+    def __init__(self, inode: Inode, write: bool) -> None:
+        self.inode = inode
+        self.write = write
+        #: Blocks of the disk that were preallocated, or new, and have their bytes now.
+        self.written: set[int] = set()
 
-def ext4_dio_block(inode: Inode, page: Page, page_offset: int, pos: int, size: int, write: bool) -> None:
-    """`size` bytes inside one page of user memory and one block. Raises EIO, ENOSPC."""
-    k = inode.i_sb.kernel
-    paddr = (page.pfn << 12) + page_offset
-    lblk = pos >> 12
-    offset = pos & 4095
-    if not write:
-        block = ext4_read_block(inode, lblk)
-        phys_write(k, paddr, block[offset : offset + size])
-        set_page_dirty_user(page)
-        return
-    data = bytes(k.mem[paddr : paddr + size])
-    if size < BLOCK_SIZE:
-        block = ext4_read_block(inode, lblk)
-        data = block[:offset] + data + block[offset + size :]
-    ext4_dio_write_block(inode, lblk, data)
+    def transfer(self, page: Page, offset: int, pos: int, length: int) -> None:
+        """`length` bytes inside a page of user memory, at `pos` of the file. Raises EIO."""
+        end = pos + length
+        while pos < end:
+            size = min(end - pos, BLOCK_SIZE - (pos & 4095))
+            if self.write:
+                self.write_block(page, offset, pos, size)
+            else:
+                block = ext4_read_block(self.inode, pos >> 12)
+                phys_write(page.kernel, (page.pfn << 12) + offset, block[pos & 4095 : (pos & 4095) + size])
+                set_page_dirty_user(page)
+            pos += size
+            offset += size
+
+    def write_block(self, page: Page, page_offset: int, pos: int, size: int) -> None:
+        """`size` bytes inside one page of user memory and one block; a block that had none is zeroed around them."""
+        inode = self.inode
+        info = EXT4_I(inode)
+        bdev = EXT4_SB(inode.i_sb).bdev
+        lblk = pos >> 12
+        offset = pos & 4095
+        paddr = (page.pfn << 12) + page_offset
+        pblk = ext4_map_blocks(inode, lblk)
+        data = bytes(inode.i_sb.kernel.mem[paddr : paddr + size])
+        if size < BLOCK_SIZE:
+            block = bdev.peek(pblk) if pblk in self.written else ext4_read_block(inode, lblk)
+            data = block[:offset] + data + block[offset + size :]
+        new = pblk < 0
+        if new:
+            pblk = bdev.alloc_block()
+        bdev.write_block(pblk, data)
+        if new:
+            # The host's file is only read: its block moves to the disk.
+            ext4_set_block(inode, lblk, pblk)
+            ext4_update_i_blocks(inode)
+        if pblk in info.unwritten:
+            self.written.add(pblk)
+        ext4_mark_inode_dirty(inode)
+
+    def end_io(self) -> None:
+        """ext4_dio_write_end_io(): what was preallocated has been written."""
+        EXT4_I(self.inode).unwritten.difference_update(self.written)
+        ext4_mark_inode_dirty(self.inode)
 
 
 def set_page_dirty_user(page: Page) -> None:
     """bio_set_pages_dirty(): the device wrote to a user's page behind the page tables' back."""
     if not page.flags & PG_dirty:
         set_page_dirty(page)
-
-
-def ext4_dio_write_block(inode: Inode, lblk: int, data: bytes) -> None:
-    """One block straight to the disk. Raises EIO, ENOSPC."""
-    info = EXT4_I(inode)
-    sbi = EXT4_SB(inode.i_sb)
-    ext4_da_reserve_space(inode, lblk)
-    pblk = ext4_map_blocks(inode, lblk)
-    new = pblk <= 0
-    if new:
-        pblk = sbi.bdev.alloc_block()
-    sbi.bdev.write_block(pblk, data)
-    if new:
-        ext4_set_block(inode, lblk, pblk)
-        ext4_update_i_blocks(inode)
-    info.unwritten.discard(pblk)
-    ext4_mark_inode_dirty(inode)
 
 
 ext4_aops: Final = AddressSpaceOperations(

@@ -367,8 +367,7 @@ def ext4_da_write_begin(file: File | None, mapping: AddressSpace, pos: int, len:
         unlock_page(page)
         put_page(page)
         if pos + len > inode.i_size:
-            # ext4_truncate_failed_write()
-            truncate_pagecache(inode, inode.i_size)
+            ext4_truncate_failed_write(inode)
         raise
     return page
 
@@ -493,6 +492,12 @@ def ext4_truncate(inode: Inode) -> None:
     ext4_remove_blocks(inode, (size + 4095) >> 12, 1 << 52)
     inode.i_mtime = inode.i_ctime = fs_inode.current_time(inode.i_sb.kernel)
     ext4_mark_inode_dirty(inode)
+
+
+def ext4_truncate_failed_write(inode: Inode) -> None:
+    """A write beyond the end failed: nothing stays there, preallocated blocks neither. Raises EIO."""
+    truncate_pagecache(inode, inode.i_size)
+    ext4_truncate(inode)
 
 
 def ext4_setsize(inode: Inode, size: int) -> None:
