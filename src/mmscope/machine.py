@@ -184,6 +184,10 @@ class Machine:
             self.kernel: Kernel = start_kernel(self.config, root, streams, uid, gid, groups)
         except KernelError as error:
             raise UsageError(str(error.strerror)) from None
+        except OSError as error:
+            raise UsageError(
+                f"{self.config.disk_file}: {error.strerror or 'is not empty'}; name a new file for the disk"
+            ) from None
         self._engine: Engine | None = None
         self._closed = False
 

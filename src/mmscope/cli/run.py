@@ -118,6 +118,7 @@ class Run(Command):
         Option("--timeout", "stop the machine after T seconds of the host's time, status 124", "T", seconds),
         Option("--json", "write the summary there too", "FILE"),
         Option("--keep", "write the files that the program changed there; a new or empty directory", "DIR"),
+        Option("--disk", "keep the disk's blocks in FILE, a new one, and not in memory", "FILE"),
         Option("--cold", "no file is in the page cache at first (default: as if read before)"),
         Option("--vdso-pages", "size of the vDSO image, 1 (default) or 2", "N", vdso_pages, 1),
         Option("--vsyscall", "the vsyscall page: none (default), xonly or emulate", "MODE", vsyscall, "none"),
@@ -217,6 +218,7 @@ def boot(values: dict[str, Value], streams: tuple[int, int, int]) -> Machine:
         vdso_pages=values["vdso_pages"],
         vsyscall=values["vsyscall"],
         warm_page_cache=not values["cold"],
+        disk_file=str(values["disk"] or ""),
     )
 
 

@@ -63,6 +63,8 @@ class KernelConfig:
         self.rootfstype = ""
         #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.
         self.disk_size = 8 << 30
+        #: A new or empty host file that holds the disk's blocks; "" for memory.
+        self.disk_file = ""
         #: A host file of at most an eighth of RAM is in the page cache once it is opened, as after an earlier read.
         self.warm_page_cache = False
         self.mmap_rnd_bits = 28

@@ -119,7 +119,7 @@ def ext4_file(k: Kernel, name: str = "data", size: int = DATA_SIZE) -> File:
     for index in range(size // PAGE_SIZE):
         # The disk: every byte of page n is n mod 251 + 1.
         block = bdev.alloc_block()
-        bdev.media[block] = bytes([index % 251 + 1]) * PAGE_SIZE
+        bdev.media.write(block, bytes([index % 251 + 1]) * PAGE_SIZE)
         ext4_set_block(inode, index, block)
     ext4_update_i_blocks(inode)
     return File(Dentry(sb, name, None, inode), inode, O_RDWR, _FMODE_RW, ext4_file_operations)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from mmscope.kernel.block.genhd import REQ_OP_READ, BlockDevice
+from mmscope.kernel.block.genhd import REQ_OP_READ, BlockDevice, FileMedia
 from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, KernelError
 from mmscope.kernel.include.fs import Dentry, Inode, SuperBlock
 
@@ -59,7 +59,7 @@ class HostFs:
         #: st_dev -> super block: a host mount below the root keeps its device number.
         self.super_blocks: dict[int, SuperBlock] = {}
         #: The disk that all of ext4 writes to.
-        self.bdev = BlockDevice(k, k.config.disk_size >> 12)
+        self.bdev = BlockDevice(k, k.config.disk_size >> 12, FileMedia(k.config.disk_file) if k.config.disk_file else None)
         #: Open host descriptors, least recently used first.
         self.dir_fds: dict[Inode, int] = {}
         self.file_fds: dict[Inode, int] = {}
@@ -177,6 +177,7 @@ class HostFs:
         self.file_fds.clear()
         if self.root_fd >= 0:
             os.close(self.root_fd)
+            self.bdev.media.close()
         self.root_fd = -1
 
 

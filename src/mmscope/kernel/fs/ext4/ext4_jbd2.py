@@ -72,7 +72,7 @@ def ext4_recover(inode: Inode, survivors: set[int]) -> bytes | None:
         pblk = disk.blocks.get(lblk, -1 - lblk if lblk << 12 < disk.host_size else HOLE)
         block = bytes(4096)
         if pblk > 0 and pblk not in disk.unwritten:
-            block = bdev.peek(pblk) if pblk in survivors else bdev.media.get(pblk, block)
+            block = bdev.peek(pblk) if pblk in survivors else bdev.media.read(pblk)
         elif pblk < 0:
             offset = (-1 - pblk) << 12
             block = hostfs.host_pread(inode, max(min(4096, EXT4_I(inode).host_eof - offset), 0), offset).ljust(4096, b"\0")
