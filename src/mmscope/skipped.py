@@ -29,7 +29,10 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ),
     ("transparent huge pages", "never (as after `echo never`); MADV_HUGEPAGE sets the flag"),
     ("hugetlbfs", "as with an empty pool: MAP_HUGETLB is ENOMEM, with MAP_NORESERVE its faults are SIGBUS; no mount"),
-    ("NUMA, memory policies and hinting faults", "one node; mbind and friends are ENOSYS, as without CONFIG_NUMA"),
+    (
+        "NUMA and memory policies",
+        "one node; mbind and friends are ENOSYS, as without CONFIG_NUMA",
+    ),
     ("memory cgroups, KSM, DAX, protection keys", "absent; pkey_mprotect works as on a CPU without them"),
     ("MADV_HWPOISON, MADV_SOFT_OFFLINE", "EPERM or EINVAL; MADV_PAGEOUT only ages pages"),
     ("/proc/PID/io, numa_maps, wchan, sched, ns/, net/, coredump_filter", "ENOENT, as without those options"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PAGE_PRESENT = 0x1
 _PAGE_RW = 0x2
+_PAGE_PROTNONE = 0x100
 _PFN_BITS = 0x000FFFFFFFFFF000
 
 
@@ -149,6 +150,8 @@ class Stats:
         write = vmf.flags & FAULT_FLAG_WRITE
         orig = vmf.orig_pte
         if not orig & _PAGE_PRESENT:
+            if orig & _PAGE_PROTNONE:
+                return "do_numa_page"
             if vma.vm_ops is None:
                 return "do_anonymous_page" if write else "do_anonymous_page (zero page)"
             # A page that had to be read in: the fault was retried when it was there.

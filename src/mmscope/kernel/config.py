@@ -31,6 +31,8 @@ class KernelConfig:
         self.CONFIG_DEBUG_VM = False
         #: Shown as VmFlags "sd" and pagemap bit 55, cleared by clear_refs. Debian builds with it.
         self.CONFIG_MEM_SOFT_DIRTY = True
+        #: kernel.numa_balancing: hinting faults, though there is one node only.
+        self.sysctl_numa_balancing = 0
         #: Pages of the vDSO image: 1 in the deck, 2 in the recordings; depends on the kernel's build.
         self.vdso_pages = 1
         #: vsyscall=none|xonly|emulate

@@ -113,7 +113,7 @@ VMSTAT_SOME = (
     "nr_free_pages", "nr_zone_write_pending", "nr_mlock", "nr_bounce", "nr_free_cma", "nr_inactive_anon",
     "workingset_nodereclaim", "nr_anon_pages", "nr_foll_pin_released", "nr_kernel_stack", "nr_page_table_pages",
     "nr_dirty_threshold", "nr_dirty_background_threshold", "pgpgin", "pgfree", "pgreuse", "pgsteal_file", "drop_pagecache",
-    "oom_kill",
+    "oom_kill", "numa_pte_updates", "numa_pages_migrated",
     "unevictable_pgs_stranded", "thp_fault_alloc", "swap_ra_hit", "nr_unstable",
 )  # fmt: skip
 
@@ -136,7 +136,7 @@ def test_meminfo_has_the_lines_and_columns_of_5_10(k: Kernel) -> None:
 def test_vmstat_has_its_items_in_order(k: Kernel) -> None:
     items = [line.split() for line in read_all(k, "/proc/vmstat").splitlines()]
     names = [name for name, _ in items]
-    assert len(set(names)) == len(names) == 136
+    assert len(set(names)) == len(names) == 141
     assert [name for name in names if name in VMSTAT_SOME] == list(VMSTAT_SOME)
     values = {name: int(value) for name, value in (line.split() for line in vmstat_show(k, k.current).decode().splitlines())}
     meminfo = dict(re.findall(r"(\S+): +(\d+)", meminfo_proc_show(k, k.current).decode()))

@@ -115,6 +115,10 @@ def scheduler_tick(k: Kernel) -> None:
     """At each return to user mode: expired timers, and the end of the task's turn."""
     if k.hrtimers:
         core_hrtimer.hrtimer_run_queues(k)
+    if k.config.sysctl_numa_balancing:
+        import mmscope.kernel.core.fair as core_fair
+
+        core_fair.task_tick_numa(k)
     current = k.current
     now = k.timekeeper.now_ns
     if now - current.exec_start >= SCHED_LATENCY_NS:

@@ -337,6 +337,14 @@ def _set_randomize_va_space(k: Kernel, value: int) -> None:
     k.config.randomize_va_space = value
 
 
+def _get_numa_balancing(k: Kernel) -> int:
+    return k.config.sysctl_numa_balancing
+
+
+def _set_numa_balancing(k: Kernel, value: int) -> None:
+    k.config.sysctl_numa_balancing = value
+
+
 def _get_pid_max(k: Kernel) -> int:
     return 32768
 
@@ -382,6 +390,7 @@ kern_table: Final = (
     CtlTable("domainname", 0o644, STRING, text=_domainname, set_text=_set_domainname),
     CtlTable("hostname", 0o644, STRING, text=_hostname, set_text=_set_hostname),
     CtlTable("ngroups_max", 0o444, INT, _get_ngroups_max),
+    CtlTable("numa_balancing", 0o644, INT, _get_numa_balancing, _set_numa_balancing, 0, 1),
     CtlTable("osrelease", 0o444, STRING, text=_osrelease),
     CtlTable("ostype", 0o444, STRING, text=_ostype),
     CtlTable("pid_max", 0o444, INT, _get_pid_max),

@@ -281,3 +281,7 @@ class MmStruct:
         self.personality = 0
         #: MEMBARRIER_CMD_REGISTER_* that were called, as bits of the command.
         self.membarrier_state = 0
+        #: Of NUMA balancing: when the next scan is due, ns; where it begins; how often it has come round.
+        self.numa_next_scan = 0
+        self.numa_scan_offset = 0
+        self.numa_scan_seq = 0

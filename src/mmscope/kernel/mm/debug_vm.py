@@ -343,7 +343,7 @@ def _check_pte(vma: VmAreaStruct, addr: int, pte: i64, rss: list[int], found: _F
         return
     if not pte_present(pte):
         raise _bad_pte(addr, pte, vma, "neither empty nor present")
-    if pte_protnone(pte) != (vma.vm_flags & VM_ACCESS_FLAGS == 0):
+    if pte_protnone(pte) != (vma.vm_flags & VM_ACCESS_FLAGS == 0) and not vma.vm_mm.numa_next_scan:
         raise _bad_pte(addr, pte, vma, "PROT_NONE does not agree")
     if not pte_protnone(pte) and pte_exec(pte) != (vma.vm_page_prot >= 0):
         raise _bad_pte(addr, pte, vma, f"NX is not that of vm_page_prot {vma.vm_page_prot & _U64:#x}")

@@ -7,8 +7,8 @@
         present, write to a read-only entry -> do_wp_page -> wp_page_reuse | wp_page_copy | wp_page_shared | wp_pfn_shared
 
 The other parts of Linux's memory.c are memory_unmap.py, memory_wp.py (do_wp_page) and memory_fork.py; everything of them can be
-imported from here. Left out: swap entries, NUMA hinting faults (so a PROT_NONE entry is only met in a VMA without access), huge
-pages, userfaultfd.
+imported from here. A PROT_NONE entry in a VMA that permits access is a NUMA hint: do_numa_page() of mempolicy.py. Left out: swap
+entries, huge pages, userfaultfd.
 """
 
 from __future__ import annotations
@@ -246,7 +246,9 @@ def handle_pte_fault(vmf: VmFault) -> int:
     if not pte_present(entry):
         return do_swap_page(vmf)
     if pte_protnone(entry) and vma_is_accessible(vma):
-        raise KernelBug(f"handle_pte_fault: PROT_NONE entry {entry:#x} at {vmf.address:#x} in {vma!r}: no NUMA hints here")
+        import mmscope.kernel.mm.mempolicy as mm_mempolicy
+
+        return mm_mempolicy.do_numa_page(vmf)
     if vmf.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE):
         if not pte_write(entry):
             return do_wp_page(vmf)

@@ -17,6 +17,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_present,
     pte_protnone,
     pte_soft_dirty,
+    pte_write,
     ptep_modify_prot_commit,
     ptep_modify_prot_start,
     pud_addr_end,
@@ -42,10 +43,10 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from mmscope.kernel.include.page import PAGE_ALIGN
-from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive
+from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty, PG_swapbacked
 from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
 from mmscope.kernel.mm.gup import populate_vma_page_range
-from mmscope.kernel.mm.memory import vm_normal_page
+from mmscope.kernel.mm.memory import is_cow_mapping, vm_normal_page
 from mmscope.kernel.mm.mmap import (
     find_vma,
     may_expand_vm,
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
 
 #: The caller counts dirty pages itself: entries that are dirty may be made writable without a fault.
 MM_CP_DIRTY_ACCT: Final = 1
+#: Entries are to fault though their VMA permits the access (change_prot_numa).
+MM_CP_PROT_NUMA: Final = 4
 #: Anonymous pages that belong to this process alone may be made writable without a fault (since v6.0, 64fe24a3e05e).
 MM_CP_TRY_CHANGE_WRITABLE: Final = 8
 
@@ -84,15 +87,31 @@ def can_change_pte_writable(vma: VmAreaStruct, addr: int, pte: i64) -> bool:
     return page is not None and PageAnon(page) and PageAnonExclusive(page)
 
 
+def numa_hint_wanted(vma: VmAreaStruct, addr: int, pte: i64) -> bool:
+    """change_prot_numa() takes the access to this page away: not to what is shared by copy-on-write, nor to dirty files."""
+    if pte_protnone(pte):
+        return False
+    page = vm_normal_page(vma, addr, pte)
+    if page is None or (is_cow_mapping(vma.vm_flags) and page._mapcount != 0):
+        return False
+    return PageAnon(page) or page.flags & (PG_swapbacked | PG_dirty) != PG_dirty
+
+
 def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
     """The entries of one page table; the number changed."""
     k = vma.vm_mm.kernel
     ptep = pte_offset_map(k, pmdp, addr)
     pages = 0
+    prot_numa = cp_flags & MM_CP_PROT_NUMA != 0
+    # Of a task without threads all private memory is where it should be: on its node.
+    local = prot_numa and not vma.vm_flags & VM_SHARED and vma.vm_mm.mm_users == 1
     while addr != end:
-        if pte_present(k.words[ptep]):
+        if pte_present(k.words[ptep]) and not (prot_numa and (local or not numa_hint_wanted(vma, addr, k.words[ptep]))):
             oldpte: i64 = ptep_modify_prot_start(vma, addr, ptep)
             ptent: i64 = pte_modify(oldpte, newprot)
+            if prot_numa and pte_write(oldpte):
+                # pte_mk_savedwrite(): do_numa_page() gives it back.
+                ptent = pte_mkwrite(ptent)
             # A page known to be dirty needs no fault to tell so.
             if cp_flags & MM_CP_DIRTY_ACCT and pte_dirty(ptent):
                 if pte_soft_dirty(ptent) or not vma.vm_flags & VM_SOFTDIRTY:

@@ -2,7 +2,7 @@
 """Event and page-state counters (mm/vmstat.c, vm_event_item.h, the *_stat_item enums of mmzone.h); one zone, one node.
 
 /proc/vmstat and its relatives show what a v5.11 with Debian's options would, but for those that the model's machine is
-built without: CONFIG_NUMA, CONFIG_ZONE_DMA, CONFIG_ZONE_DMA32. An item that nothing counts is 0.
+built without: CONFIG_NUMA (but for the hinting faults), CONFIG_ZONE_DMA, CONFIG_ZONE_DMA32. An item that nothing counts is 0.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ UNEVICTABLE_PGCLEARED: Final = 20
 UNEVICTABLE_PGSTRANDED: Final = 21
 DROP_PAGECACHE: Final = 22
 DROP_SLAB: Final = 23
-NR_VM_EVENT_ITEMS: Final = 24
+NUMA_PTE_UPDATES: Final = 24
+NUMA_HINT_FAULTS: Final = 25
+NUMA_HINT_FAULTS_LOCAL: Final = 26
+NR_VM_EVENT_ITEMS: Final = 27
 
 
 class VmStat:
@@ -133,7 +136,10 @@ _EVENT_TEXT: Final[tuple[tuple[str, int], ...]] = (
     ("pgsteal_anon", -1), ("pgsteal_file", PGSTEAL_DIRECT), ("pginodesteal", -1), ("slabs_scanned", -1),
     ("kswapd_inodesteal", -1), ("kswapd_low_wmark_hit_quickly", -1), ("kswapd_high_wmark_hit_quickly", -1),
     ("pageoutrun", -1), ("pgrotated", PGROTATED), ("drop_pagecache", DROP_PAGECACHE), ("drop_slab", DROP_SLAB),
-    ("oom_kill", OOM_KILL), ("pgmigrate_success", -1), ("pgmigrate_fail", -1), ("thp_migration_success", -1),
+    ("oom_kill", OOM_KILL),
+    ("numa_pte_updates", NUMA_PTE_UPDATES), ("numa_huge_pte_updates", -1), ("numa_hint_faults", NUMA_HINT_FAULTS),
+    ("numa_hint_faults_local", NUMA_HINT_FAULTS_LOCAL), ("numa_pages_migrated", -1),
+    ("pgmigrate_success", -1), ("pgmigrate_fail", -1), ("thp_migration_success", -1),
     ("thp_migration_fail", -1), ("thp_migration_split", -1), ("compact_migrate_scanned", -1), ("compact_free_scanned", -1),
     ("compact_isolated", -1), ("compact_stall", -1), ("compact_fail", -1), ("compact_success", -1),
     ("compact_daemon_wake", -1), ("compact_daemon_migrate_scanned", -1), ("compact_daemon_free_scanned", -1),
