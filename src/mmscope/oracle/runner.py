@@ -285,18 +285,24 @@ class ModelRunner(_AgentRunner):
         version: tuple[int, int] = BASE_VERSION,
         fs: str = "tmpfs",
         timeout: float = 0.0,
+        rootfstype: str = "",
+        guest_readahead: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(folder, fs)
+        #: The file system of the folder, if it is not to be the host's.
+        self.rootfstype = rootfstype
         self.debug_vm = debug_vm
         #: The release whose behaviour it shows: the live kernel's, to be compared with that.
         self.version = version
         #: Seconds that one call may take; 0: by the number of its lines.
         self.timeout = timeout
+        # What it has of the machine under us, if it is compared with that.
+        live = version == running_release() and guest_readahead == (0, 0)
         #: CONFIG_MEM_SOFT_DIRTY: as that kernel was built.
-        self.soft_dirty = version != running_release() or soft_dirty_live()
-        #: What it has of the machine under us, if it is compared with that: of its disk, and of its boot parameters.
-        self.readahead = readahead_live(self.folder) if version == running_release() else (128, 1280)
-        self.vsyscall = vsyscall_live() if version == running_release() else "none"
+        self.soft_dirty = not live or soft_dirty_live()
+        #: Of its disk, and of its boot parameters. `guest_readahead`: it is compared with a guest, whose disk has these.
+        self.readahead = readahead_live(self.folder) if live else guest_readahead if guest_readahead[0] else (128, 1280)
+        self.vsyscall = vsyscall_live() if live else "none"
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
 
@@ -341,6 +347,7 @@ class ModelRunner(_AgentRunner):
                 warm_page_cache=True,
                 version=self.version,
                 vsyscall=self.vsyscall,
+                rootfstype=self.rootfstype,
                 read_ahead_kb=self.readahead[0],
                 max_sectors_kb=self.readahead[1],
             ) as machine:
