@@ -8,13 +8,13 @@ with the page's data (do_invalidatepage), or when somebody wants to take the pag
 from __future__ import annotations
 
 import mmscope.kernel.fs.fs_writeback as fs_writeback
-import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
 from mmscope.kernel.include.fs import I_DIRTY_PAGES, AddressSpace
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_private, PG_uptodate, PG_writeback
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.mm.page_alloc import put_page
 
 TYPE_CHECKING = False
@@ -169,7 +169,7 @@ def block_page_mkwrite(vma: VmAreaStruct, vmf: VmFault, get_block: Callable[[Ino
     assert page is not None
     assert file is not None
     inode = file.f_inode
-    mm_filemap.lock_page(page)
+    lock_page(page)
     size = inode.i_size
     try:
         if page.mapping is not inode.i_mapping or page.index << 12 >= size:
@@ -178,7 +178,7 @@ def block_page_mkwrite(vma: VmAreaStruct, vmf: VmFault, get_block: Callable[[Ino
         __block_write_begin(page, 0, end, get_block, None)
         block_commit_write(page)
     except KernelError:
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         raise
     mm_page_writeback.set_page_dirty(page)
     mm_page_writeback.wait_for_stable_page(page)

@@ -37,6 +37,7 @@ from mmscope.kernel.include.page_flags import (
     PG_swapbacked,
     PG_uptodate,
 )
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
 from mmscope.kernel.mm.mmap_area import vma_pages
@@ -63,8 +64,8 @@ __all__ = [
     "find_lock_page",
     "find_or_create_page", "generic_file_buffered_read", "generic_file_buffered_read_iter",
     "generic_file_mmap", "generic_file_readonly_mmap",
-    "generic_file_vm_ops", "lock_page", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
-    "read_cache_page", "read_mapping_page", "trylock_page", "unlock_page",
+    "generic_file_vm_ops", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
+    "read_cache_page", "read_mapping_page",
 ]  # fmt: skip
 
 FGP_ACCESSED: Final = 0x01
@@ -78,31 +79,6 @@ FGP_FOR_MMAP: Final = 0x40
 MMAP_LOTSAMISS: Final = 100
 _PAGE_SHIFT: Final = 12
 _PAGES_MAX_READ: Final = 512
-
-
-# The page lock
-
-
-def trylock_page(page: Page) -> bool:
-    """Lock the page unless it is locked."""
-    if page.flags & PG_locked:
-        return False
-    page.flags |= PG_locked
-    return True
-
-
-def lock_page(page: Page) -> None:
-    """Lock the page. Nobody sleeps with a page locked (I/O is synchronous), so a locked page is a bug."""
-    if page.flags & PG_locked:
-        raise KernelBug(f"lock_page: {page!r} is locked already, mapping {page.mapping!r}")
-    page.flags |= PG_locked
-
-
-def unlock_page(page: Page) -> None:
-    """Unlock the page."""
-    if not page.flags & PG_locked:
-        raise KernelBug(f"unlock_page: {page!r} is not locked, mapping {page.mapping!r}")
-    page.flags &= ~PG_locked
 
 
 # Into and out of the page cache

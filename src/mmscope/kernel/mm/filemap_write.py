@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.include.errno import EFAULT, EFBIG, EIO, ENOSPC, KernelError
 from mmscope.kernel.include.fs import (
@@ -136,6 +135,8 @@ def generic_write_checks(file: File, count: int, pos: int) -> tuple[int, int]:
     limit = k.current.signal.rlim[RLIMIT_FSIZE].rlim_cur
     if limit != RLIM_INFINITY and inode.i_mode & S_IFMT == S_IFREG:
         if pos >= limit:
+            import mmscope.kernel.core.signal as core_signal
+
             core_signal.send_sig(k, SIGXFSZ, k.current, 0)
             raise KernelError(EFBIG)
         count = min(count, limit - pos)

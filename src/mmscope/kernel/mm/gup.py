@@ -74,7 +74,7 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty
-from mmscope.kernel.mm.filemap import trylock_page, unlock_page
+from mmscope.kernel.include.pagemap import trylock_page, unlock_page
 from mmscope.kernel.mm.memory import (
     handle_mm_fault,
     is_cow_mapping,

@@ -13,7 +13,6 @@ entries, huge pages, userfaultfd.
 
 from __future__ import annotations
 
-import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.hugetlb as mm_hugetlb
 from mmscope.kernel.arch.x86.pgtable import (
     PTRS_PER_PTE,
@@ -60,6 +59,7 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_uptodate
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_fork import copy_page_range
 from mmscope.kernel.mm.memory_unmap import (
@@ -326,7 +326,7 @@ def __do_fault(vmf: VmFault) -> int:
     page = vmf.page
     assert page is not None
     if not ret & VM_FAULT_LOCKED:
-        mm_filemap.lock_page(page)
+        lock_page(page)
     elif not page.flags & PG_locked:
         raise KernelBug(f"__do_fault: {vma.vm_ops.ops_name} returned {page!r} unlocked with VM_FAULT_LOCKED for {vma!r}")
     return ret
@@ -435,7 +435,7 @@ def do_read_fault(vmf: VmFault) -> int:
     ret |= finish_fault(vmf)
     page = vmf.page
     assert page is not None
-    mm_filemap.unlock_page(page)
+    unlock_page(page)
     if ret & _UNFINISHED:
         put_page(page)
     return ret
@@ -460,7 +460,7 @@ def do_cow_fault(vmf: VmFault) -> int:
     copy_user_highpage(new_page, page, vmf.address, vma)
     new_page.flags |= PG_uptodate
     ret |= finish_fault(vmf)
-    mm_filemap.unlock_page(page)
+    unlock_page(page)
     put_page(page)
     if ret & _UNFINISHED:
         put_page(new_page)
@@ -477,14 +477,14 @@ def do_shared_fault(vmf: VmFault) -> int:
     page = vmf.page
     assert page is not None
     if vma.vm_ops.page_mkwrite is not None:
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         tmp = do_page_mkwrite(vmf)
         if tmp == 0 or tmp & (VM_FAULT_ERROR | VM_FAULT_NOPAGE):
             put_page(page)
             return tmp
     ret |= finish_fault(vmf)
     if ret & _UNFINISHED:
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         put_page(page)
         return ret
     return ret | fault_dirty_shared_page(vmf)

@@ -245,7 +245,7 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
 
     WB_SYNC_NONE stops at the first error and after wbc.nr_to_write pages.
     """
-    import mmscope.kernel.mm.filemap as mm_filemap
+    from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 
     index = wbc.range_start >> 12
     end = wbc.range_end >> 12
@@ -263,14 +263,14 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
         assert isinstance(page, Page)
         page._refcount += 1
         if wbc.sync_mode:
-            mm_filemap.lock_page(page)
-        elif not mm_filemap.trylock_page(page):
+            lock_page(page)
+        elif not trylock_page(page):
             # The flusher of Linux waits; here it runs in reclaim, on behalf of who may have locked the page.
             put_page(page)
             continue
         if page.mapping is not mapping or not page.flags & PG_dirty:
             xa_clear_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE)
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
             put_page(page)
             continue
         wait_on_page_writeback(page)
@@ -281,7 +281,7 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
                 if error is None:
                     error = failure
         else:
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
         put_page(page)
         wbc.nr_to_write -= 1
         if not wbc.sync_mode and (error is not None or wbc.nr_to_write <= 0):

@@ -14,6 +14,7 @@ import mmscope.kernel.mm.filemap as mm_filemap
 from mmscope.kernel.include.errno import KernelError
 from mmscope.kernel.include.fs import ReadaheadControl
 from mmscope.kernel.include.page_flags import PG_error, PG_locked, PG_readahead, PG_writeback
+from mmscope.kernel.include.pagemap import unlock_page
 from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.page_alloc import put_page
 
@@ -48,7 +49,7 @@ def read_pages(rac: ReadaheadControl) -> None:
             except KernelError:
                 page.flags |= PG_error
         if page.flags & PG_locked:
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
         put_page(page)
     rac.pages = []
 

@@ -44,9 +44,10 @@ from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_NORESERVE
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
+from mmscope.kernel.include.pagemap import unlock_page
 from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest, iov_iter_zero
 from mmscope.kernel.lib.xarray import xa_find, xa_load, xa_store
-from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry, unlock_page
+from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry
 from mmscope.kernel.mm.filemap_write import generic_file_write_iter
 from mmscope.kernel.mm.memory import vmf_error
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
