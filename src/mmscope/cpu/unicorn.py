@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A thin ctypes binding of libunicorn 2.1: only what engine.py calls, only from the shared library.
+"""A thin ctypes binding of libunicorn 2.1: only what this package calls, only from the shared library.
 
 The `unicorn` package's own Python costs 30 ms to import, this file 7 (4 of them are the dynamic linker's: 74,638 relocations).
 Functions that return at once are called with the GIL held (PyDLL); only uc_emu_start releases it, so that the watcher
