@@ -14,6 +14,7 @@ from mmscope.kernel.include.fs import (
     File,
     WritebackControl,
 )
+from mmscope.kernel.include.limits import LLONG_MAX
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_error
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_FSIZE
@@ -43,7 +44,6 @@ __all__ = [
 
 WB_SYNC_NONE: Final = 0
 WB_SYNC_ALL: Final = 1
-LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
 
 
 # --- written out, and waited for

@@ -49,6 +49,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     set_pte_at,
 )
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import (
     MM_ANONPAGES,
     MM_FILEPAGES,
@@ -105,7 +106,6 @@ __all__ = [
     "vm_normal_page", "vmf_insert_pfn", "vmf_insert_pfn_prot", "walk_to_pmd", "zap_page_range", "zap_page_range_single",
 ]  # fmt: skip
 
-_ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 #: SPLIT_RSS_COUNTING: after more than that many faults a task adds its cached RSS deltas to the mm (until v6.2).
 TASK_RSS_EVENTS_THRESH: Final = 64
@@ -310,7 +310,7 @@ def get_locked_pte(mm: MmStruct, addr: int) -> int:
 
 
 def _bad_table(level: str, entryp: int, entry: int) -> KernelBug:
-    return KernelBug(f"bad {level} entry {entry & _ULONG_MAX:#018x} at physical {entryp << 3:#x}: not a page table")
+    return KernelBug(f"bad {level} entry {entry & ULONG_MAX:#018x} at physical {entryp << 3:#x}: not a page table")
 
 
 def free_pte_range(tlb: MmuGather, pmdp: int, addr: int) -> None:
@@ -344,7 +344,7 @@ def free_pmd_range(tlb: MmuGather, pudp: int, addr: int, end: int, floor: int, c
         ceiling &= PUD_MASK
         if not ceiling:
             return
-    if end - 1 > (ceiling - 1) & _ULONG_MAX:
+    if end - 1 > (ceiling - 1) & ULONG_MAX:
         return
     page = pfn_to_page(k, pmd_pfn(k.words[pudp]))
     pte_clear(mm, start, pudp)
@@ -374,7 +374,7 @@ def free_pud_range(tlb: MmuGather, pgdp: int, addr: int, end: int, floor: int, c
         ceiling &= -1 << 39
         if not ceiling:
             return
-    if end - 1 > (ceiling - 1) & _ULONG_MAX:
+    if end - 1 > (ceiling - 1) & ULONG_MAX:
         return
     page = pfn_to_page(k, pmd_pfn(k.words[pgdp]))
     pte_clear(mm, start, pgdp)
@@ -389,14 +389,14 @@ def free_pgd_range(tlb: MmuGather, addr: int, end: int, floor: int, ceiling: int
     """
     addr &= PMD_MASK
     if addr < floor:
-        addr = (addr + PMD_SIZE) & _ULONG_MAX
+        addr = (addr + PMD_SIZE) & ULONG_MAX
         if not addr:
             return
     if ceiling:
         ceiling &= PMD_MASK
         if not ceiling:
             return
-    if end - 1 > (ceiling - 1) & _ULONG_MAX:
+    if end - 1 > (ceiling - 1) & ULONG_MAX:
         end -= PMD_SIZE
     if addr > end - 1:
         return
@@ -448,7 +448,7 @@ def is_cow_mapping(flags: int) -> bool:
 
 def print_bad_pte(vma: VmAreaStruct, addr: int, pte: int, page: Page | None) -> KernelBug:
     """An entry that this VMA cannot have. Linux logs and goes on; here it is the model's bug: raise the result."""
-    return KernelBug(f"bad page map in {vma!r} at {addr:#x}: pte {pte & _ULONG_MAX:#018x}, {page!r}")
+    return KernelBug(f"bad page map in {vma!r} at {addr:#x}: pte {pte & ULONG_MAX:#018x}, {page!r}")
 
 
 def vm_normal_page(vma: VmAreaStruct, addr: int, pte: i64) -> Page | None:
