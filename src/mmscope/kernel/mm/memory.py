@@ -6,9 +6,9 @@
                      file      -> do_fault -> do_read_fault | do_cow_fault | do_shared_fault
         present, write to a read-only entry -> do_wp_page -> wp_page_reuse | wp_page_copy | wp_page_shared | wp_pfn_shared
 
-The other parts of Linux's memory.c are memory_unmap.py, memory_wp.py (do_wp_page) and memory_fork.py; everything of them can be
-imported from here. A PROT_NONE entry in a VMA that permits access is a NUMA hint: do_numa_page() of mempolicy.py. Left out: swap
-entries, huge pages, userfaultfd.
+The other parts of Linux's memory.c are memory_rss.py (counters), memory_pgtables.py (page-table pages), memory_unmap.py
+(zapping), memory_wp.py (do_wp_page) and memory_fork.py; everything of them can be imported from here. A PROT_NONE entry in a VMA
+that permits access is a NUMA hint: do_numa_page() of mempolicy.py. Left out: swap entries, transparent huge pages, userfaultfd.
 """
 
 from __future__ import annotations
@@ -62,50 +62,54 @@ from mmscope.kernel.include.page_flags import PG_locked, PG_uptodate
 from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_fork import copy_page_range
-from mmscope.kernel.mm.memory_unmap import (
-    TASK_RSS_EVENTS_THRESH,
+from mmscope.kernel.mm.memory_pgtables import (
     __pmd_alloc,
     __pte_alloc,
     __pud_alloc,
+    free_pgd_range,
+    free_pgtables,
+    get_locked_pte,
+    p4d_alloc,
+    pmd_alloc,
+    pte_alloc,
+    pte_alloc_map,
+    pud_alloc,
+    walk_to_pmd,
+)
+from mmscope.kernel.mm.memory_rss import (
+    TASK_RSS_EVENTS_THRESH,
     add_mm_counter,
     add_mm_counter_fast,
     add_mm_rss_vec,
     check_sync_rss_stat,
     dec_mm_counter,
     dec_mm_counter_fast,
-    free_pgd_range,
-    free_pgtables,
-    get_locked_pte,
     get_mm_counter,
     get_mm_hiwater_rss,
     get_mm_hiwater_vm,
     get_mm_rss,
     inc_mm_counter,
     inc_mm_counter_fast,
+    mm_counter,
+    mm_counter_file,
+    mm_pgtables_bytes,
+    sync_mm_rss,
+    update_hiwater_rss,
+    update_hiwater_vm,
+)
+from mmscope.kernel.mm.memory_unmap import (
     insert_page,
     insert_pfn,
     is_cow_mapping,
     is_zero_pfn,
-    mm_counter,
-    mm_counter_file,
-    mm_pgtables_bytes,
-    p4d_alloc,
-    pmd_alloc,
     print_bad_pte,
-    pte_alloc,
-    pte_alloc_map,
-    pud_alloc,
-    sync_mm_rss,
     unmap_page_range,
     unmap_single_vma,
     unmap_vmas,
-    update_hiwater_rss,
-    update_hiwater_vm,
     vm_insert_page,
     vm_normal_page,
     vmf_insert_pfn,
     vmf_insert_pfn_prot,
-    walk_to_pmd,
     zap_page_range,
     zap_page_range_single,
 )

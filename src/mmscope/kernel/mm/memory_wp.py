@@ -51,13 +51,8 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_lru, PG_mlocked, PG_uptodate
 from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
-from mmscope.kernel.mm.memory_unmap import (
-    dec_mm_counter_fast,
-    inc_mm_counter_fast,
-    is_zero_pfn,
-    mm_counter_file,
-    vm_normal_page,
-)
+from mmscope.kernel.mm.memory_rss import dec_mm_counter_fast, inc_mm_counter_fast, mm_counter_file
+from mmscope.kernel.mm.memory_unmap import is_zero_pfn, vm_normal_page
 from mmscope.kernel.mm.page_alloc import (
     alloc_page_vma,
     alloc_zeroed_user_highpage_movable,
