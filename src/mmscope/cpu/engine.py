@@ -13,19 +13,7 @@ from __future__ import annotations
 
 from mmscope.cpu import unicorn as U
 from mmscope.cpu.decode import MAX_INSN, RMW, Access, Insn, R, W, decode
-from mmscope.cpu.entries import (
-    IA32_SYSCALL_VECTOR,
-    X86_TRAP_BP,
-    X86_TRAP_DB,
-    X86_TRAP_DE,
-    X86_TRAP_GP,
-    X86_TRAP_MF,
-    X86_TRAP_OF,
-    X86_TRAP_SS,
-    X86_TRAP_UD,
-    Entries,
-    linux_entries,
-)
+from mmscope.cpu.entries import Entries, linux_entries
 from mmscope.cpu.interrupt import InterruptGuard
 from mmscope.cpu.processor import (
     EV_CODE_FETCH,
@@ -46,6 +34,21 @@ from mmscope.cpu.processor import (
 )
 from mmscope.cpu.unicorn import UcError
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE
+from mmscope.kernel.arch.x86.trapnr import (
+    IA32_SYSCALL_VECTOR,
+    X86_TRAP_AC,
+    X86_TRAP_BP,
+    X86_TRAP_DB,
+    X86_TRAP_DE,
+    X86_TRAP_GP,
+    X86_TRAP_MF,
+    X86_TRAP_NP,
+    X86_TRAP_OF,
+    X86_TRAP_SS,
+    X86_TRAP_TS,
+    X86_TRAP_UD,
+    X86_TRAP_XF,
+)
 from mmscope.kernel.core.fork import schedule_tail
 from mmscope.kernel.core.sched import account_slice, activate_task, preempt_for_host, run_until
 from mmscope.kernel.fs.hostwait import take_host_signals
@@ -61,7 +64,9 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.sched import TaskStruct
 
 #: Exceptions whose saved RFLAGS have RF set: the instruction runs again.
-_FAULTS: Final = (X86_TRAP_DE, X86_TRAP_UD, 10, 11, X86_TRAP_SS, X86_TRAP_GP, X86_TRAP_MF, 17, 19)
+_FAULTS: Final = (
+    X86_TRAP_DE, X86_TRAP_UD, X86_TRAP_TS, X86_TRAP_NP, X86_TRAP_SS, X86_TRAP_GP, X86_TRAP_MF, X86_TRAP_AC, X86_TRAP_XF,
+)  # fmt: skip
 
 #: clone, fork, vfork, clone3
 _FORKS: Final = (56, 57, 58, 435)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from mmscope.kernel.core.capability import cap_emulate_setfsuid, cap_emulate_setxuid, capable
 from mmscope.kernel.core.itimer import thread_group_cputime
-from mmscope.kernel.core.timekeeping import HZ, NSEC_PER_SEC, USER_HZ, jiffies
+from mmscope.kernel.core.timekeeping import HZ, USER_HZ, jiffies
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
 from mmscope.kernel.include.sched import PF_FORKNOEXEC
 from mmscope.kernel.include.signal import _NSIG
+from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.memory import get_mm_rss
 from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
 

@@ -39,6 +39,10 @@ from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFMT,
     S_IFREG,
+    SEEK_CUR,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_HOLE,
     File,
 )
 from mmscope.kernel.lib.iov_iter import iov_iter_kvec, iov_iter_ubuf
@@ -61,11 +65,6 @@ if TYPE_CHECKING:
 MAX_RW_COUNT: Final = 0x7FFFF000
 UIO_MAXIOV: Final = 1024
 
-SEEK_SET: Final = 0
-SEEK_CUR: Final = 1
-SEEK_END: Final = 2
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 
 RWF_DSYNC: Final = 0x2
 RWF_SYNC: Final = 0x4

@@ -52,7 +52,6 @@ STREAM_CHUNK: Final = 36544
 #: What a message takes of the send buffer besides its bytes (SKB_TRUESIZE).
 SKB_OVERHEAD: Final = 768
 
-FIONREAD: Final = 0x541B
 SIOCOUTQ: Final = 0x5411
 
 

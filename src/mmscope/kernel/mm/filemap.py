@@ -28,6 +28,7 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
 )
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
+from mmscope.kernel.include.page import PAGE_SHIFT
 from mmscope.kernel.include.page_flags import (
     PG_dirty,
     PG_error,
@@ -77,7 +78,6 @@ FGP_FOR_MMAP: Final = 0x40
 
 #: A file with more misses than that is not read around.
 MMAP_LOTSAMISS: Final = 100
-_PAGE_SHIFT: Final = 12
 _PAGES_MAX_READ: Final = 512
 
 
@@ -332,9 +332,9 @@ def generic_file_buffered_read_iter(file: File, to: IovIter, pos: int) -> int:
             _put_pages(pages)
             break
         end_offset = min(isize, pos + to.count)
-        nr = min(len(pages), ((end_offset + 4095) >> _PAGE_SHIFT) - (pos >> _PAGE_SHIFT))
+        nr = min(len(pages), ((end_offset + 4095) >> PAGE_SHIFT) - (pos >> PAGE_SHIFT))
         # A page read in several small pieces counts as accessed once.
-        if pos >> _PAGE_SHIFT != last_pos >> _PAGE_SHIFT:
+        if pos >> PAGE_SHIFT != last_pos >> PAGE_SHIFT:
             mark_page_accessed(pages[0])
         for i in range(1, nr):
             mark_page_accessed(pages[i])
@@ -368,8 +368,8 @@ def _put_pages(pages: list[Page]) -> None:
 def generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> list[Page]:
     """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError."""
     mapping = file.f_mapping
-    index = pos >> _PAGE_SHIFT
-    last_index = (pos + count + 4095) >> _PAGE_SHIFT
+    index = pos >> PAGE_SHIFT
+    last_index = (pos + count + 4095) >> PAGE_SHIFT
     nr = min(last_index - index, _PAGES_MAX_READ)
     pages = find_get_pages_contig(mapping, index, nr)
     if not pages:
@@ -461,7 +461,7 @@ def filemap_fault(vmf: VmFault) -> int:
     mapping = file.f_mapping
     inode = mapping.host
     offset = vmf.pgoff
-    if offset >= (inode.i_size + 4095) >> _PAGE_SHIFT:
+    if offset >= (inode.i_size + 4095) >> PAGE_SHIFT:
         return VM_FAULT_SIGBUS
     ret = 0
     fpin: File | None = None
@@ -543,10 +543,10 @@ def filemap_map_pages(vmf: VmFault, start_pgoff: int, end_pgoff: int) -> None:
             else:
                 page.flags |= PG_locked
                 mapped = False
-                if page.index < (mapping.host.i_size + 4095) >> _PAGE_SHIFT:
+                if page.index < (mapping.host.i_size + 4095) >> PAGE_SHIFT:
                     if mmap_miss > 0:
                         mmap_miss -= 1
-                    vmf.address += (index - last_pgoff) << _PAGE_SHIFT
+                    vmf.address += (index - last_pgoff) << PAGE_SHIFT
                     if vmf.pte:
                         vmf.pte += index - last_pgoff
                     last_pgoff = index

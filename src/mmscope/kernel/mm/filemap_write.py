@@ -10,6 +10,7 @@ from mmscope.kernel.include.fs import (
     O_DSYNC,
     S_IFMT,
     S_IFREG,
+    WB_SYNC_ALL,
     AddressSpace,
     File,
     WritebackControl,
@@ -33,7 +34,7 @@ from mmscope.kernel.mm.truncate import invalidate_inode_pages2_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    pass
 
 __all__ = [
     "file_check_and_advance_wb_err", "file_write_and_wait_range", "filemap_check_errors", "filemap_fdatawait_range",
@@ -41,9 +42,6 @@ __all__ = [
     "generic_file_direct_read", "generic_file_direct_write", "generic_file_write_iter",
     "generic_perform_write", "generic_write_checks", "generic_write_sync",
 ]  # fmt: skip
-
-WB_SYNC_NONE: Final = 0
-WB_SYNC_ALL: Final = 1
 
 
 # --- written out, and waited for

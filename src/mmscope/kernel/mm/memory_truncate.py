@@ -37,4 +37,4 @@ def unmap_mapping_pages(mapping: AddressSpace, start: int, nr: int, even_cows: b
 
 def unmap_mapping_range(mapping: AddressSpace, holebegin: int, holelen: int, even_cows: bool) -> None:
     """unmap_mapping_pages() by bytes: from the page of `holebegin`, rounded up by the caller; length 0, or less = to the end."""
-    unmap_mapping_pages(mapping, holebegin >> 12, ((holelen + 4095) & _ULONG_MAX) >> 12, even_cows)
+    unmap_mapping_pages(mapping, holebegin >> 12, ((holelen + 4095) & ULONG_MAX) >> 12, even_cows)

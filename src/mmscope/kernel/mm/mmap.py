@@ -28,7 +28,7 @@ from mmscope.kernel.include.errno import (
     EPERM,
     KernelError,
 )
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_APPEND, S_IFBLK, S_IFMT, S_IFREG
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, MAX_LFS_FILESIZE, S_APPEND, S_IFBLK, S_IFMT, S_IFREG
 from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
@@ -175,8 +175,6 @@ from mmscope.kernel.mm.mmu_gather import MmuGather
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.fs import File
     from mmscope.kernel.include.kernel import Kernel
 
@@ -197,7 +195,6 @@ __all__ = [
     "vm_flags_reset", "is_shared_maywrite", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
-MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
 
 # ---- mmap
 

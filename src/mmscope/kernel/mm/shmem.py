@@ -25,9 +25,12 @@ from mmscope.kernel.include.fs import (
     FMODE_PWRITE,
     FMODE_READ,
     FMODE_WRITE,
+    MAX_LFS_FILESIZE,
     O_RDWR,
     S_IFMT,
     S_IFREG,
+    SEEK_DATA,
+    SEEK_HOLE,
     AddressSpace,
     AddressSpaceOperations,
     Dentry,
@@ -94,16 +97,12 @@ __all__ = [
     "shmem_vm_ops", "shmem_zero_setup",
 ]  # fmt: skip
 
-MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
 
 # enum sgp_type: what to do with holes and beyond the end.
 SGP_READ: Final = 0
 SGP_CACHE: Final = 1
 SGP_WRITE: Final = 2
 SGP_FALLOC: Final = 3
-
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 
 
 def shmem_fill_super(k: Kernel, dev: int, max_blocks: int = -1) -> SuperBlock:

@@ -42,6 +42,7 @@ from mmscope.kernel.include.fs import (
     S_IFSOCK,
     File,
 )
+from mmscope.kernel.include.ioctls import FIONREAD
 from mmscope.kernel.include.poll import (
     POLLERR,
     POLLHUP,
@@ -55,7 +56,6 @@ from mmscope.kernel.include.poll import (
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_RUNNING
 from mmscope.kernel.include.socket import (
     AF_UNIX,
-    FIONREAD,
     MAX_DGRAM_QLEN,
     MSG_OOB,
     MSG_PEEK,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.cpu import phys_write
+from mmscope.kernel.arch.x86.pgtable import PMD_SIZE
 from mmscope.kernel.arch.x86.vdso_image import IMAGE
 from mmscope.kernel.include.errno import ENOMEM, KernelError
 from mmscope.kernel.include.gfp import __GFP_ZERO, GFP_KERNEL
@@ -33,6 +34,16 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault, VmSpecialMapping
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.page_flags import PG_reserved
+from mmscope.kernel.include.time import (
+    CLOCK_BOOTTIME,
+    CLOCK_MONOTONIC,
+    CLOCK_MONOTONIC_COARSE,
+    CLOCK_MONOTONIC_RAW,
+    CLOCK_REALTIME,
+    CLOCK_REALTIME_COARSE,
+    CLOCK_TAI,
+    NSEC_PER_SEC,
+)
 from mmscope.kernel.lib.random import get_random_int
 from mmscope.kernel.mm.page_alloc import alloc_page
 
@@ -42,7 +53,6 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
 
-PMD_SIZE: Final = 1 << 21
 
 #: Offsets from the image's start, bytes (struct vdso_image's sym_*; vdso-layout.lds.S).
 SYM_VVAR_START: Final = -4 * PAGE_SIZE
@@ -64,15 +74,6 @@ TSC_MULT: Final = 1 << 23
 TSC_SHIFT: Final = 23
 CLOCKSOURCE_MASK: Final = 0xFFFFFFFFFFFFFFFF
 HRTIMER_RESOLUTION: Final = 1
-NSEC_PER_SEC: Final = 1_000_000_000
-
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 1
-CLOCK_MONOTONIC_RAW: Final = 4
-CLOCK_REALTIME_COARSE: Final = 5
-CLOCK_MONOTONIC_COARSE: Final = 6
-CLOCK_BOOTTIME: Final = 7
-CLOCK_TAI: Final = 11
 
 
 class VdsoImage:

@@ -39,6 +39,8 @@ from mmscope.kernel.include.errno import ENOSPC, ENXIO, EOPNOTSUPP, EROFS, Kerne
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
     SB_RDONLY,
+    SEEK_DATA,
+    SEEK_HOLE,
     AddressSpaceOperations,
     File,
     FileOperations,
@@ -67,8 +69,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import VmAreaStruct
     from mmscope.kernel.lib.iov_iter import IovIter
 
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 #: Blocks that one direct request allocates at a time.
 DIO_MAX_BLOCKS: Final = 4096
 
