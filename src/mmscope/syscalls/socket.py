@@ -8,7 +8,7 @@ from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, copy_t
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import fd_install, fdget, fdput, fget, fput, get_file, get_unused_fd_flags, set_close_on_exec
 from mmscope.kernel.fs.pipe import install_pair
-from mmscope.kernel.fs.read_write import MAX_RW_COUNT, import_iovec
+from mmscope.kernel.fs.read_write import import_iovec
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import (
     EFAULT,
@@ -20,7 +20,7 @@ from mmscope.kernel.include.errno import (
     EPERM,
     KernelError,
 )
-from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, File
+from mmscope.kernel.include.fs import MAX_RW_COUNT, O_CLOEXEC, O_NONBLOCK, File
 from mmscope.kernel.include.socket import (
     AF_UNIX,
     MSG_CTRUNC,

@@ -32,6 +32,7 @@ from mmscope.kernel.include.fs import (
     FMODE_STREAM,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
+    MAX_RW_COUNT,
     O_APPEND,
     O_DIRECT,
     O_DSYNC,
@@ -57,12 +58,13 @@ from mmscope.kernel.mm.filemap_write import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
 
-#: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
-MAX_RW_COUNT: Final = 0x7FFFF000
+    ReadWrite = Callable[[Kernel, File, int, int, int], int]
+
 UIO_MAXIOV: Final = 1024
 
 
@@ -256,54 +258,6 @@ def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
     return b"".join(parts)
 
 
-def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
-    """read(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = file_ppos(file)
-        ret = _read_user(k, file, buf, count, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
-
-
-def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
-    """write(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = write_pos(file)
-        ret = _write_user(k, file, buf, count, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
-
-
-def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
-    """pread64(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PREAD:
-        raise KernelError(ESPIPE)
-    return _read_user(k, file, buf, count, pos)
-
-
-def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
-    """pwrite64(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PWRITE:
-        raise KernelError(ESPIPE)
-    return _write_user(k, file, buf, count, pos)
-
-
 def iovec_from_user(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
     """The user's iovec array as (address, length); EINVAL for too many or a negative length."""
     if nr_segs > UIO_MAXIOV:
@@ -390,52 +344,68 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     return kernel_write(file, data, pos)
 
 
-def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
-    """readv(2)."""
+def _at_f_pos(k: Kernel, fd: int, start: Callable[[File], int], rw: ReadWrite, buf: int, count: int) -> int:
+    """Read or write at the file's own position, which moves."""
     file = fdget(k, fd)
     try:
-        pos = file_ppos(file)
-        ret = _do_readv(k, file, vec, vlen, pos)
+        pos = start(file)
+        ret = rw(k, file, buf, count, pos)
         if pos >= 0:
             file.f_pos = pos + ret
     finally:
         fdput(file)
     return ret
+
+
+def _at_pos(k: Kernel, fd: int, mode: int, rw: ReadWrite, buf: int, count: int, pos: int) -> int:
+    """Read or write at `pos`, in a file of FMODE_PREAD or FMODE_PWRITE (ESPIPE)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & mode:
+        raise KernelError(ESPIPE)
+    return rw(k, file, buf, count, pos)
+
+
+def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """read(2)."""
+    return _at_f_pos(k, fd, file_ppos, _read_user, buf, count)
+
+
+def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """write(2)."""
+    return _at_f_pos(k, fd, write_pos, _write_user, buf, count)
+
+
+def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pread64(2)."""
+    return _at_pos(k, fd, FMODE_PREAD, _read_user, buf, count, pos)
+
+
+def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pwrite64(2)."""
+    return _at_pos(k, fd, FMODE_PWRITE, _write_user, buf, count, pos)
+
+
+def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
+    """readv(2)."""
+    return _at_f_pos(k, fd, file_ppos, _do_readv, vec, vlen)
 
 
 def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """writev(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = write_pos(file)
-        ret = _do_writev(k, file, vec, vlen, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
+    return _at_f_pos(k, fd, write_pos, _do_writev, vec, vlen)
 
 
 def do_preadv(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
     """preadv(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PREAD:
-        raise KernelError(ESPIPE)
-    return _do_readv(k, file, vec, vlen, pos)
+    return _at_pos(k, fd, FMODE_PREAD, _do_readv, vec, vlen, pos)
 
 
 def do_pwritev(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
     """pwritev(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PWRITE:
-        raise KernelError(ESPIPE)
-    return _do_writev(k, file, vec, vlen, pos)
+    return _at_pos(k, fd, FMODE_PWRITE, _do_writev, vec, vlen, pos)
 
 
 def generic_file_llseek(file: File, offset: int, whence: int) -> int:

@@ -55,6 +55,9 @@ O_SYNC: Final = 0o4010000
 O_PATH: Final = 0o10000000
 O_TMPFILE: Final = 0o20200000
 
+#: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
+MAX_RW_COUNT: Final = 0x7FFFF000
+
 # lseek
 SEEK_SET: Final = 0
 SEEK_CUR: Final = 1
