@@ -18,6 +18,7 @@ from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_dirty, PG_error, PG_reclaim, PG_writeback
 from mmscope.kernel.lib.xarray import XA_MARK_0, XA_MARK_1, XA_MARK_2, xa_clear_mark, xa_find_marked, xa_get_mark, xa_set_mark
 from mmscope.kernel.mm.page_alloc import put_page
+from mmscope.kernel.mm.swap import rotate_reclaimable_page
 from mmscope.kernel.mm.vmstat import (
     NR_DIRTIED,
     NR_FILE_DIRTY,
@@ -207,7 +208,10 @@ def end_page_writeback(page: Page) -> None:
     """The device is done with the page."""
     if not page.flags & PG_writeback:
         raise KernelBug(f"end_page_writeback: {page!r} of {page.mapping!r} is not being written")
-    page.flags &= ~(PG_writeback | PG_reclaim)
+    if page.flags & PG_reclaim:
+        page.flags &= ~PG_reclaim
+        rotate_reclaimable_page(page)
+    page.flags &= ~PG_writeback
     mapping = page_mapping(page)
     if mapping is not None:
         xa_clear_mark(mapping.i_pages, page.index, PAGECACHE_TAG_WRITEBACK)
