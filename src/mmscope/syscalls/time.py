@@ -42,7 +42,7 @@ from mmscope.kernel.include.time import (
     NSEC_PER_SEC,
     TIMER_ABSTIME,
 )
-from mmscope.syscalls.args import s32, s64, u32
+from mmscope.syscalls.args import s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -287,11 +287,6 @@ def alarm(k: Kernel, regs: PtRegs) -> int:
     old = do_setitimer(k, ITIMER_REAL, u32(regs.di) * NSEC_PER_SEC, 0)[0]
     sec, usec = old // NSEC_PER_SEC, old % NSEC_PER_SEC // 1000
     return sec + 1 if (not sec and usec) or usec >= 500_000 else sec
-
-
-def signed_timeout(value: int) -> int:
-    """A `long` timeout."""
-    return s64(value)
 
 
 def timer_create(k: Kernel, regs: PtRegs) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.sched import Cred, TaskStruct
+    from mmscope.kernel.include.sched import TaskStruct
 
 U32: Final = 0xFFFFFFFF
 U64: Final = 0xFFFFFFFFFFFFFFFF
@@ -191,11 +191,6 @@ def _creds_changed(k: Kernel, old_uid: int, old_euid: int, old_suid: int) -> Non
     """commit_creds(): a process whose ids changed no longer gets its parent-death signal."""
     cap_emulate_setxuid(k.current.cred, old_uid, old_euid, old_suid, k.current.keepcaps)
     k.current.pdeath_signal = 0
-
-
-def effective_ids(cred: Cred) -> tuple[int, int]:
-    """Effective user and group id."""
-    return cred.euid, cred.egid
 
 
 def task_ppid_nr(task: TaskStruct) -> int:
@@ -415,7 +410,6 @@ PR_GET_NO_NEW_PRIVS: Final = 39
 PR_GET_TID_ADDRESS: Final = 40
 PR_SET_THP_DISABLE: Final = 41
 PR_GET_THP_DISABLE: Final = 42
-PR_CAP_AMBIENT: Final = 47
 
 #: Options that deliver their result through a pointer: the value and its size in bytes.
 PR_PUT: Final = {PR_GET_PDEATHSIG: 4, PR_GET_TSC: 4, PR_GET_CHILD_SUBREAPER: 4, PR_GET_TID_ADDRESS: 8}

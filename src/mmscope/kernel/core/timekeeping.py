@@ -25,8 +25,6 @@ HZ: Final = 250
 TICK_NSEC: Final = 1_000_000_000 // HZ
 #: USER_HZ: the unit of times(2).
 USER_HZ: Final = 100
-#: The frequency that the TSC is calibrated to.
-TSC_KHZ: Final = 1_000_000
 
 #: Boot is not instantaneous: CLOCK_MONOTONIC when the first program starts.
 BOOT_NS: Final = NSEC_PER_SEC

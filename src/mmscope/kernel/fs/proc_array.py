@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: A clock tick of USER_HZ, ns.
 _TICK_NS: Final = 10_000_000
-MAX_RT_PRIO: Final = 100
 
 
 def _state(task: TaskStruct) -> str:

@@ -85,7 +85,7 @@ def show_stat(k: Kernel, task: TaskStruct) -> bytes:
     cpu = f"{ticks} 0 0 0 0 0 0 0 0 0"
     btime = k.config.boot_time // 1_000_000_000
     return (
-        f"cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {btime}\nprocesses {k.last_pid}\n"
+        f"cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt {k.rq.nr_switches}\nbtime {btime}\nprocesses {k.last_pid}\n"
         f"procs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"
     ).encode()
 

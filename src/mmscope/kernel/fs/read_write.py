@@ -6,7 +6,6 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import (
     access_ok,
     copy_from_user,
-    copy_to_user,
     copy_to_user_partial,
     get_user,
     put_user,
@@ -568,10 +567,4 @@ def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EINVAL)
     generic_fadvise(file, offset, count, POSIX_FADV_WILLNEED)
-    return 0
-
-
-def write_user_bytes(k: Kernel, addr: int, data: bytes) -> int:
-    """copy_to_user for results of fixed layout: 0."""
-    copy_to_user(k, addr, data)
     return 0

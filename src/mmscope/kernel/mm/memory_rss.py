@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.sched import TaskStruct
 
 __all__ = [
-    "TASK_RSS_EVENTS_THRESH", "add_mm_counter", "add_mm_counter_fast", "add_mm_rss_vec", "check_sync_rss_stat",
-    "dec_mm_counter", "dec_mm_counter_fast", "get_mm_counter", "get_mm_hiwater_rss", "get_mm_hiwater_vm", "get_mm_rss",
-    "inc_mm_counter", "inc_mm_counter_fast", "mm_counter", "mm_counter_file", "mm_pgtables_bytes", "sync_mm_rss",
+    "TASK_RSS_EVENTS_THRESH", "add_mm_counter_fast", "add_mm_rss_vec", "check_sync_rss_stat",
+    "dec_mm_counter", "dec_mm_counter_fast", "get_mm_counter", "get_mm_rss",
+    "inc_mm_counter_fast", "mm_counter", "mm_counter_file", "sync_mm_rss",
     "update_hiwater_rss", "update_hiwater_vm",
 ]  # fmt: skip
 
@@ -35,16 +35,6 @@ def get_mm_counter(mm: MmStruct, member: int) -> int:
     return val if val > 0 else 0
 
 
-def add_mm_counter(mm: MmStruct, member: int, value: int) -> None:
-    """Change the mm's own counter."""
-    mm.rss_stat[member] += value
-
-
-def inc_mm_counter(mm: MmStruct, member: int) -> None:
-    """One page more."""
-    mm.rss_stat[member] += 1
-
-
 def dec_mm_counter(mm: MmStruct, member: int) -> None:
     """One page less."""
     mm.rss_stat[member] -= 1
@@ -53,16 +43,6 @@ def dec_mm_counter(mm: MmStruct, member: int) -> None:
 def get_mm_rss(mm: MmStruct) -> int:
     """Resident pages of all kinds."""
     return get_mm_counter(mm, MM_FILEPAGES) + get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SHMEMPAGES)
-
-
-def get_mm_hiwater_rss(mm: MmStruct) -> int:
-    """Most pages that were ever resident, as far as they were noted."""
-    return max(mm.hiwater_rss, get_mm_rss(mm))
-
-
-def get_mm_hiwater_vm(mm: MmStruct) -> int:
-    """Most pages that were ever mapped."""
-    return max(mm.hiwater_vm, mm.total_vm)
 
 
 def update_hiwater_rss(mm: MmStruct) -> None:
@@ -76,11 +56,6 @@ def update_hiwater_vm(mm: MmStruct) -> None:
     """Note total_vm before it shrinks."""
     if mm.hiwater_vm < mm.total_vm:
         mm.hiwater_vm = mm.total_vm
-
-
-def mm_pgtables_bytes(mm: MmStruct) -> int:
-    """Memory of PTE, PMD and PUD pages, bytes."""
-    return mm.pgtables_bytes
 
 
 def mm_counter_file(page: Page) -> int:

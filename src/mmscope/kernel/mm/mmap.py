@@ -139,7 +139,7 @@ from mmscope.kernel.mm.mmap_merge import (
     vma_merge_extend,
     vma_merge_new,
 )
-from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops, vma_is_special_mapping
+from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops
 from mmscope.kernel.mm.mmap_unmap import (
     __do_munmap,
     detach_vmas_to_be_unmapped,
@@ -191,7 +191,7 @@ __all__ = [
     "unmap_region", "unmapped_area", "unmapped_area_topdown", "validate_mm", "vm_area_alloc", "vm_area_dup", "vm_brk_flags",
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
-    "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
+    "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
     "vm_flags_reset", "is_shared_maywrite", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MmuGather", "free_pages_and_swap_cache", "pmd_free_tlb", "pte_free_tlb", "pud_free_tlb", "tlb_finish_mmu", "tlb_flush_mmu",
-    "tlb_flush_mmu_tlbonly", "tlb_flush_pmd_range", "tlb_flush_pte_range", "tlb_gather_mmu", "tlb_remove_page",
+    "tlb_flush_mmu_tlbonly", "tlb_flush_pte_range", "tlb_gather_mmu", "tlb_remove_page",
     "tlb_remove_tlb_entry",
 ]  # fmt: skip
 
@@ -167,12 +167,6 @@ def tlb_flush_pte_range(tlb: MmuGather, address: int, size: int) -> None:
     """PTEs of [address, address + size) were cleared or changed."""
     __tlb_adjust_range(tlb, address, size)
     tlb.cleared_ptes = True
-
-
-def tlb_flush_pmd_range(tlb: MmuGather, address: int, size: int) -> None:
-    """PMD entries of [address, address + size) were cleared or changed."""
-    __tlb_adjust_range(tlb, address, size)
-    tlb.cleared_pmds = True
 
 
 def tlb_remove_tlb_entry(tlb: MmuGather, ptep: int, address: int) -> None:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TTU_IGNORE_MLOCK", "TTU_MUNLOCK", "PageVmaMappedWalk", "RmapWalkControl", "__anon_vma_prepare", "__page_set_anon_rmap",
-    "anon_vma_clone", "anon_vma_fork", "anon_vma_merge", "anon_vma_prepare", "linear_page_index", "page_add_anon_rmap",
+    "anon_vma_clone", "anon_vma_fork", "anon_vma_merge", "anon_vma_prepare", "linear_page_index",
     "page_add_file_rmap", "page_add_new_anon_rmap", "page_address_in_vma", "page_dup_rmap", "page_get_anon_vma",
     "page_lock_anon_vma_read", "page_mapped_in_vma", "page_mkclean", "page_move_anon_rmap", "page_referenced",
     "page_remove_rmap", "page_try_dup_anon_rmap", "page_vma_mapped_walk", "put_anon_vma", "rmap_walk", "try_to_munlock",
@@ -532,15 +532,6 @@ def __page_set_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive:
     page.mapping = anon_vma
     page.mapping_tag = PAGE_MAPPING_ANON
     page.index = ((address - vma.vm_start) >> 12) + vma.vm_pgoff
-
-
-def page_add_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive: bool = False) -> None:
-    """One more PTE maps an anonymous page that may be mapped already."""
-    page._mapcount += 1
-    if page._mapcount == 0:
-        mod_page_state(page.kernel, NR_ANON_MAPPED, 1)
-        __page_set_anon_rmap(page, vma, address, exclusive)
-    trace_page_add_rmap(page, vma, address)
 
 
 def page_dup_rmap(page: Page, vma: VmAreaStruct, address: int) -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.fs import AddressSpace, Inode
 
 __all__ = [
-    "invalidate_inode_page", "invalidate_inode_pages2", "invalidate_inode_pages2_range", "invalidate_mapping_pages",
+    "invalidate_inode_page", "invalidate_inode_pages2_range", "invalidate_mapping_pages",
     "pagecache_isize_extended", "truncate_inode_page", "truncate_inode_pages", "truncate_inode_pages_final",
-    "truncate_inode_pages_range", "truncate_pagecache", "truncate_pagecache_range", "truncate_setsize",
+    "truncate_inode_pages_range", "truncate_pagecache", "truncate_pagecache_range",
 ]  # fmt: skip
 
 #: Beyond the last page that any file can have.
@@ -129,15 +129,6 @@ def truncate_pagecache(inode: Inode, newsize: int) -> None:
     mm_memory.unmap_mapping_range(mapping, holebegin, 0, True)
 
 
-def truncate_setsize(inode: Inode, newsize: int) -> None:
-    """Set i_size and bring the page cache in line; the blocks are the file system's own business."""
-    oldsize = inode.i_size
-    inode.i_size = newsize
-    if newsize > oldsize:
-        pagecache_isize_extended(inode, oldsize, newsize)
-    truncate_pagecache(inode, newsize)
-
-
 def pagecache_isize_extended(inode: Inode, from_: int, to: int) -> None:
     """With blocks smaller than a page the last page would have to fault again, to get blocks: here a block is a page."""
 
@@ -218,8 +209,3 @@ def invalidate_inode_pages2_range(mapping: AddressSpace, start: int, end: int) -
         unlock_page(page)
         put_page(page)
     return all_gone
-
-
-def invalidate_inode_pages2(mapping: AddressSpace) -> bool:
-    """invalidate_inode_pages2_range() of the whole file."""
-    return invalidate_inode_pages2_range(mapping, 0, _PAGES_MAX)

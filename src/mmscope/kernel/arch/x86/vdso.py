@@ -57,16 +57,12 @@ if TYPE_CHECKING:
 #: Offsets from the image's start, bytes (struct vdso_image's sym_*; vdso-layout.lds.S).
 SYM_VVAR_START: Final = -4 * PAGE_SIZE
 SYM_VVAR_PAGE: Final = -4 * PAGE_SIZE
-SYM_PVCLOCK_PAGE: Final = -3 * PAGE_SIZE
-SYM_HVCLOCK_PAGE: Final = -2 * PAGE_SIZE
-SYM_TIMENS_PAGE: Final = -1 * PAGE_SIZE
 
 # struct vdso_data (include/vdso/datapage.h), 240 bytes, twice in the vvar page from VVAR_OFFSET on: hres/coarse, raw.
 #
 #     +0 seq  +4 clock_mode  +8 cycle_last  +16 mask  +24 mult  +28 shift
 #     +32 basetime[12]: {sec, nsec} by clock id      +224 tz_minuteswest, tz_dsttime, hrtimer_res, unused
 VVAR_OFFSET: Final = 128
-VDSO_DATA_SIZE: Final = 240
 VDSO_BASES: Final = 12
 VDSO_CLOCKMODE_TSC: Final = 1
 #: What clocks_calc_mult_shift() gives for 1 GHz: ns = cycles * TSC_MULT >> TSC_SHIFT.
