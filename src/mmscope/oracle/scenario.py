@@ -96,7 +96,7 @@ class Scenario:
 
     ops: tuple[Op, ...]
     title: str = ""
-    #: Rows of the mission that it shows: "S9".
+    #: What it shows, by row of docs/oracle.md: "S9".
     rows: tuple[str, ...] = ()
     #: Why the model is expected to differ; "" if it is expected to agree.
     fails: str = ""
