@@ -16,8 +16,10 @@ from mmscope.kernel.include.errno import EIO, ENOSPC, KernelBug, KernelError
 from mmscope.kernel.include.fs import I_DIRTY_PAGES, AddressSpace, WritebackControl
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_dirty, PG_error, PG_reclaim, PG_writeback
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 from mmscope.kernel.lib.xarray import XA_MARK_0, XA_MARK_1, XA_MARK_2, xa_clear_mark, xa_find_marked, xa_get_mark, xa_set_mark
 from mmscope.kernel.mm.page_alloc import put_page
+from mmscope.kernel.mm.rmap import page_mkclean
 from mmscope.kernel.mm.swap import rotate_reclaimable_page
 from mmscope.kernel.mm.vmstat import (
     NR_DIRTIED,
@@ -171,16 +173,13 @@ def balance_dirty_pages_ratelimited(mapping: AddressSpace) -> None:
 
 def clear_page_dirty_for_io(page: Page) -> bool:
     """A locked page is about to be written: from now on a store to it makes it dirty again. False if it was clean."""
-    # Imported here and below: all of mm/ marks pages dirty, so this module is beneath it.
-    import mmscope.kernel.mm.rmap as mm_rmap
-
     mapping = page_mapping(page)
     if mapping is None:
         dirty = page.flags & PG_dirty != 0
         page.flags &= ~PG_dirty
         return dirty
     # A store between the two would set the PTE's dirty bit only: page_mkclean() finds it and the page stays dirty until here.
-    if mm_rmap.page_mkclean(page):
+    if page_mkclean(page):
         set_page_dirty(page)
     if not page.flags & PG_dirty:
         return False
@@ -249,8 +248,6 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
 
     WB_SYNC_NONE stops at the first error and after wbc.nr_to_write pages.
     """
-    from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
-
     index = wbc.range_start >> 12
     end = wbc.range_end >> 12
     error: KernelError | None = None

@@ -37,6 +37,8 @@ from mmscope.kernel.mm.interval_tree import (
     vma_interval_tree_iter_first,
     vma_interval_tree_iter_next,
 )
+from mmscope.kernel.mm.memory_rss import dec_mm_counter, mm_counter_file, update_hiwater_rss
+from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.vmstat import NR_ANON_MAPPED, NR_FILE_MAPPED, mod_page_state
 from mmscope.kernel.tracepoint import trace_page_add_rmap, trace_page_remove_rmap
 
@@ -447,10 +449,8 @@ def page_mkclean(page: Page) -> int:
 
 def try_to_unmap_one(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkControl) -> bool:
     """Take away the entry of one VMA; False = it has to stay, and the page with it."""
-    import mmscope.kernel.mm.memory as mm_memory
     import mmscope.kernel.mm.mlock as mm_mlock
     import mmscope.kernel.mm.page_writeback as mm_page_writeback
-    from mmscope.kernel.mm.page_alloc import put_page
 
     flags = rwc.flags
     mm = vma.vm_mm
@@ -467,7 +467,7 @@ def try_to_unmap_one(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkC
         pteval = ptep_clear_flush(vma, pvmw.address, pvmw.pte)
         if pte_dirty(pteval):
             mm_page_writeback.set_page_dirty(page)
-        mm_memory.update_hiwater_rss(mm)
+        update_hiwater_rss(mm)
         if page.mapping_tag & PAGE_MAPPING_ANON:
             if page.flags & PG_swapbacked:
                 # Here the entry gets the page's place in swap (swap_duplicate): add_to_swap() has to come first.
@@ -477,9 +477,9 @@ def try_to_unmap_one(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkC
                 set_pte_at(mm, pvmw.address, pvmw.pte, pteval)
                 page.flags |= PG_swapbacked
                 return False
-            mm_memory.dec_mm_counter(mm, MM_ANONPAGES)
+            dec_mm_counter(mm, MM_ANONPAGES)
         else:
-            mm_memory.dec_mm_counter(mm, mm_memory.mm_counter_file(page))
+            dec_mm_counter(mm, mm_counter_file(page))
         page_remove_rmap(page)
         put_page(page)
     return True
