@@ -296,7 +296,7 @@ def save_scenario(name: str, text: str) -> str:
 
 
 def coverage(scenarios: Sequence[Scenario]) -> str:
-    """Scenarios by row of the mission: how many there are, expected to pass and to fail."""
+    """Scenarios by row (docs/oracle.md): how many there are, expected to pass and to fail."""
     rows = [f"S{number}" for number in range(1, 30)]
     lines = [f"{'row':<5}{'scenarios':>10}{'pass':>6}{'expected to fail':>18}"]
     for row in rows:

@@ -47,10 +47,6 @@ class Difference:
     fs: str = ""
 
 
-def _flag(op: Op, at: int, name: str) -> bool:
-    return len(op.args) > at and name in op.args[at].split("|")
-
-
 #: Operations after which an ext4 file's cache may hold folios of several pages: those that write several pages at once, and those
 #: that drop pages or make holes, for readahead to fill.
 _MAKES_FOLIOS: Final = ("write", "pwrite", "fadvise", "readahead", "ftruncate", "truncate", "fallocate", "madvise")

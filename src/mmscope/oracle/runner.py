@@ -22,6 +22,7 @@ from typing import Final, Protocol, Self
 
 from mmscope.errors import MmscopeError
 from mmscope.kernel.config import BASE_VERSION
+from mmscope.kernel.include.sched import ADDR_NO_RANDOMIZE
 from mmscope.machine import Machine
 from mmscope.oracle.differences import running_release
 from mmscope.oracle.scenario import Scenario, changed_files, compile_scenario
@@ -30,7 +31,6 @@ AGENT: Final = Path(__file__).parent / "agent" / "agent"
 #: Files that every scenario finds in its working directory: name -> length. Their bytes are file_bytes(length).
 FILES: Final = {"empty": 0, "small": 100, "odd": 5000, "f16": 16 * 4096, "f64": 64 * 4096}
 
-_ADDR_NO_RANDOMIZE: Final = 0x0040000
 _PR_SET_THP_DISABLE: Final = 41
 _STACK_LIMIT: Final = 8 << 20
 _PR_SET_PDEATHSIG: Final = 1
@@ -193,7 +193,7 @@ class LiveRunner(_AgentRunner):
         def prepare() -> None:
             # A group of its own: it is ended as a whole, and Ctrl-C does not reach it before us.
             os.setpgid(0, 0)
-            libc.personality(_ADDR_NO_RANDOMIZE)
+            libc.personality(ADDR_NO_RANDOMIZE)
             libc.prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
             resource.setrlimit(resource.RLIMIT_STACK, (_STACK_LIMIT, resource.getrlimit(resource.RLIMIT_STACK)[1]))
 

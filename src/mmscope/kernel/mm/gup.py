@@ -78,7 +78,7 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.page import PAGE_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty, PG_referenced
-from mmscope.kernel.mm.filemap import trylock_page, unlock_page
+from mmscope.kernel.include.pagemap import trylock_page, unlock_page
 from mmscope.kernel.mm.memory import (
     handle_mm_fault,
     is_cow_mapping,

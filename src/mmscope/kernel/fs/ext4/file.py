@@ -35,10 +35,13 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_writepages,
 )
 from mmscope.kernel.fs.iomap_direct_io import IOMAP_DELALLOC, IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
+from mmscope.kernel.fs.read_write import generic_file_llseek
 from mmscope.kernel.include.errno import ENOSPC, ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
     SB_RDONLY,
+    SEEK_DATA,
+    SEEK_HOLE,
     AddressSpaceOperations,
     File,
     FileOperations,
@@ -68,8 +71,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import VmAreaStruct
     from mmscope.kernel.lib.iov_iter import IovIter
 
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 #: Blocks that one direct request allocates at a time.
 DIO_MAX_BLOCKS: Final = 4096
 
@@ -149,10 +150,8 @@ def ext4_setattr(inode: Inode, attr: Iattr) -> None:
 
 def ext4_llseek(file: File, offset: int, whence: int) -> int:
     """lseek; SEEK_DATA and SEEK_HOLE look at blocks, and at the pages over preallocated ones."""
-    import mmscope.kernel.fs.read_write as read_write
-
     if whence not in (SEEK_DATA, SEEK_HOLE):
-        return read_write.generic_file_llseek(file, offset, whence)
+        return generic_file_llseek(file, offset, whence)
     inode = file.f_inode
     if offset < 0 or offset >= inode.i_size:
         raise KernelError(ENXIO)

@@ -33,15 +33,8 @@ from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, Read
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
-from mmscope.kernel.mm.filemap import (
-    FGP_ACCESSED,
-    FGP_CREAT,
-    FGP_LOCK,
-    FGP_WRITE,
-    filemap_fault,
-    pagecache_get_page,
-    unlock_page,
-)
+from mmscope.kernel.include.pagemap import unlock_page
+from mmscope.kernel.mm.filemap import FGP_ACCESSED, FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, pagecache_get_page
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import (
