@@ -16,6 +16,9 @@ def test_the_newest_package_that_is_there_is_taken(tmp_path: Path) -> None:
         (tmp_path / f"linux-image-{name}-cloud-amd64_1_amd64.deb").touch()
     (tmp_path / "linux-image-6.12.300+deb13-cloud-amd64-dbg_1_amd64.deb").touch()
     assert fetch_kernel("6.12", tmp_path).name == "linux-image-6.12.117+deb13-cloud-amd64_1_amd64.deb"
+    (tmp_path / "linux-binary-7.0.13+deb13-cloud-amd64_1_amd64.deb").touch()
+    (tmp_path / "linux-image-7.0.13+deb13-cloud-amd64_1_amd64.deb").touch()
+    assert fetch_kernel("7.0", tmp_path).name == "linux-binary-7.0.13+deb13-cloud-amd64_1_amd64.deb"
     assert fetch_kernel("6.1", tmp_path).name == "linux-image-6.1.0-56-cloud-amd64_1_amd64.deb"
 
 

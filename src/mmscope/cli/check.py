@@ -157,7 +157,7 @@ def _guests(stack: ExitStack, kernel: str, debug_vm: bool) -> tuple[Pairs, tuple
     for fs in ("tmpfs", "ext4"):
         guest = stack.enter_context(GuestRunner(image, fs))
         release = guest.release
-        model = ModelRunner(debug_vm=debug_vm, version=max(release, BASE_VERSION), rootfstype=fs, guest_readahead=guest.readahead)
+        model = ModelRunner(debug_vm=debug_vm, version=max(release, BASE_VERSION), rootfstype=fs, guest_disk=guest.disk)
         pairs[fs] = (guest, stack.enter_context(model))
     return pairs, release
 

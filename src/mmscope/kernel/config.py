@@ -19,7 +19,7 @@ class KernelConfig:
     def __init__(self, ram: int = 256 << 20) -> None:
         #: Bytes of RAM, a multiple of PAGE_SIZE.
         self.ram = ram
-        #: Which release's behaviour is shown where releases differ (tuple: major, minor).
+        #: Which release's behaviour is shown where releases differ (tuple: major, minor): the last stable release's of that series.
         self.version = BASE_VERSION
         #: Seed of every random decision (ASLR, AT_RANDOM, getrandom).
         self.seed = 0
@@ -61,6 +61,8 @@ class KernelConfig:
         #: Of the disk: /sys/block/*/queue/read_ahead_kb and max_sectors_kb.
         self.read_ahead_kb = 128
         self.max_sectors_kb = 1280
+        #: Of the disk: /sys/block/*/queue/dma_alignment, a mask: what memory of direct I/O is aligned to since v6.0. NVMe: 3.
+        self.dma_alignment = 511
         #: What the root is: "ext4", "tmpfs", or "" for tmpfs where the host's directory is on one, ext4 elsewhere.
         self.rootfstype = ""
         #: Size of the model's disk, bytes: what guests write beyond it is ENOSPC.

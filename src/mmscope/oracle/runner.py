@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from mmscope.errors import MmscopeError
 from mmscope.kernel.config import BASE_VERSION
@@ -252,15 +252,28 @@ def soft_dirty_live() -> bool:
     return re.search(r"^VmFlags:.* sd ", Path("/proc/self/smaps").read_text(errors="replace"), re.MULTILINE) is not None
 
 
-def readahead_live(folder: Path) -> tuple[int, int]:
-    """read_ahead_kb and max_sectors_kb of the device that the folder stands on; the usual ones where it has none."""
+class DiskQueue(NamedTuple):
+    """What the model has to know of the disk that a folder stands on: /sys/block/*/queue."""
+
+    read_ahead_kb: int = 128
+    max_sectors_kb: int = 1280
+    dma_alignment: int = 511
+
+
+def disk_live(folder: Path) -> DiskQueue:
+    """Of the device that the folder stands on; the usual ones where it has none."""
     device = os.stat(folder).st_dev
     name = f"{os.major(device)}:{os.minor(device)}"
     try:
         read_ahead = int(Path(f"/sys/class/bdi/{name}/read_ahead_kb").read_text())
-        return read_ahead, int(Path(f"/sys/dev/block/{name}/queue/max_sectors_kb").read_text())
+        queue = Path(f"/sys/dev/block/{name}/queue")
+        if not queue.exists():  # a partition
+            queue = queue.resolve().parent.parent / "queue"
+        max_sectors = int((queue / "max_sectors_kb").read_text())
+        alignment = queue / "dma_alignment"
+        return DiskQueue(read_ahead, max_sectors, int(alignment.read_text()) if alignment.exists() else 511)
     except OSError:
-        return 128, 1280
+        return DiskQueue()
 
 
 def vsyscall_live() -> str:
@@ -286,7 +299,7 @@ class ModelRunner(_AgentRunner):
         fs: str = "tmpfs",
         timeout: float = 0.0,
         rootfstype: str = "",
-        guest_readahead: tuple[int, int] = (0, 0),
+        guest_disk: DiskQueue | None = None,
     ) -> None:
         super().__init__(folder, fs)
         #: The file system of the folder, if it is not to be the host's.
@@ -297,11 +310,11 @@ class ModelRunner(_AgentRunner):
         #: Seconds that one call may take; 0: by the number of its lines.
         self.timeout = timeout
         # What it has of the machine under us, if it is compared with that.
-        live = version == running_release() and guest_readahead == (0, 0)
+        live = version == running_release() and guest_disk is None
         #: CONFIG_MEM_SOFT_DIRTY: as that kernel was built.
         self.soft_dirty = not live or soft_dirty_live()
-        #: Of its disk, and of its boot parameters. `guest_readahead`: it is compared with a guest, whose disk has these.
-        self.readahead = readahead_live(self.folder) if live else guest_readahead if guest_readahead[0] else (128, 1280)
+        #: Of its disk, and of its boot parameters. `guest_disk`: it is compared with a guest, whose disk has these.
+        self.disk = disk_live(self.folder) if live else guest_disk or DiskQueue()
         self.vsyscall = vsyscall_live() if live else "none"
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
@@ -348,8 +361,9 @@ class ModelRunner(_AgentRunner):
                 version=self.version,
                 vsyscall=self.vsyscall,
                 rootfstype=self.rootfstype,
-                read_ahead_kb=self.readahead[0],
-                max_sectors_kb=self.readahead[1],
+                read_ahead_kb=self.disk.read_ahead_kb,
+                max_sectors_kb=self.disk.max_sectors_kb,
+                dma_alignment=self.disk.dma_alignment,
             ) as machine:
                 machine.kernel.warn = warnings.append
                 machine.kernel.config.CONFIG_MEM_SOFT_DIRTY = self.soft_dirty

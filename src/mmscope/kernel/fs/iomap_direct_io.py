@@ -52,7 +52,12 @@ def iomap_dio_rw(
     while count and (beyond or pos < size):
         kind, length = iomap_begin(inode, pos, count, write)
         if kind == IOMAP_MAPPED or write:
-            done, failed = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
+            try:
+                done, failed = _iomap_dio_bio_iter(inode, segs, pos, length, write, transfer)
+            except KernelError:
+                if write and inode.i_sb.kernel.config.version in ((6, 15), (6, 16)):
+                    break  # iomap_iter() of these loses the error: what is missing is written through the cache
+                raise
             errno = errno or failed
         elif kind == IOMAP_DELALLOC:
             # A store through a mapping since the cache was written out, such as that of this very read.
@@ -117,15 +122,17 @@ def _iomap_dio_bio_iter(
 ) -> tuple[int, int]:
     """One bio: as many pages of memory as can be pinned, up to the end of the extent. Its bytes, and the errno that it ends with.
 
-    Before v6.18 all addresses and lengths are looked at first. Since then (7eac33186957) the device looks at each piece of
-    memory, but only where it would have to split: not at a single one.
+    Before v6.18 all addresses and lengths are looked at first, since v6.0 (bf8d08532bc1) addresses for the device's alignment
+    only. Since v6.18 (7eac33186957) the device looks at each piece of memory, but only where it would have to split: not at a
+    single one.
     """
     k = inode.i_sb.kernel
     align = pos | length
     relaxed = k.config.at_least(6, 18)
+    dma_mask = k.config.dma_alignment if k.config.at_least(6, 0) else _MASK
     if not relaxed:
         for addr, n in segs:
-            align |= addr | n
+            align |= n | (1 if addr & dma_mask else 0)
     if align & _MASK:
         raise KernelError(EINVAL)
     pages: list[Page] = []
@@ -150,7 +157,7 @@ def _iomap_dio_bio_iter(
             raise KernelError(EFAULT)
         if relaxed and len(bvecs) > 1:
             for offset, n in bvecs:
-                if (offset | n) & _MASK:
+                if (offset | n) & dma_mask:
                     # Known only when the bio ends: what follows it is done all the same.
                     return total, EINVAL
         for i in range(len(bvecs)):

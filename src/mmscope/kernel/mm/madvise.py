@@ -378,8 +378,8 @@ def madvise_remove(vma: VmAreaStruct, start: int, end: int) -> None:
     """Punch a hole in the file. Raises EINVAL, EACCES, and what fallocate(2) does."""
     if vma.vm_flags & VM_LOCKED or vma.vm_file is None:
         raise KernelError(EINVAL)
-    # Since v6.7 it may have been made read-only.
-    writable = VM_MAYWRITE if vma.vm_mm.kernel.config.at_least(6, 7) else VM_WRITE
+    # Since v6.7 (6.1 stable) it may have been made read-only.
+    writable = VM_MAYWRITE if vma.vm_mm.kernel.config.at_least(6, 1) else VM_WRITE
     if vma.vm_flags & (VM_SHARED | writable) != VM_SHARED | writable:
         raise KernelError(EACCES)
     offset = start - vma.vm_start + (vma.vm_pgoff << PAGE_SHIFT)

@@ -261,9 +261,9 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
     if vm_flags & VM_GROWSDOWN:
         raise KernelError(EINVAL)
     config = file.f_inode.i_sb.kernel.config
-    if config.at_least(6, 14) or (config.at_least(6, 13) and not vm_flags & VM_WRITE):
-        # v6.13 (8ec396d05d1b) lets mappings that cannot write pass mapping_map_writable() again. What can write was refused by
-        # ->mmap() until v6.14 (commit unknown), after the target of MAP_FIXED was unmapped.
+    if config.at_least(6, 12) or (config.at_least(6, 1) and not vm_flags & VM_WRITE):
+        # v6.13 (8ec396d05d1b; 6.1 and 6.12 stable) lets mappings that cannot write pass mapping_map_writable(). What can write was
+        # refused by ->mmap() until v6.14 (commit unknown; 6.12 stable), after the target of MAP_FIXED was unmapped.
         vm_flags = mm_shmem_acct.memfd_check_seals_mmap(file, vm_flags)
     return vm_flags
 
@@ -370,9 +370,10 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
     """Map [addr, addr + len), already checked: unmap what is there, charge, merge with a neighbour or make a VMA."""
     npages = len >> 12
     gathers = mm.kernel.config.at_least(6, 12)
-    if gathers:
+    if mm.kernel.config.at_least(6, 1):
         if file is not None and is_shared_maywrite(mm.kernel, vm_flags) and file.f_mapping.i_mmap_writable < 0:
-            raise KernelError(EPERM)  # 5de195060b2e: mapping_map_writable() comes first of all
+            raise KernelError(EPERM)  # 5de195060b2e (v6.12, 6.1 stable): mapping_map_writable() comes first of all
+    if gathers:
         # f8d112a4e657: what goes is gathered before anything is refused, so that a refusal leaves the borders split.
         split_at_borders(mm, addr, addr + len)
     if not may_expand_vm(mm, vm_flags, npages):
@@ -438,8 +439,7 @@ def _mmap_region_file(
     inode = file.f_inode
     mapping = file.f_mapping
     k = mm.kernel
-    # Since v6.7 (158978945f31) it is counted after ->mmap(), which may have taken VM_MAYWRITE.
-    counts = is_shared_maywrite(k, vm_flags) and (not k.config.at_least(6, 7) or k.config.at_least(6, 12))
+    counts = is_shared_maywrite(k, vm_flags)
     if vm_flags & VM_DENYWRITE:
         deny_write_access(inode)
     try:

@@ -85,8 +85,8 @@ def mapping_map_writable(mapping: AddressSpace) -> None:
 
 
 def is_shared_maywrite(k: Kernel, vm_flags: int) -> bool:
-    """Counted in i_mmap_writable: all that is shared, since v6.7 (e8e17ee90eaf) only what may be written."""
-    return vm_flags & VM_SHARED != 0 and (vm_flags & VM_MAYWRITE != 0 or not k.config.at_least(6, 7))
+    """Counted in i_mmap_writable: all that is shared, since v6.7 (e8e17ee90eaf; 6.1 stable) only what may be written."""
+    return vm_flags & VM_SHARED != 0 and (vm_flags & VM_MAYWRITE != 0 or not k.config.at_least(6, 1))
 
 
 def mapping_unmap_writable(mapping: AddressSpace) -> None:

@@ -26,6 +26,7 @@ from mmscope.kernel.mm.mmap import (
     find_vma,
     get_unmapped_area,
     may_expand_vm,
+    split_vma,
     vm_flags_reset,
     vm_stat_account,
     vma_is_anonymous,
@@ -69,6 +70,12 @@ def move_vma(
             vma.vm_ops.split(vma, old_addr)
         if vma.vm_end != old_addr + old_len:
             vma.vm_ops.split(vma, old_addr + old_len)
+    if dontunmap and vm_flags & VM_LOCKED and k.config.at_least(6, 1) and not k.config.at_least(6, 15):
+        # Stable releases (commit unknown): only what stays behind of the range loses VM_LOCKED.
+        if vma.vm_start != old_addr:
+            split_vma(mm, vma, old_addr, True)
+        if vma.vm_end != old_addr + old_len:
+            split_vma(mm, vma, old_addr + old_len, False)
     if not vm_flags & VM_ACCOUNT:
         charge = 0
     security_vm_enough_memory_mm(mm, charge)

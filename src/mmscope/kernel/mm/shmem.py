@@ -366,8 +366,8 @@ def shmem_mmap(file: File, vma: VmAreaStruct) -> None:
     info = file.f_inode.i_private
     if isinstance(info, ShmemInodeInfo):
         seals = info.seals
-        if not file.f_inode.i_sb.kernel.config.at_least(6, 7):
-            # 28464bbb2ddc: until then F_SEAL_WRITE was i_mmap_writable's matter alone.
+        if not file.f_inode.i_sb.kernel.config.at_least(6, 1):
+            # 28464bbb2ddc (v6.7, 6.1 stable): until then F_SEAL_WRITE was i_mmap_writable's matter alone.
             seals &= ~F_SEAL_WRITE
         vma.vm_flags = seal_check_write(seals, vma.vm_flags)
     fs_inode.touch_atime(file)

@@ -17,14 +17,13 @@ KERNELS = {
     "5.10": (("debian bullseye", "debian-security bullseye-security"), "linux-image-5.10.0-30-cloud-amd64"),
     "6.1": (("debian bookworm", "debian-security bookworm-security"), "linux-image-6.1."),
     "6.12": (("debian trixie", "debian-security trixie-security"), "linux-image-6.12."),
-    **{
-        release: (("debian trixie-backports",), f"linux-image-{release}.")
-        for release in ("6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3")
-    },
+    **{release: (("debian trixie-backports",), f"linux-image-{release}.") for release in ("6.16", "6.17", "6.18")},
+    # From 6.19 on the image has a package of its own.
+    **{release: (("debian trixie-backports",), f"linux-binary-{release}.") for release in ("6.19", "7.0", "7.1", "7.2", "7.3")},
 }
 #: Where packages are kept.
 CACHE = Path.home() / ".cache" / "mmscope" / "kernels"
-_NAME = re.compile(r"linux-image-([0-9.+-]|deb)+-cloud-amd64$")
+_NAME = re.compile(r"linux-(image|binary)-([0-9.+-]|deb)+-cloud-amd64$")
 
 _MIRROR = "http://deb.debian.org"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -91,7 +90,7 @@ def unpack_kernel(package: Path) -> Path:
     folder = package.with_suffix("")
     if not folder.is_dir():
         command(["dpkg", "-x", str(package), str(folder)], package.parent)
-    images = sorted(folder.glob("boot/vmlinuz-*"))
+    images = sorted([*folder.glob("boot/vmlinuz-*"), *folder.glob("usr/lib/modules/*/vmlinuz")])
     if not images:
-        raise MmscopeError(f"{package} holds no boot/vmlinuz-*")
+        raise MmscopeError(f"{package} holds no kernel image")
     return images[-1]

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmscope.errors import MmscopeError
 from mmscope.oracle.record.debian import command
 from mmscope.oracle.record.initrd import cpio
-from mmscope.oracle.runner import FILES, _AgentRunner
+from mmscope.oracle.runner import FILES, DiskQueue, _AgentRunner
 
 __all__ = ["GuestRunner", "boot", "build_init", "make_disk"]
 
@@ -23,10 +23,10 @@ _QEMU = (
     "qemu-system-x86_64", "-accel", "tcg", "-smp", "1", "-m", MEMORY, "-display", "none", "-no-reboot", "-nodefaults",
     "-serial", "stdio",
 )  # fmt: skip
-_CMDLINE = "console=ttyS0 quiet panic=-1 nokaslr norandmaps"
+_CMDLINE = "console=ttyS0 quiet panic=-1 nokaslr norandmaps proc_mem.force_override=always"
 _TIMEOUT = 600.0
 _KERNEL = re.compile(rb"\n@@KERNEL ([^\r\n]*)")
-_DISK = re.compile(rb"\n@@DISK (\d+)\s+(\d+)")
+_DISK = re.compile(rb"\n@@DISK (\d+)\s+(\d+)\s+(\d*)")
 _ANSWERS = re.compile(rb"\n@@ANSWERS (\d+) (\d+)\n")
 
 
@@ -66,8 +66,8 @@ class GuestRunner(_AgentRunner):
         self.fs = fs
         #: /proc/version of the guest, once it has run.
         self.kernel = ""
-        #: read_ahead_kb and max_sectors_kb of its disk.
-        self.readahead = (128, 1280)
+        #: Its disk.
+        self.disk = DiskQueue()
         self._scratch = Path(tempfile.mkdtemp(prefix="mmscope-record-"))
         build_init("init.c", self._scratch)
 
@@ -102,7 +102,8 @@ class GuestRunner(_AgentRunner):
         self.kernel = kernel.group(1).decode()
         disk_queue = _DISK.search(printed)
         if disk_queue is not None:
-            self.readahead = (int(disk_queue.group(1)), int(disk_queue.group(2)))
+            # dma_alignment is shown since v6.0.
+            self.disk = DiskQueue(*(int(number) for number in disk_queue.groups() if number))
         status, length = int(answers.group(1)), int(answers.group(2))
         output = printed[answers.end() : answers.end() + length]
         signal = status & 0x7F

@@ -101,6 +101,7 @@ int main(void)
 	mount("sys", "/tmp", "sysfs", 0, 0);
 	copy("/tmp/block/nvme0n1/queue/read_ahead_kb");
 	copy("/tmp/block/nvme0n1/queue/max_sectors_kb");
+	copy("/tmp/block/nvme0n1/queue/dma_alignment");
 	put("\n", 1);
 	put(line, snprintf(line, sizeof(line), "@@ANSWERS %d %ld\n", status, (long)st.st_size));
 	copy("/output");

@@ -33,6 +33,7 @@ from mmscope.kernel.include.fs import (
 )
 from mmscope.kernel.include.limits import LLONG_MAX
 from mmscope.kernel.mm.filemap_write import filemap_write_and_wait_range
+from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.truncate import truncate_pagecache, truncate_pagecache_range
 
 TYPE_CHECKING = False
@@ -96,6 +97,15 @@ def ext4_alloc_file_blocks(inode: Inode, first: int, end: int) -> None:
     ext4_update_i_blocks(inode)
 
 
+def ext4_truncate_page_cache_block_range(inode: Inode, start: int, end: int) -> None:
+    """What 6.12 stable does more before a hole or zeroes: where all is within the first page, it unmaps all behind that.
+
+    It calls truncate_pagecache_range() with the bytes, and that compares the last whole page's end, -1, without sign.
+    """
+    if end < 4096 and inode.i_sb.kernel.config.version == (6, 12):
+        unmap_mapping_range(inode.i_mapping, (start + 4095) & -4096, 0, False)
+
+
 def ext4_punch_hole(inode: Inode, offset: int, length: int) -> None:
     """A hole: whole blocks are freed, the rest of the range is zeroed. Nothing beyond the end of the file."""
     filemap_write_and_wait_range(inode.i_mapping, offset, offset + length - 1)
@@ -104,6 +114,7 @@ def ext4_punch_hole(inode: Inode, offset: int, length: int) -> None:
     if offset + length > inode.i_size:
         # To the end of the last page.
         length = inode.i_size + 4096 - (inode.i_size & 4095) - offset
+    ext4_truncate_page_cache_block_range(inode, offset, offset + length)
     ext4_zero_partial_blocks(inode, offset, length)
     first_block_offset = (offset + 4095) & -4096
     last_block_offset = ((offset + length) & -4096) - 1
@@ -119,6 +130,7 @@ def ext4_zero_range(inode: Inode, offset: int, length: int, mode: int) -> None:
     first = (offset + 4095) >> 12
     last = end >> 12
     filemap_write_and_wait_range(inode.i_mapping, offset, end - 1)
+    ext4_truncate_page_cache_block_range(inode, offset, end)
     if first < last:
         truncate_pagecache_range(inode, first << 12, (last << 12) - 1)
         ext4_remove_blocks(inode, first, last - 1)
