@@ -19,7 +19,7 @@ class KernelConfig:
     def __init__(self, ram: int = 256 << 20) -> None:
         #: Bytes of RAM, a multiple of PAGE_SIZE.
         self.ram = ram
-        #: Which release's behaviour is shown where releases differ (tuple: major, minor): the last stable release's of that series.
+        #: Which release's behaviour is shown where releases differ (tuple: major, minor): as its last stable has it.
         self.version = BASE_VERSION
         #: Seed of every random decision (ASLR, AT_RANDOM, getrandom).
         self.seed = 0

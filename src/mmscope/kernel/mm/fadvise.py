@@ -34,7 +34,7 @@ def generic_fadvise(file: File, offset: int, len: int, advice: int) -> None:
     if inode.i_mode & S_IFMT == S_IFIFO:
         raise KernelError(ESPIPE)
     mapping = file.f_mapping
-    if len < 0:
+    if len < 0 or (offset < 0 and inode.i_sb.kernel.config.at_least(7, 1)):
         raise KernelError(EINVAL)
     endbyte = (offset + len) & ULONG_MAX
     # The end is inclusive, and an overflow (of unsigned numbers: a negative offset is a huge one) means the end of the file.

@@ -176,7 +176,7 @@ def _new_flags(vma: VmAreaStruct, behavior: int) -> int:
     elif behavior == MADV_DONTFORK:
         flags |= VM_DONTCOPY
     elif behavior == MADV_DOFORK:
-        if flags & VM_IO:
+        if flags & (VM_SPECIAL if vma.vm_mm.kernel.config.at_least(7, 0) else VM_IO):
             raise KernelError(EINVAL)
         flags &= ~VM_DONTCOPY
     elif behavior == MADV_WIPEONFORK:

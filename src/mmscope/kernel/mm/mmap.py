@@ -262,8 +262,8 @@ def _do_mmap_file(file: File, prot: int, flags: int, vm_flags: int, pgoff: int, 
         raise KernelError(EINVAL)
     config = file.f_inode.i_sb.kernel.config
     if config.at_least(6, 12) or (config.at_least(6, 1) and not vm_flags & VM_WRITE):
-        # v6.13 (8ec396d05d1b; 6.1 and 6.12 stable) lets mappings that cannot write pass mapping_map_writable(). What can write was
-        # refused by ->mmap() until v6.14 (commit unknown; 6.12 stable), after the target of MAP_FIXED was unmapped.
+        # v6.13 (8ec396d05d1b; 6.1 and 6.12 stable) lets mappings that cannot write pass mapping_map_writable(). What can write
+        # was refused by ->mmap() until v6.14 (commit unknown; 6.12 stable), after the target of MAP_FIXED was unmapped.
         vm_flags = mm_shmem_acct.memfd_check_seals_mmap(file, vm_flags)
     return vm_flags
 
@@ -366,6 +366,11 @@ def count_accounted_pages_range(mm: MmStruct, addr: int, end: int) -> int:
     return nr_pages
 
 
+def _locks_droppable(k: Kernel) -> bool:
+    """mlockall(MCL_FUTURE) locks MAP_DROPPABLE too, and nothing unlocks it: until v7.0, but for 6.12 and 6.18 stable."""
+    return not k.config.at_least(7, 0) and k.config.version not in ((6, 12), (6, 18))
+
+
 def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: int, pgoff: int) -> int:
     """Map [addr, addr + len), already checked: unmap what is there, charge, merge with a neighbour or make a VMA."""
     npages = len >> 12
@@ -421,7 +426,7 @@ def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: 
 
     vm_stat_account(mm, vm_flags, npages)
     if vm_flags & VM_LOCKED:
-        if vm_flags & (VM_SPECIAL | VM_DROPPABLE):
+        if vm_flags & VM_SPECIAL or (vm_flags & VM_DROPPABLE and not _locks_droppable(mm.kernel)):
             vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
         else:
             mm.locked_vm += npages

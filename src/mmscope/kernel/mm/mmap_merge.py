@@ -80,11 +80,12 @@ def vma_merge(
     file: File | None,
     pgoff: int,
     src: VmAreaStruct | None = None,
+    keep: VmAreaStruct | None = None,
 ) -> VmAreaStruct | None:
     """Let [addr, end) with the given attributes become part of its neighbours; the VMA that then holds it, or None.
 
-    `src` is the VMA that holds the range's pages now, if there is one. `prev` ends at or below addr, or (mprotect) contains
-    addr. A = the new range, P = prev, N = next, X = what stands there now with other attributes:
+    `src` is the VMA that holds the range's pages now, if there is one; `keep` takes no part. `prev` ends at or below addr, or
+    (mprotect) contains addr. A = the new range, P = prev, N = next, X = what stands there now with other attributes:
 
             AAAA             AAAA                  AAAA               AAAA
         PPPPPPNNNNNN     PPPPPPNNNNNN       PPPP       NNNN     PPPP      NNNN  XXXX
@@ -104,7 +105,14 @@ def vma_merge(
             # Cases 6, 7, 8 would remove it.
             return None
 
-    if prev is not None and prev.vm_end == addr and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff, src):
+    if next is keep:
+        next = None
+    if (
+        prev is not None
+        and prev is not keep
+        and prev.vm_end == addr
+        and can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff, src)
+    ):
         upto = end
         sticky = vm_flags & VM_MAYBE_GUARD
         if (
@@ -177,10 +185,12 @@ def vma_merge_extend(vma: VmAreaStruct, delta: int) -> None:
 # ---- copying
 
 
-def copy_vma(vma: VmAreaStruct, addr: int, len: int, pgoff: int) -> tuple[VmAreaStruct | None, VmAreaStruct, bool]:
+def copy_vma(
+    vma: VmAreaStruct, addr: int, len: int, pgoff: int, keep_source: bool = False
+) -> tuple[VmAreaStruct | None, VmAreaStruct, bool]:
     """mremap's destination: (new VMA or None, the source VMA as it is now, need_rmap_locks).
 
-    The source may have been merged into the destination; then both are one.
+    The source may have been merged into the destination, unless it is kept; then both are one.
     """
     mm = vma.vm_mm
     vma_start = vma.vm_start
@@ -193,7 +203,10 @@ def copy_vma(vma: VmAreaStruct, addr: int, len: int, pgoff: int) -> tuple[VmArea
     if links is None:
         return None, vma, False
     prev, rb_link, rb_parent = links
-    new_vma = vma_merge(mm, prev, addr, addr + len, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff, vma)
+    # v6.16 and v6.17 forget that what is copied may be a fork's child.
+    src = vma if mm.kernel.config.at_least(6, 18) else None
+    keep = vma if keep_source else None
+    new_vma = vma_merge(mm, prev, addr, addr + len, vma.vm_flags, vma.anon_vma, vma.vm_file, pgoff, src, keep)
     if new_vma is not None:
         _vma_adjust_import_anon_vma(new_vma, vma)  # since v6.16 a neighbour without one may take the pages
         if new_vma.vm_start <= vma_start < new_vma.vm_end:

@@ -70,8 +70,8 @@ def move_vma(
             vma.vm_ops.split(vma, old_addr)
         if vma.vm_end != old_addr + old_len:
             vma.vm_ops.split(vma, old_addr + old_len)
-    if dontunmap and vm_flags & VM_LOCKED and k.config.at_least(6, 1) and not k.config.at_least(6, 15):
-        # Stable releases (commit unknown): only what stays behind of the range loses VM_LOCKED.
+    keep_source = dontunmap and dontunmap_keeps_source(k)
+    if keep_source and vm_flags & VM_LOCKED:
         if vma.vm_start != old_addr:
             split_vma(mm, vma, old_addr, True)
         if vma.vm_end != old_addr + old_len:
@@ -81,7 +81,7 @@ def move_vma(
     security_vm_enough_memory_mm(mm, charge)
 
     new_pgoff = vma.vm_pgoff + ((old_addr - vma.vm_start) >> 12)
-    new_vma, vma, need_rmap_locks = copy_vma(vma, new_addr, new_len, new_pgoff)
+    new_vma, vma, need_rmap_locks = copy_vma(vma, new_addr, new_len, new_pgoff, keep_source)
     if new_vma is None:
         vm_unacct_memory(k, charge)
         raise KernelError(ENOMEM)
@@ -138,22 +138,32 @@ def move_vma(
     return new_addr, locked
 
 
-def _dontunmap_complete(vma: VmAreaStruct, new_vma: VmAreaStruct, old_addr: int, old_len: int) -> None:
-    """What is left behind is not locked: all of the VMA, not only what moved.
+def dontunmap_keeps_source(k: Kernel) -> bool:
+    """MREMAP_DONTUNMAP keeps old and new mapping apart: since v7.2 (commits unknown), 6.1 and 6.12 stable.
 
-    locked_vm stays as it was; since v6.15 (b714ccb02a76) the new place is added. What is too much is never taken back.
+    What was locked is cut off and only that unlocked; they never merge with each other; what is left has a new mapping's offset.
+    """
+    return k.config.at_least(7, 2) or (k.config.at_least(6, 1) and not k.config.at_least(6, 15))
+
+
+def _dontunmap_complete(vma: VmAreaStruct, new_vma: VmAreaStruct, old_addr: int, old_len: int) -> None:
+    """What is left behind is not locked: all of the VMA, unless it was split.
+
+    locked_vm stays as it was; v6.15 (b714ccb02a76) to v7.1 add the new place. What is too much is never taken back.
     """
     mm = vma.vm_mm
     k = mm.kernel
     if vma.vm_flags & VM_LOCKED:
         mm.locked_vm_lost += (vma.vm_end - vma.vm_start) >> 12
-        if k.config.at_least(6, 15):
+        if k.config.at_least(6, 15) and not k.config.at_least(7, 2):
             mm.locked_vm += old_len >> 12
         else:
             mm.locked_vm_lost -= old_len >> 12
         vm_flags_reset(vma, vma.vm_flags & VM_LOCKED_CLEAR_MASK)
     if k.config.at_least(5, 13) and new_vma is not vma and vma.vm_start == old_addr and vma.vm_end == old_addr + old_len:
         unlink_anon_vmas(vma)  # 1583aa278f5f: no page of it is left there
+        if vma_is_anonymous(vma) and dontunmap_keeps_source(k):
+            vma.vm_pgoff = vma.vm_start >> 12
 
 
 def warn_private_duplicate(k: Kernel) -> None:

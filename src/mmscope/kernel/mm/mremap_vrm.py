@@ -159,7 +159,7 @@ def vrm_set_new_addr(vrm: VmaRemapStruct, vma: VmAreaStruct) -> None:
 
 
 def vrm_calc_charge(vrm: VmaRemapStruct, vma: VmAreaStruct) -> int:
-    """Pages to charge. After a shrink that is, absurdly, what was cut off: terabytes are refused, and all of it is lost."""
+    """Pages to charge. After a shrink that is, until v7.3, what was cut off: terabytes are refused, and all of it is lost."""
     if not vma.vm_flags & VM_ACCOUNT:
         return 0
     return (vrm.new_len if vrm.flags & MREMAP_DONTUNMAP else vrm.delta) >> 12
@@ -188,6 +188,8 @@ def mremap_to(mm: MmStruct, vrm: VmaRemapStruct, vma: VmAreaStruct) -> int:
         shrink_vma(mm, vrm)
         vma = vma_lookup(mm, vrm.addr)
         vrm.old_len = vrm.new_len
+        if mm.kernel.config.at_least(7, 3):
+            vrm.set_delta()
     if not checked:
         remap_is_valid(vrm, vma, vrm.old_len)
     if vrm.flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, vma.vm_flags, vrm.old_len >> 12):
