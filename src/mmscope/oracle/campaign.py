@@ -13,7 +13,7 @@ from typing import Final
 
 from mmscope.errors import UsageError
 from mmscope.oracle.differ import Comparison, Divergence, compare
-from mmscope.oracle.differences import NOT_UNDER_QEMU, in_force, running_release
+from mmscope.oracle.differences import NOT_AS_THE_GUEST, NOT_UNDER_QEMU, in_force, running_release
 from mmscope.oracle.runner import HANGS, Runner
 from mmscope.oracle.scenario import Op, Scenario, format_scenario, load, render, uses_files
 from mmscope.oracle.shrink import shrink
@@ -78,15 +78,16 @@ class Campaign:
     def run(self, scenarios: Sequence[Scenario]) -> None:
         """Run and compare; what uses files, on each file system."""
         placed: dict[str, list[Scenario]] = {}
+        not_here = {**NOT_UNDER_QEMU, **NOT_AS_THE_GUEST.get(self.release, {})} if self.guest else {}
         for scenario in scenarios:
             wanted = scenario.headers.get("fs", "")
             if wanted and wanted not in self.runners:
                 self.without_fs[wanted] += 1
                 self.total.operations += len(scenario.ops)
                 self.total.skipped[f"no {wanted} on this host"] += len(scenario.ops)
-            elif self.guest and scenario.name in NOT_UNDER_QEMU:
+            elif scenario.name in not_here:
                 self.total.operations += len(scenario.ops)
-                self.total.skipped[f"{scenario.name}: {NOT_UNDER_QEMU[scenario.name]}"] += len(scenario.ops)
+                self.total.skipped[f"{scenario.name}: {not_here[scenario.name]}"] += len(scenario.ops)
             elif wanted:
                 placed.setdefault(wanted, []).append(scenario)
             else:

@@ -21,6 +21,18 @@ from mmscope.oracle.scenario import Op
 NOT_UNDER_QEMU: Final = {
     "access_across_canonical_end": "QEMU's TCG looks at the first page of an access, a processor at all of it",
 }
+#: Scenarios that a guest answers otherwise than the model: 5.10, because that shows v5.11; 6.18, because Debian has no later
+#: package than 6.18.15: release -> name -> why.
+NOT_AS_THE_GUEST: Final = {
+    (5, 10): {
+        "vdso_rights": "v5.11 forbids to split special mappings (871402e05b24)",
+        "readahead_within_a_read": "v5.11 moves the position that readahead looks at with every page of a read, 5.10 at its end",
+    },
+    (6, 18): {
+        "madvise_guard_in_proc": "6.18.15 does not have guards in smaps yet (5dba5cc2e0ff)",
+        "map_droppable": "6.18.15 locks MAP_DROPPABLE under MCL_FUTURE still",
+    },
+}
 #: (operations before, the operation, live answer, model's answer) -> these may differ
 Mask = Callable[[Sequence[Op], Op, str, str], bool]
 
@@ -31,7 +43,7 @@ class Difference:
 
     id: str
     what: str
-    #: First release that does it, and the commit that brought it: looked up by its id, else "unknown".
+    #: First series whose last stable release does it, and the commit that brought it: looked up by its id, else "unknown".
     since: str
     commit: str
     #: "switch": KernelConfig.version. "mask": answers are not compared where `mask` says so.
@@ -45,6 +57,19 @@ class Difference:
     scenario: str = ""
     #: Only where the scenario's files stand on this file system; "" for any.
     fs: str = ""
+    #: First release that does it no longer.
+    until: str = ""
+    #: Series that do it besides, and such that do not: their stable releases took a later change over.
+    also: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+
+    def shown_by(self, release: tuple[int, int]) -> bool:
+        """The last stable kernel of that series does it."""
+        if release in map(_version, self.also):
+            return True
+        if release in map(_version, self.but) or (self.until and release >= _version(self.until)):
+            return False
+        return release >= _version(self.since)
 
 
 #: Operations after which an ext4 file's cache may hold folios of several pages: those that write several pages at once, and those
@@ -63,6 +88,17 @@ def _large_folios(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
         return int(live.split("/")[1]) <= int(model.split("/")[1])
     return op.name == "pagemap"
 
+
+def _referenced(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
+    """smaps that differ in Referenced only."""
+    return op.name == "smaps" and re.sub(r" Referenced=\d+", "", live) == re.sub(r" Referenced=\d+", "", model)
+
+
+#: Kernels on which the whole library was compared with the model: guests, but 6.18, which was also the host. Each row was seen
+#: between two of them. Debian's 6.18.15 lacks what later 6.18 have (NOT_AS_THE_GUEST).
+VERIFIED_ON: Final = (
+    "5.10.218", "6.1.192", "6.12.117", "6.16.12", "6.17.13", "6.18.44", "6.19.14", "7.0.13", "7.1.13", "7.2.12", "7.3.4",
+)  # fmt: skip
 
 _SWITCH: Final = "the model does what KernelConfig.version says; `check --live` runs it as the running release"
 #: Neither was found in the history of Linux: what is known is only that some kernels do it, and v5.11 does not.
@@ -117,7 +153,7 @@ DIFFERENCES: Final = (
         "mremap-fixed-huge-shrink",
         "MREMAP_FIXED to a smaller size charges what it cuts off, and never gives it back: from terabytes to few pages it fails "
         "with ENOMEM, after unmapping; before, it moves",
-        "6.15", "d5c8aec0542e", "switch", _SWITCH, scenario="mremap_fixed_huge_shrink",
+        "6.15", "d5c8aec0542e", "switch", _SWITCH, scenario="mremap_fixed_huge_shrink", until="7.3",
     ),
     Difference(
         "mremap-grow-merges", "a mapping that mremap() grows in place merges with the next one; before, it does not",
@@ -148,9 +184,9 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mmap-fills-hole",
-        "mmap() between two mappings of different anon_vmas merges with the upper one, until 6.12 (cacded5e42b9); before and "
-        "after, with the lower one",
-        "6.1", "4dd1b84140c1", "switch", _SWITCH, scenario="merge_fills_hole_between_two_anon_vmas",
+        "mmap() between two mappings of different anon_vmas merges with the upper one; before and after (cacded5e42b9), with the "
+        "lower one",
+        "6.1", "4dd1b84140c1", "switch", _SWITCH, scenario="merge_fills_hole_between_two_anon_vmas", until="6.12",
     ),
     Difference(
         "mremap-check-order",
@@ -202,7 +238,7 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "mmap-seal-first", "a sealed file refuses to be mapped before the target of MAP_FIXED is unmapped; before, after it",
-        "6.12", "5de195060b2e", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
+        "6.1", "5de195060b2e (6.12 and 6.1 stable)", "switch", _SWITCH, scenario="mmap_of_sealed_memory",
     ),
     Difference(
         "vvar-vclock", "a second vvar mapping, [vvar_vclock]", "6.13", "e93d2521b27f",
@@ -248,13 +284,25 @@ DIFFERENCES: Final = (
         "6.11", "9651fcedf7b9", "switch", _SWITCH, scenario="map_droppable",
     ),
     Difference(
+        "map-droppable-locked", "under mlockall(MCL_FUTURE) a MAP_DROPPABLE mapping is locked, and nothing unlocks it",
+        "6.11", "unknown (fixed in 7.0; 6.12 and 6.18 stable)", "switch", _SWITCH, scenario="map_droppable", until="7.0",
+        but=("6.12", "6.18"),
+    ),
+    Difference(
         "map-stack-nohugepage",
         "MAP_STACK sets VM_NOHUGEPAGE, and such a mapping merges with no other; before, no effect",
         "6.7", "c4608d1bf7c6 (6.8 and 6.7 stable)", "switch", _SWITCH, scenario="map_stack_merges",
     ),
     Difference(
         "mremap-dontunmap-locked", "MREMAP_DONTUNMAP of locked memory adds to VmLck, and never takes it back",
-        "6.15", "b714ccb02a76", "switch", _SWITCH, scenario="mremap_dontunmap_locked",
+        "6.15", "b714ccb02a76", "switch", _SWITCH, scenario="mremap_dontunmap_locked", until="7.2",
+    ),
+    Difference(
+        "mremap-dontunmap-keeps-source",
+        "MREMAP_DONTUNMAP never merges the new mapping with the old one; cuts off what was locked and unlocks only that; and "
+        "what is left without pages merges as a new mapping does",
+        "7.2", "unknown (and 6.1, 6.12 stable)", "switch", _SWITCH, scenario="mremap_dontunmap_beside_itself",
+        also=("6.1", "6.12"),
     ),
     Difference(
         "mremap-pud", "mremap() of pages that were never touched allocates a page of page tables at the new place",
@@ -288,7 +336,7 @@ DIFFERENCES: Final = (
     Difference(
         "direct-read-of-delalloc",
         "a direct read that meets a page of a mapping which is dirty over a hole is EIO; before, it reads as the hole",
-        "6.8", "ec9d669eba4c (and 6.1 stable)", "switch", _SWITCH, scenario="direct_io_into_its_own_hole", fs="ext4",
+        "6.8", "ec9d669eba4c", "switch", _SWITCH, scenario="direct_io_into_its_own_hole", fs="ext4",
     ),
     Difference(
         "code-readahead",
@@ -311,7 +359,7 @@ DIFFERENCES: Final = (
     Difference(
         "madvise-remove-read-only",
         "MADV_REMOVE wants a shared mapping that could be made writable; before, one that is writable, else EACCES",
-        "6.7", "e8e17ee90eaf", "switch", _SWITCH, scenario="madvise_remove_read_only",
+        "6.1", "e8e17ee90eaf (6.7 and 6.1 stable)", "switch", _SWITCH, scenario="madvise_remove_read_only",
     ),
     Difference(
         "tmpfs-direct-io",
@@ -325,20 +373,35 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "direct-io-one-piece",
-        "O_DIRECT to or from memory within one page may have any address, and lengths are looked at extent by extent; before, "
-        "the address and the whole length have to be multiples of 512",
+        "O_DIRECT to or from memory within one page may have any address (until 7.3), and lengths are looked at extent by "
+        "extent; before, the address and the whole length have to be aligned",
         "6.18", "7eac33186957", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
     ),
     Difference(
+        "direct-io-every-piece", "O_DIRECT looks at the address and length of every piece of memory, before anything is moved",
+        "7.3", "unknown", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
+    ),
+    Difference(
+        "direct-io-dma-alignment",
+        "the memory of O_DIRECT is aligned as the device wants it (4 bytes on NVMe); before, to 512",
+        "6.0", "bf8d08532bc1", "switch", _SWITCH + "; KernelConfig.dma_alignment is the device's",
+        scenario="direct_io_alignment", fs="ext4",
+    ),
+    Difference(
+        "direct-write-error-lost",
+        "a direct write that fails for its alignment goes through the page cache instead: iomap_iter() loses the error",
+        "6.15", "unknown (6.15 was not seen)", "switch", _SWITCH, scenario="direct_write_that_fails_allocates", fs="ext4",
+        until="6.17",
+    ),
+    Difference(
         "write-sealed-map-read-only",
-        "a memfd with F_SEAL_WRITE can be mapped shared and read-only, but not in 6.12 (5de195060b2e; 6.13: "
-        "8ec396d05d1b); before, EPERM",
-        "6.7", "28464bbb2ddc", "switch", _SWITCH, scenario="memfd_seals",
+        "a memfd with F_SEAL_WRITE can be mapped shared and read-only; before, EPERM",
+        "6.1", "28464bbb2ddc, 8ec396d05d1b (6.7, 6.13, 6.1 and 6.12 stable)", "switch", _SWITCH, scenario="memfd_seals",
     ),
     Difference(
         "mmap-write-seal-first",
         "a file sealed with F_SEAL_FUTURE_WRITE, too, refuses to be mapped before the target of MAP_FIXED is unmapped or split",
-        "6.14", "unknown (mm: perform all memfd seal checks in a single place)", "switch", _SWITCH,
+        "6.12", "unknown (mm: perform all memfd seal checks in a single place; 6.14 and 6.12 stable)", "switch", _SWITCH,
         scenario="mmap_of_sealed_memory",
     ),
     Difference(
@@ -355,7 +418,32 @@ DIFFERENCES: Final = (
         "ext4-zeroes-tail",
         "when a file on ext4 grows, what was stored beyond its end through a mapping is gone; before, it appears, unless it was "
         "written back",
-        "6.13", "c7fc0366c656", "switch", _SWITCH, scenario="ext4_store_beyond_the_end", fs="ext4",
+        "6.12", "c7fc0366c656 (6.13 and 6.12 stable)", "switch", _SWITCH, scenario="ext4_store_beyond_the_end", fs="ext4",
+    ),
+    Difference(
+        "punch-hole-in-the-first-page",
+        "fallocate() of a hole or of zeroes within the first page unmaps all behind that page",
+        "6.12", "unknown (6.12 stable; 6.13 to 6.15 were not seen)", "switch", _SWITCH,
+        scenario="punch_hole_within_the_first_page", fs="ext4", until="6.13",
+    ),
+    Difference(
+        "fadvise-negative", "readahead() and posix_fadvise() of a negative offset are EINVAL; before, far beyond the end",
+        "7.1", "unknown", "switch", _SWITCH, scenario="fadvise_negative_offset",
+    ),
+    Difference(
+        "dofork-special", "MADV_DOFORK is EINVAL for all that may not be expanded, huge pages for one; before, for device memory",
+        "7.0", "unknown", "switch", _SWITCH, scenario="hugetlb_operations",
+    ),
+    Difference(
+        "merge-copy-of-a-forks-child",
+        "mremap() lets a neighbour that was never written take the pages of a mapping that a fork copied",
+        "6.16", "879bca0a2c4f (fixed in 6.18)", "switch", _SWITCH, scenario="merge_of_a_forks_child", until="6.18",
+    ),
+    Difference(
+        "lru-gen-referenced",
+        "a page that a fault brought in is marked as referenced, where the kernel was built with CONFIG_LRU_GEN: clear_refs and "
+        "MADV_FREE leave it in Referenced of smaps",
+        "7.2", "unknown", "mask", "Referenced may be more than the model's", _referenced, "smaps_anon",
     ),
     Difference(
         "readahead-learns-late",
@@ -366,7 +454,7 @@ DIFFERENCES: Final = (
     Difference(
         "vsyscall-bad-pointer",
         "a bad pointer given to a vsyscall is SIGSEGV without an address; before, with the pointer's, as of user code",
-        "6.9", "02b670c1f88e", "switch", _SWITCH, scenario="vsyscall",
+        "6.1", "02b670c1f88e (6.9 and 6.1 stable)", "switch", _SWITCH, scenario="vsyscall",
     ),
     Difference(
         "thp-alignment-files",
@@ -422,12 +510,27 @@ def running_release() -> tuple[int, int]:
 
 def in_force(release: tuple[int, int]) -> tuple[Difference, ...]:
     """The rows that a kernel of this release shows."""
-    return tuple(row for row in DIFFERENCES if _version(row.since) <= release)
+    return tuple(row for row in DIFFERENCES if row.shown_by(release))
 
 
 def _version(text: str) -> tuple[int, int]:
-    major, _, minor = text.partition(".")
+    major, minor = text.split(".")[:2]
     return int(major), int(minor)
+
+
+def seen(row: Difference) -> str:
+    """On which of VERIFIED_ON its scenario shows it, and on which not: "seen on 6.1.192 and later, not on 5.10.218"."""
+    runs: dict[bool, list[str]] = {True: [], False: []}
+    start = 0
+    shown = [row.shown_by(_version(kernel)) for kernel in VERIFIED_ON]
+    for i in range(1, len(shown) + 1):
+        if i < len(shown) and shown[i] == shown[start]:
+            continue
+        first, last = VERIFIED_ON[start], VERIFIED_ON[i - 1]
+        later = f"{first} and later" if i == len(shown) else f"{first} to {last}"
+        runs[shown[start]].append(first if first == last else later)
+        start = i
+    return f"seen on {', '.join(runs[True]) or 'none'}, not on {', '.join(runs[False]) or 'none'}"
 
 
 def masked(rows: Sequence[Difference], before: Sequence[Op], op: Op, live: str, model: str) -> Difference | None:
@@ -442,7 +545,10 @@ def table() -> str:
     """The rows as `mmscope check --differences` prints them."""
     lines = ["What later releases do otherwise than Linux 5.11, and how `mmscope check --live` treats it now:"]
     for row in DIFFERENCES:
-        lines += ["", f"{row.id}: since {row.since}, {row.commit}", f"  {row.what}", f"  {row.treatment}: {row.how}"]
+        when = f"since {row.since}" + (f" until {row.until}" if row.until else "")
+        when += f", also in {' and '.join(row.also)}" if row.also else ""
+        when += f", but not in {' and '.join(row.but)}" if row.but else ""
+        lines += ["", f"{row.id}: {when}, {row.commit}", f"  {row.what}", f"  {row.treatment}: {row.how}"]
         if row.scenario:
-            lines.append(f"  scenario: {row.scenario}")
+            lines += [f"  scenario: {row.scenario}", f"  {seen(row)}"]
     return "\n".join(lines) + "\n"

@@ -315,7 +315,7 @@ class ModelRunner(_AgentRunner):
         self.soft_dirty = not live or soft_dirty_live()
         #: Of its disk, and of its boot parameters. `guest_disk`: it is compared with a guest, whose disk has these.
         self.disk = disk_live(self.folder) if live else guest_disk or DiskQueue()
-        self.vsyscall = vsyscall_live() if live else "none"
+        self.vsyscall = vsyscall_live() if live else "xonly"
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
 

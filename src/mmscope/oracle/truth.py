@@ -18,7 +18,7 @@ from typing import Final
 
 from mmscope.errors import UsageError
 from mmscope.oracle.differ import Comparison, compare
-from mmscope.oracle.differences import NOT_UNDER_QEMU
+from mmscope.oracle.differences import NOT_AS_THE_GUEST, NOT_UNDER_QEMU
 from mmscope.oracle.runner import AGENT, ModelRunner, OracleError, wire
 from mmscope.oracle.scenario import Scenario, format_scenario, parse
 
@@ -27,8 +27,7 @@ __all__ = ["NOT_AS_V5_11", "RecordedRunner", "compare_answers", "is_recording_of
 #: Scenarios that the recorded guest, 5.10.218 on QEMU's processor, answers otherwise than v5.11 on a real one, which the model
 #: follows: name -> why. They are recorded in a guest of their own: what they leave behind is otherwise too.
 NOT_AS_V5_11: Final = {
-    "vdso_rights": "v5.11 forbids to split special mappings (871402e05b24)",
-    "readahead_within_a_read": "v5.11 moves the position that readahead looks at with every page of a read, 5.10 at its end",
+    **NOT_AS_THE_GUEST[5, 10],
     **NOT_UNDER_QEMU,
 }
 

@@ -103,7 +103,7 @@ def emulate_vsyscall(k: Kernel, error_code: int, regs: PtRegs, address: int) -> 
     # No caller looks at an errno: a bad pointer is SIGSEGV there, as if user code had stored; since v6.9 (02b670c1f88e) without
     # an address.
     thread = k.current.thread
-    thread.sig_on_uaccess_err = not k.config.at_least(6, 9)
+    thread.sig_on_uaccess_err = not k.config.at_least(6, 1)
     try:
         regs.ax = _call(k, nr, regs)
     except KernelError:

@@ -479,10 +479,11 @@ def ext4_zero_partial_blocks(inode: Inode, lstart: int, length: int) -> None:
 def ext4_isize_extended(inode: Inode, old_size: int, pos: int) -> None:
     """The file reaches over [old_size, pos), which reads as zeroes.
 
-    Since v6.13 (c7fc0366c656) that is seen to; before, what a mapping has stored beyond the end appears, unless it was written.
+    Since v6.13 (c7fc0366c656; 6.12 stable) that is seen to; before, what a mapping has stored beyond the end
+    appears, unless it was written.
     """
     pagecache_isize_extended(inode, old_size, pos)
-    if inode.i_sb.kernel.config.at_least(6, 13):
+    if inode.i_sb.kernel.config.at_least(6, 12):
         ext4_zero_partial_blocks(inode, old_size, pos - old_size)
 
 
@@ -510,7 +511,7 @@ def ext4_setsize(inode: Inode, size: int) -> None:
     oldsize = inode.i_size
     if size > oldsize:
         inode.i_mtime = inode.i_ctime = fs_inode.current_time(inode.i_sb.kernel)
-        if oldsize & 4095 and inode.i_sb.kernel.config.at_least(6, 13):
+        if oldsize & 4095 and inode.i_sb.kernel.config.at_least(6, 12):
             ext4_block_zero_page_range(inode, oldsize, 4096 - (oldsize & 4095))
     inode.i_size = size
     info.i_disksize = size
