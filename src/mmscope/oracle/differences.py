@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a later release does otherwise than v5.11 and a program can see, and how `mmscope check` deals with each.
 
-Every row but one is a switch of KernelConfig.version: the model runs as the live kernel's release. Where one has none the check
+Every row but two is a switch of KernelConfig.version: the model runs as the live kernel's release. Where one has none the check
 masks the answers that it touches: they count as masked, not as compared. Nothing is hidden:
 `check --live` prints which of those rows were in force, and how often.
 What no model could know (the size of vvar) the agent makes alike.

@@ -100,8 +100,8 @@ def emulate_vsyscall(k: Kernel, error_code: int, regs: PtRegs, address: int) -> 
     if not (write_ok_or_segv(k, regs.di, sizes[0]) and write_ok_or_segv(k, regs.si, sizes[1])):
         warn_bad_vsyscall(k, regs, "vsyscall fault (exploit attempt?)")
         return True
-    # No caller looks at an errno: a bad pointer is SIGSEGV there, as if user code had stored; since v6.9 (02b670c1f88e) without
-    # an address.
+    # No caller looks at an errno: a bad pointer is SIGSEGV there, as if user code had stored; since v6.9 (02b670c1f88e; 6.1
+    # stable) without an address.
     thread = k.current.thread
     thread.sig_on_uaccess_err = not k.config.at_least(6, 1)
     try:
