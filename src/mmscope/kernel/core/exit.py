@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmscope.kernel.core.fork as core_fork
 import mmscope.kernel.core.itimer as core_itimer
+import mmscope.kernel.core.jobctl as core_jobctl
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
@@ -105,7 +106,7 @@ def exit_notify(k: Kernel, tsk: TaskStruct, group_dead: bool) -> None:
         kill_orphaned_pgrp(k, tsk.group_leader, None)
     tsk.exit_state = EXIT_ZOMBIE
     if tsk.group_leader is tsk:
-        autoreap = len(tsk.signal.threads) == 1 and core_signal.do_notify_parent(tsk, tsk.exit_signal)
+        autoreap = len(tsk.signal.threads) == 1 and core_jobctl.do_notify_parent(tsk, tsk.exit_signal)
     else:
         autoreap = True
     if autoreap:
@@ -129,7 +130,7 @@ def release_task(k: Kernel, p: TaskStruct) -> None:
             p.real_parent.children.remove(p)
         leader = p.group_leader
         if leader is not p and len(p.signal.threads) == 1 and leader.exit_state == EXIT_ZOMBIE:
-            if core_signal.do_notify_parent(leader, leader.exit_signal):
+            if core_jobctl.do_notify_parent(leader, leader.exit_signal):
                 leader.exit_state = EXIT_DEAD
                 zap = leader
 
@@ -202,7 +203,7 @@ def reparent_leader(k: Kernel, father: TaskStruct, p: TaskStruct) -> None:
     if p.exit_state == EXIT_DEAD:
         return
     p.exit_signal = SIGCHLD
-    if p.exit_state == EXIT_ZOMBIE and len(p.signal.threads) == 1 and core_signal.do_notify_parent(p, p.exit_signal):
+    if p.exit_state == EXIT_ZOMBIE and len(p.signal.threads) == 1 and core_jobctl.do_notify_parent(p, p.exit_signal):
         p.exit_state = EXIT_DEAD
         release_task(k, p)
         return
