@@ -384,7 +384,7 @@ def prctl(k: Kernel, regs: PtRegs) -> int:
 def arch_prctl(k: Kernel, regs: PtRegs) -> int:
     """arch_prctl(option, arg2)."""
     option = s32(regs.di)
-    ret = do_arch_prctl_64(k, option, regs.si)
+    ret = do_arch_prctl_64(k.current, option, regs.si)
     if arch_prctl_gets(option):
         put_user(k, regs.si, ret, 8)
         return 0

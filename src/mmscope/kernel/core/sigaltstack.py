@@ -3,18 +3,8 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.include.errno import (
-    EINVAL,
-    ENOMEM,
-    EPERM,
-    KernelError,
-)
-from mmscope.kernel.include.signal import (
-    MINSIGSTKSZ,
-    SS_AUTODISARM,
-    SS_DISABLE,
-    SS_ONSTACK,
-)
+from mmscope.kernel.include.errno import EINVAL, ENOMEM, EPERM, KernelError
+from mmscope.kernel.include.signal import MINSIGSTKSZ, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sending, queueing, blocking and taking signals, stopping and continuing (kernel/signal.c).
+"""Sending, queueing and taking signals (kernel/signal.c); jobctl.py stops and continues, sigprocmask.py blocks.
 
 `force_sig*` is for faults (cannot be blocked or ignored), `send_sig*`, `do_tkill` and `kill_something_info` for everybody
 else. get_signal() takes the next signal at the way back to user mode; arch/x86/signal.py builds the handler's frame.
@@ -13,28 +13,18 @@ import mmscope.kernel.core.jobctl as core_jobctl
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.sigaltstack as core_sigaltstack
 import mmscope.kernel.core.sigprocmask as core_sigprocmask
-from mmscope.kernel.core.capability import (
-    capable,
-)
-from mmscope.kernel.include.capability import (
-    CAP_KILL,
-)
-from mmscope.kernel.include.errno import (
-    EAGAIN,
-    EINVAL,
-    EPERM,
-    ESRCH,
-    KernelError,
-)
-from mmscope.kernel.include.ptrace import (
-    user_mode,
-)
-from mmscope.kernel.include.resource import (
-    RLIMIT_SIGPENDING,
-)
+from mmscope.kernel.core.capability import capable
+from mmscope.kernel.include.capability import CAP_KILL
+from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.ptrace import PT_SEIZED, user_mode
+from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
 from mmscope.kernel.include.sched import (
     __TASK_STOPPED,
+    __TASK_TRACED,
+    JOBCTL_PENDING_MASK,
+    JOBCTL_STOP_DEQUEUED,
     JOBCTL_STOP_PENDING,
+    JOBCTL_TRAP_MASK,
     PF_EXITING,
     SIGNAL_CLD_CONTINUED,
     SIGNAL_CLD_MASK,
@@ -65,6 +55,7 @@ from mmscope.kernel.include.signal import (
     SIGRTMIN,
     SIGSEGV,
     SIGSTOP,
+    SIGTRAP,
     SS_AUTODISARM,
     SYNCHRONOUS_MASK,
     KernelSiginfo,
@@ -72,9 +63,7 @@ from mmscope.kernel.include.signal import (
     Sigpending,
     sigmask,
 )
-from mmscope.kernel.tracepoint import (
-    trace_signal_deliver,
-)
+from mmscope.kernel.tracepoint import trace_signal_deliver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,8 +81,13 @@ def sig_handler_ignored(handler: int, sig: int) -> bool:
 
 
 def sig_ignored(t: TaskStruct, sig: int) -> bool:
-    """The signal need not even be queued. A blocked one must: the handler may change before it is unblocked."""
+    """The signal need not even be queued. A blocked one must: the handler may change before it is unblocked.
+
+    A tracer wants to see those that are ignored, too.
+    """
     if (t.blocked | t.real_blocked) & sigmask(sig):
+        return False
+    if t.ptrace and sig != SIGKILL:
         return False
     handler = t.sighand.action[sig - 1].sa_handler
     if t.signal.flags & SIGNAL_UNKILLABLE and handler == SIG_DFL:
@@ -115,7 +109,7 @@ def has_pending_signals(t: TaskStruct) -> bool:
 
 def recalc_sigpending(t: TaskStruct) -> None:
     """Set TIF_SIGPENDING as the queues and the mask say."""
-    t.tif_sigpending = has_pending_signals(t) or t.jobctl & JOBCTL_STOP_PENDING != 0
+    t.tif_sigpending = has_pending_signals(t) or t.jobctl & JOBCTL_PENDING_MASK != 0
 
 
 def signal_pending(t: TaskStruct) -> bool:
@@ -168,8 +162,11 @@ def prepare_signal(sig: int, p: TaskStruct) -> bool:
         flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, signal.shared_pending)
         for t in signal.threads:
             flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, t.pending)
-            core_jobctl.task_clear_jobctl_stop(t)
-            core_sched.try_to_wake_up(t, __TASK_STOPPED)
+            core_jobctl.task_clear_jobctl_pending(t, JOBCTL_STOP_PENDING)
+            if t.ptrace & PT_SEIZED:
+                core_jobctl.ptrace_trap_notify(t)
+            else:
+                core_sched.try_to_wake_up(t, __TASK_STOPPED)
         # The parent is told by the first thread that runs; a stop that was under way shows as both.
         why = 0
         if signal.flags & SIGNAL_STOP_STOPPED:
@@ -189,7 +186,7 @@ def wants_signal(sig: int, p: TaskStruct) -> bool:
         return False
     if sig == SIGKILL:
         return True
-    if p.state & __TASK_STOPPED:
+    if p.state & (__TASK_STOPPED | __TASK_TRACED):
         return False
     return p is p.kernel.current or not p.tif_sigpending
 
@@ -229,13 +226,14 @@ def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:
         else:
             # All block it or have others to take; whoever is free first will.
             return
-    if sig_fatal(p, sig) and not signal.group_exit and not t.real_blocked & sigmask(sig):
+    deadly = sig_fatal(p, sig) and (sig == SIGKILL or not p.ptrace)
+    if deadly and not signal.group_exit and not t.real_blocked & sigmask(sig):
         if not SIG_KERNEL_COREDUMP_MASK & sigmask(sig):
             signal.group_exit = True
             signal.group_exit_code = sig
             signal.group_stop_count = 0
             for t in signal.threads:
-                core_jobctl.task_clear_jobctl_stop(t)
+                core_jobctl.task_clear_jobctl_pending(t, JOBCTL_PENDING_MASK)
                 t.pending.signal |= sigmask(SIGKILL)
                 signal_wake_up(t, True)
             return
@@ -249,7 +247,7 @@ def zap_other_threads(p: TaskStruct) -> int:
     for t in p.signal.threads:
         if t is p:
             continue
-        core_jobctl.task_clear_jobctl_stop(t)
+        core_jobctl.task_clear_jobctl_pending(t, JOBCTL_PENDING_MASK)
         count += 1
         if t.exit_state:
             continue
@@ -403,7 +401,7 @@ def exit_signals(tsk: TaskStruct) -> None:
             if t is not tsk and not t.flags & PF_EXITING and not t.tif_sigpending and unblocked & ~t.blocked:
                 signal_wake_up(t, False)
     if tsk.jobctl & JOBCTL_STOP_PENDING and core_jobctl.task_participate_group_stop(tsk):
-        core_jobctl.do_notify_parent_cldstop(tsk, CLD_STOPPED)
+        core_jobctl.do_notify_parent_cldstop(tsk, False, CLD_STOPPED)
 
 
 # --- taking
@@ -451,6 +449,8 @@ def dequeue_signal(tsk: TaskStruct, mask: int) -> KernelSiginfo | None:
             if sig == SIGALRM:
                 restart_it_real(tsk)
     recalc_sigpending(tsk)
+    if sig and SIG_KERNEL_STOP_MASK & sigmask(sig):
+        tsk.jobctl |= JOBCTL_STOP_DEQUEUED
     return info
 
 
@@ -494,7 +494,9 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
         if signal.flags & SIGNAL_CLD_MASK:
             why = CLD_CONTINUED if signal.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
             signal.flags &= ~SIGNAL_CLD_MASK
-            core_jobctl.do_notify_parent_cldstop(current, why)
+            core_jobctl.do_notify_parent_cldstop(current, False, why)
+            if core_jobctl.ptrace_reparented(current.group_leader):
+                core_jobctl.do_notify_parent_cldstop(current.group_leader, True, why)
         if signal.group_exit or signal.group_exit_task is not None:
             # The second: another thread executes a new program.
             current.pending.signal &= ~sigmask(SIGKILL)
@@ -502,14 +504,20 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
             recalc_sigpending(current)
             core_exit.do_group_exit(k, SIGKILL)
             return None
-        if current.jobctl & JOBCTL_STOP_PENDING:
-            core_jobctl.do_signal_stop(k, 0)
+        if current.jobctl & JOBCTL_STOP_PENDING and core_jobctl.do_signal_stop(k, 0):
+            continue
+        if current.jobctl & JOBCTL_TRAP_MASK:
+            core_jobctl.do_jobctl_trap(k)
             continue
         info = dequeue_synchronous_signal(current)
         if info is None:
             info = dequeue_signal(current, current.blocked)
         if info is None:
             return None
+        if current.ptrace and info.si_signo != SIGKILL:
+            info = core_jobctl.ptrace_signal(k, info)
+            if info is None:
+                continue
         sig = info.si_signo
         ka = current.sighand.action[sig - 1]
         trace_signal_deliver(k, sig, info.si_code, info.si_addr, ka.sa_handler)
@@ -543,17 +551,18 @@ def do_coredump(k: Kernel, info: KernelSiginfo) -> bool:
 
 
 def signal_delivered(k: Kernel, sig: int, ka: KSigaction, stepping: bool) -> None:
-    """The frame stands: block what the handler wants blocked."""
+    """The frame stands: block what the handler wants blocked; who is stepped stops at the handler's first instruction."""
     current = k.current
     current.restore_sigmask = False
     blocked = current.blocked | ka.sa_mask
     if not ka.sa_flags & SA_NODEFER:
         blocked |= sigmask(sig)
     core_sigprocmask.set_current_blocked(k, blocked)
-    # core_sigaltstack.sas_ss_reset(): SS_AUTODISARM
+    # sas_ss_reset(): SS_AUTODISARM
     if current.sas_ss_flags & SS_AUTODISARM:
         core_sigaltstack.sas_ss_reset(current)
-    del stepping
+    if stepping:
+        core_jobctl.ptrace_notify(k, SIGTRAP, 0)
 
 
 # --- the kernel log

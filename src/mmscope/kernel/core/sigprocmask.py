@@ -5,16 +5,8 @@ from __future__ import annotations
 
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
-from mmscope.kernel.include.errno import (
-    EAGAIN,
-    EINTR,
-    EINVAL,
-    ERESTARTNOHAND,
-    KernelError,
-)
-from mmscope.kernel.include.sched import (
-    PF_EXITING,
-)
+from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ERESTARTNOHAND, KernelError
+from mmscope.kernel.include.sched import PF_EXITING
 from mmscope.kernel.include.signal import (
     _NSIG,
     SIG_BLOCK,

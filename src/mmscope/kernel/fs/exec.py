@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.fork as core_fork
+import mmscope.kernel.core.jobctl as core_jobctl
+import mmscope.kernel.core.ptrace as core_ptrace
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.binfmt_elf as binfmt_elf
@@ -26,6 +28,7 @@ from mmscope.kernel.include.fs import AT_FDCWD, S_IFMT, S_IFREG, File
 from mmscope.kernel.include.mm import FOLL_FORCE, FOLL_WRITE, VM_EXEC, VM_SOFTDIRTY, VM_STACK_FLAGS, VM_STACK_INCOMPLETE_SETUP
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE, STACK_TOP_MAX, TASK_SIZE
+from mmscope.kernel.include.ptrace import PTRACE_EVENT_EXEC
 from mmscope.kernel.include.resource import RLIMIT_STACK, Rlimit
 from mmscope.kernel.include.sched import EXIT_DEAD, PF_FORKNOEXEC, PF_RANDOMIZE, READ_IMPLIES_EXEC, TASK_KILLABLE
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGSEGV, KSigaction
@@ -212,19 +215,22 @@ def search_binary_handler(bprm: LinuxBinprm) -> None:
 
 def exec_binprm(bprm: LinuxBinprm) -> None:
     """Load the program, through its #! interpreters."""
+    k = bprm.k
+    old_pid = k.current.pid
     depth = 0
     while True:
         if depth > MAX_INTERP_DEPTH:
             raise KernelError(ELOOP)
         search_binary_handler(bprm)
         if bprm.interpreter is None:
-            return
+            break
         script = bprm.file
         assert script is not None
         bprm.file = bprm.interpreter
         bprm.interpreter = None
         exec_fput(script)
         depth += 1
+    core_ptrace.ptrace_event(k, PTRACE_EVENT_EXEC, old_pid)
 
 
 def do_execve(k: Kernel, path: bytes | str, argv: list[bytes], envp: list[bytes]) -> None:
@@ -256,12 +262,18 @@ def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], 
         if file.f_inode.i_mode & S_IFMT != S_IFREG:
             raise KernelError(EACCES)
         exec_binprm(bprm)
+        rseq_execve(k.current)
     except KernelError:
         if bprm.point_of_no_return and not core_signal.fatal_signal_pending(k.current):
             core_signal.force_sigsegv(k, SIGSEGV)
         raise
     finally:
         free_bprm(bprm)
+
+
+def rseq_execve(t: TaskStruct) -> None:
+    """The registered area was the old program's (include/linux/sched.h)."""
+    t.rseq = t.rseq_len = t.rseq_sig = 0
 
 
 def free_bprm(bprm: LinuxBinprm) -> None:
@@ -376,6 +388,9 @@ def take_leadership(k: Kernel, tsk: TaskStruct, leader: TaskStruct) -> None:
     for t in threads:
         t.group_leader = tsk
     leader.exit_signal = -1
+    if leader.ptrace and leader.parent is not None:
+        # It vanishes from under its tracer, which may wait for it.
+        core_jobctl.__wake_up_parent(leader, leader.parent)
     leader.exit_state = EXIT_DEAD
     core_exit.release_task(k, leader)
 

@@ -87,6 +87,7 @@ TRAP_TRACE: Final = 2
 CLD_EXITED: Final = 1
 CLD_KILLED: Final = 2
 CLD_DUMPED: Final = 3
+CLD_TRAPPED: Final = 4
 CLD_STOPPED: Final = 5
 CLD_CONTINUED: Final = 6
 

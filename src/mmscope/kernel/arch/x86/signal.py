@@ -17,6 +17,7 @@ import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.sigaltstack as core_sigaltstack
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.sigprocmask as core_sigprocmask
+from mmscope.kernel.arch.x86.step import user_disable_single_step
 from mmscope.kernel.arch.x86.trapnr import X86_TRAP_GP
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.siginfo import SIGINFO_SIZE, copy_siginfo_to_user
@@ -191,9 +192,13 @@ def handle_signal(k: Kernel, info: KernelSiginfo, ka: KSigaction, regs: PtRegs) 
         elif error in (ERESTARTSYS, ERESTARTNOINTR):
             regs.ax = regs.orig_ax
             regs.ip = (regs.ip - 2) & U64
+    # The tracer's TF is not the program's: it must not get into the frame.
+    stepping = k.current.tif_singlestep
+    if stepping:
+        user_disable_single_step(k.current)
     if setup_rt_frame(k, info.si_signo, info, ka, regs):
         regs.flags &= ~(X86_EFLAGS_DF | X86_EFLAGS_RF | X86_EFLAGS_TF)
-        core_signal.signal_delivered(k, info.si_signo, ka, False)
+        core_signal.signal_delivered(k, info.si_signo, ka, stepping)
     else:
         core_signal.force_sigsegv(k, info.si_signo)
 
