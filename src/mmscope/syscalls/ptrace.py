@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ptrace(2): argument decoding; the work is kernel/core/ptrace.py's."""
+"""ptrace(2): argument decoding; the work is kernel/core/ptrace_request.py's."""
 
 from __future__ import annotations
 
-from mmscope.kernel.core.ptrace import sys_ptrace
+from mmscope.kernel.core.ptrace_request import sys_ptrace
 from mmscope.syscalls.args import s32
 
 TYPE_CHECKING = False

@@ -273,7 +273,7 @@ def ptrace_stop(k: Kernel, exit_code: int, why: int, message: int, info: KernelS
     if k.config.at_least(5, 18):
         current.ptrace_message = 0
     current.jobctl &= ~JOBCTL_LISTENING
-    core_signal.recalc_sigpending(current)
+    core_signal.recalc_sigpending_tsk(current)
     return exit_code
 
 

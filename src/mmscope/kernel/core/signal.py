@@ -107,6 +107,12 @@ def has_pending_signals(t: TaskStruct) -> bool:
     return (t.pending.signal | t.signal.shared_pending.signal) & ~t.blocked != 0
 
 
+def recalc_sigpending_tsk(t: TaskStruct) -> None:
+    """Set TIF_SIGPENDING if there is something to look at; never clear it: a call may have ended early because of it."""
+    if has_pending_signals(t) or t.jobctl & JOBCTL_PENDING_MASK:
+        t.tif_sigpending = True
+
+
 def recalc_sigpending(t: TaskStruct) -> None:
     """Set TIF_SIGPENDING as the queues and the mask say."""
     t.tif_sigpending = has_pending_signals(t) or t.jobctl & JOBCTL_PENDING_MASK != 0

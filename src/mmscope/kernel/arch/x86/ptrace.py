@@ -6,7 +6,7 @@ struct user: 0 user_regs_struct (27 words), 848 u_debugreg[8], 928 end. The FPU'
 
 from __future__ import annotations
 
-import mmscope.kernel.core.ptrace as core_ptrace
+import mmscope.kernel.core.ptrace_request as core_ptrace_request
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
 from mmscope.kernel.arch.x86.signal import FXSAVE_SIZE, init_fpstate
@@ -288,5 +288,5 @@ def arch_ptrace(k: Kernel, child: TaskStruct, request: int, addr: int, data: int
             return value
         put_user(k, addr, value, 8)
     else:
-        return core_ptrace.ptrace_request(k, child, request, addr, data)
+        return core_ptrace_request.ptrace_request(k, child, request, addr, data)
     return 0

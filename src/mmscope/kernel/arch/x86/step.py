@@ -9,7 +9,6 @@ from __future__ import annotations
 from mmscope.kernel.include.mm import FOLL_FORCE
 from mmscope.kernel.include.ptrace import X86_EFLAGS_TF
 from mmscope.kernel.include.sched import SYSCALL_WORK_SYSCALL_EXIT_TRAP
-from mmscope.kernel.mm.memory_access import access_remote_vm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ _IRET: Final = 0xCF
 
 def is_setting_trap_flag(child: TaskStruct) -> bool:
     """The next instruction loads the flags (popf, iret): what it makes of TF is the program's own."""
+    from mmscope.kernel.mm.memory_access import access_remote_vm
+
     if child.mm is None:
         return False
     for opcode in access_remote_vm(child.mm, child.regs.ip, 15, FOLL_FORCE):
