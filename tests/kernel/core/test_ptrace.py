@@ -485,7 +485,7 @@ def test_the_tracers_trap_flag_is_his() -> None:
 def test_what_there_is_not_says_so() -> None:
     def tracer(k: Kernel, tasks: Tasks) -> int:
         warnings: list[str] = []
-        k.warn_once = warnings.append  # type: ignore[method-assign,assignment]
+        k.warn = warnings.append
         child = tasks.fork(sleeper(k, tasks))
         sys_ptrace(k, P.PTRACE_ATTACH, child.pid, 0, 0)
         wait(k)
