@@ -22,7 +22,7 @@ from mmscope.kernel.core.signal import do_tkill, get_signal, kill_something_info
 from mmscope.kernel.core.sigprocmask import do_sigaction
 from mmscope.kernel.fs.proc_array import proc_pid_status
 from mmscope.kernel.include import ptrace as P
-from mmscope.kernel.include.errno import EACCES, ECHILD, EINVAL, EIO, ENODEV, ENOSPC, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.errno import EACCES, ECHILD, EINVAL, EIO, ENODEV, ENOSPC, EPERM, ESRCH
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.page import TASK_SIZE_MAX
 from mmscope.kernel.include.sched import (
@@ -50,6 +50,7 @@ from mmscope.kernel.include.signal import (
     KSigaction,
 )
 from mmscope.syscalls.entry import do_syscall_64
+from tests.kernel.errnos import errno_of
 
 from .boot import boot, boot_process
 from .tasks import Tasks
@@ -65,12 +66,6 @@ def wait(k: Kernel, pid: int = -1, options: int = 0) -> tuple[int, int]:
     """(pid, status)"""
     got, wo = core_exit.kernel_wait4(k, pid, options | core_exit.__WALL)
     return got, wo.wo_stat
-
-
-def errno_of(call: Callable[..., object], *args: object) -> int:
-    with pytest.raises(KernelError) as caught:
-        call(*args)
-    return caught.value.errno or 0
 
 
 def run(tracer: Callable[[Kernel, Tasks], int]) -> Kernel:

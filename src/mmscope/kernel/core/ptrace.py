@@ -88,10 +88,10 @@ def ptrace_may_access(k: Kernel, task: TaskStruct, mode: int = PTRACE_MODE_READ_
     return not tcred.cap_permitted & ~caps or capable(k, CAP_SYS_PTRACE)
 
 
-def mm_access(k: Kernel, task: TaskStruct) -> MmStruct | None:
+def mm_access(k: Kernel, task: TaskStruct, mode: int = PTRACE_MODE_READ_FSCREDS) -> MmStruct | None:
     """`task`'s address space, None if it has none (any more). Raises EACCES."""
     mm = task.mm
-    if mm is not None and mm is not k.current.mm and not ptrace_may_access(k, task):
+    if mm is not None and mm is not k.current.mm and not ptrace_may_access(k, task, mode):
         raise KernelError(EACCES)
     return mm
 

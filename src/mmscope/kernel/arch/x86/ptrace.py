@@ -10,6 +10,7 @@ import mmscope.kernel.core.ptrace_request as core_ptrace_request
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
 from mmscope.kernel.arch.x86.signal import FXSAVE_SIZE, init_fpstate
+from mmscope.kernel.arch.x86.trapnr import X86_TRAP_DB
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
 from mmscope.kernel.include.errno import EINVAL, EIO, ENODEV, ENOSPC, ENXIO, EOPNOTSUPP, KernelError
 from mmscope.kernel.include.page import TASK_SIZE_MAX
@@ -77,8 +78,6 @@ NT_PRFPREG: Final = 2
 NT_386_IOPERM: Final = 0x201
 NT_X86_XSTATE: Final = 0x202
 IO_BITMAP_BYTES: Final = 8192
-
-X86_TRAP_DB: Final = 1
 
 
 def getreg(task: TaskStruct, index: int) -> int:
