@@ -499,4 +499,5 @@ OPS: Final[dict[str, OpKind]] = {
     "fork": OpKind("CHILD", (1, 1), _child_op("k"), render_result),
     "wait": OpKind("CHILD", (1, 1), _child_op("w"), render_result),
     "exit": _wire("e", "CODE"),
+    "leave": _wire("E", "CODE"),
 }

@@ -140,7 +140,7 @@ def bprm_stack_limits(bprm: LinuxBinprm) -> None:
     bprm.argmin = bprm.p - (limit - ptr_size)
 
 
-def copy_string_kernel(arg: bytes, bprm: LinuxBinprm) -> None:
+def push_string(arg: bytes, bprm: LinuxBinprm) -> None:
     """Push one string (its NUL is added) below bprm.p, page by page from its end."""
     data = arg + b"\0"
     if len(data) > MAX_ARG_STRLEN:
@@ -159,10 +159,17 @@ def copy_string_kernel(arg: bytes, bprm: LinuxBinprm) -> None:
         phys_write(bprm.k, (page.pfn << 12) + (pos & ~PAGE_MASK), data[left : left + n])
 
 
+def copy_string_kernel(arg: bytes, bprm: LinuxBinprm) -> None:
+    """Push one string. Its page is looked up, and so marked accessed, whatever was pushed before."""
+    copy_strings([arg], bprm)
+
+
 def copy_strings(strings: list[bytes], bprm: LinuxBinprm) -> None:
-    """Push strings, the last one first."""
+    """Push strings, the last one first. A page that several of them share is looked up once."""
+    bprm.release_page()
     for one in reversed(strings):
-        copy_string_kernel(one, bprm)
+        push_string(one, bprm)
+    bprm.release_page()
 
 
 def remove_arg_zero(bprm: LinuxBinprm) -> None:
