@@ -122,7 +122,8 @@ def test_orphans_answer_the_root() -> None:
         with runner:
             answers = [render(op, raw) for op, raw in zip(scenario.ops, runner.run([scenario])[0], strict=True)]
         assert answers[7:] == [
-            "exit", "0x0", "exit", "0x1", "0x400", "0x300", "0x0", "exit", "0x1", "0x5", "c5", "exit", "0x1", "0x700", "0x0", "0x200",
+            "exit", "0x0", "exit", "0x1", "0x400", "0x300", "0x0", "exit", "0x1", "0x5", "c5", "exit", "0x1", "0x700", "0x0",
+            "0x200",
         ]  # fmt: skip
 
 

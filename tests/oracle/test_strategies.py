@@ -24,7 +24,8 @@ WANTED = {
     "direct I/O": 20, "unaligned direct I/O": 5, "memfd": 30, "sealed memfd": 10, "System V": 30, "rmid": 10, "shmdt": 10,
     "unlink or rename": 10, "fadvise": 10, "fork": 100, f"tree of depth {MAX_DEPTH}": 10, "children store": 100,
     "exit, an older sister lives": 5, "exit, a younger sister lives": 5, "exit, nobody waits": 5, "exit before its children": 30,
-    "an orphan's child": 5, "a dead orphan": 3, "remap_file_pages": 3, "sync_file_range": 5, "truncate by name": 5, "readahead": 3,
+    "an orphan's child": 5, "a dead orphan": 3, "remap_file_pages": 3, "sync_file_range": 5, "truncate by name": 5,
+    "readahead": 3,
 }  # fmt: skip
 
 HUGE = ("0-4096", "0-1", "0x7ffffffff000", "0x800000000000", "0x40001000", "0x400000001000")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import mmscope.kernel.core.signal as sig
 from mmscope.kernel.arch.x86.signal import copy_siginfo_to_user, sys_rt_sigreturn
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.include.errno import EINVAL, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.errno import E2BIG, EINVAL, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.signal import SI_TKILL, SI_USER, KernelSiginfo, KSigaction
 from mmscope.syscalls.args import s32
 from mmscope.syscalls.time import read_timespec
@@ -129,6 +129,10 @@ def _read_siginfo(k: Kernel, addr: int, signo: int) -> KernelSiginfo:
     info.si_errno = int.from_bytes(raw[4:8], "little")
     info.si_value = _u64(raw, 24)
     info.si_addr = _u64(raw, 16)
+    # Bytes 12 to 16 are padding, which arrives too.
+    info.raw = signo.to_bytes(4, "little", signed=True) + raw[4:48]
+    if not sig.known_siginfo_layout(signo, code) and any(raw[48:]):
+        raise KernelError(E2BIG)
     return info
 
 

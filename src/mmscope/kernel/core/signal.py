@@ -118,6 +118,8 @@ SYNCHRONOUS_MASK: Final = (
     1 << (SIGSEGV - 1) | 1 << (SIGBUS - 1) | 1 << (SIGILL - 1) | 1 << (SIGTRAP - 1) | 1 << (SIGFPE - 1) | 1 << (SIGSYS - 1)
 )
 SIGSET_MASK: Final = (1 << _NSIG) - 1
+#: UAPI_SA_FLAGS: what sigaction(2) keeps, so that a program can find out what is known (v5.11).
+UAPI_SA_FLAGS: Final = 0xDC000807
 
 # siginfo_layout(): which member of the union a (signal, code) pair uses.
 SIL_KILL: Final = 0
@@ -128,6 +130,21 @@ SIL_TIMER: Final = 4
 SIL_CHLD: Final = 5
 SIL_POLL: Final = 6
 SIL_SYS: Final = 7
+
+
+#: sig_sicodes[]: the highest si_code > 0 of each signal that has codes of its own.
+SIG_SICODES: Final = {SIGILL: 11, SIGFPE: 15, SIGSEGV: 10, SIGBUS: 5, SIGTRAP: 6, SIGCHLD: 6, SIGIO: 6, SIGSYS: 2}
+NSIGPOLL: Final = 6
+
+
+def known_siginfo_layout(sig: int, si_code: int) -> bool:
+    """The kernel knows what this signal and code carry, so that nothing lies behind the 48 bytes that it keeps."""
+    if si_code == SI_KERNEL:
+        return True
+    if si_code > SI_USER:
+        return si_code <= SIG_SICODES.get(sig, NSIGPOLL)
+    # SI_DETHREAD, SI_ASYNCNL
+    return si_code >= -7 or si_code == -60
 
 
 def siginfo_layout(sig: int, si_code: int) -> int:
@@ -277,13 +294,17 @@ def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> No
     if sig != SIGKILL:
         # kill() and the kernel's own legacy signals get through whatever the limit says.
         override = sig < SIGRTMIN and info.si_code >= 0
-        queued = len(t.pending.list) + len(t.signal.shared_pending.list)
-        if override or queued < t.signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
+        if override or queued_signals(t) < t.signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
             pending.list.append(info)
         elif sig >= SIGRTMIN and info.si_code not in (SI_USER, SI_KERNEL):
             raise KernelError(EAGAIN)
     pending.signal |= sigmask(sig)
     complete_signal(sig, t, group)
+
+
+def queued_signals(t: TaskStruct) -> int:
+    """What RLIMIT_SIGPENDING limits: user->sigpending, of this process only. Each POSIX timer owns one."""
+    return len(t.pending.list) + len(t.signal.shared_pending.list) + len(t.signal.posix_timers)
 
 
 def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:
@@ -476,6 +497,9 @@ def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
     """`tsk` is dead: tell its parent. True: nobody will wait for it, let it go at once."""
     parent = tsk.real_parent
     assert parent is not None
+    if sig != SIGCHLD and tsk.parent_exec_id != parent.self_exec_id:
+        # The parent is another program by now.
+        sig = SIGCHLD
     info = KernelSiginfo(sig, SI_USER, 0, tsk.pid, tsk.cred.uid)
     info.si_utime = cpu_ticks(tsk.utime + tsk.signal.utime)
     info.si_stime = cpu_ticks(tsk.stime + tsk.signal.stime)
@@ -494,7 +518,7 @@ def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
             autoreap = True
             if action.sa_handler == SIG_IGN:
                 sig = 0
-    if sig > 0:
+    if 0 < sig <= _NSIG:
         send_signal(sig, info, parent, True)
     __wake_up_parent(tsk, parent)
     return autoreap
@@ -801,6 +825,8 @@ def do_sigaction(k: Kernel, sig: int, act: KSigaction | None) -> KSigaction:
     oact = KSigaction(old.sa_handler, old.sa_flags, old.sa_restorer, old.sa_mask)
     if act is not None:
         act.sa_mask &= ~SIG_KERNEL_ONLY_MASK
+        if current.kernel.config.at_least(5, 11):
+            act.sa_flags &= UAPI_SA_FLAGS
         current.sighand.action[sig - 1] = act
         # POSIX: a pending signal that is now ignored is discarded, blocked or not.
         if sig_handler_ignored(act.sa_handler, sig):

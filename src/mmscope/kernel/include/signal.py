@@ -115,6 +115,8 @@ class KernelSiginfo:
         self.si_status = 0
         self.si_utime = 0
         self.si_stime = 0
+        #: The first 48 bytes as sigqueueinfo(2) got them; b"" for what the kernel has made.
+        self.raw = b""
 
 
 class KSigaction:

@@ -41,7 +41,7 @@ from mmscope.kernel.include.ptrace import (
     X86_EFLAGS_TF,
     X86_EFLAGS_ZF,
 )
-from mmscope.kernel.include.signal import SA_ONSTACK, SA_RESTART, SA_RESTORER, SA_SIGINFO, SIGSEGV
+from mmscope.kernel.include.signal import CLD_CONTINUED, SA_ONSTACK, SA_RESTART, SA_RESTORER, SA_SIGINFO, SIGSEGV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def q(value: int) -> bytes:
 
 def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
     """The 128 bytes of siginfo_t; what the layout does not use is zero."""
+    if info.raw:
+        return info.raw.ljust(SIGINFO_SIZE, b"\0")
     head = (
         info.si_signo.to_bytes(4, "little")
         + (info.si_errno & 0xFFFFFFFF).to_bytes(4, "little")
@@ -102,6 +104,9 @@ def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
         + b"\0\0\0\0"
     )
     layout = core_signal.siginfo_layout(info.si_signo, info.si_code)
+    if info.si_pid and 0 < info.si_code <= CLD_CONTINUED:
+        # Of a child, whatever signal it was to send.
+        layout = core_signal.SIL_CHLD
     if layout == core_signal.SIL_FAULT or layout == core_signal.SIL_FAULT_BNDERR:
         body = q(info.si_addr)
     else:
