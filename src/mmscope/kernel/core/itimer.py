@@ -6,12 +6,12 @@ from __future__ import annotations
 import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.posix_timers as core_posix_timers
 import mmscope.kernel.core.signal as core_signal
-from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.hrtimer import HrTimer
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_CPU, Rlimit
 from mmscope.kernel.include.sched import SignalStruct
 from mmscope.kernel.include.signal import SI_KERNEL, SIGALRM, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU, KernelSiginfo
+from mmscope.kernel.include.time import NSEC_PER_SEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
