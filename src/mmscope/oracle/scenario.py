@@ -529,4 +529,5 @@ OPS: Final[dict[str, OpKind]] = {
     "traceable": OpKind("", (0, 0), _traceable, lambda text: "ok"),
     "ptrace": OpKind("TRACE PID [ADDR] [DATA]", (2, 4), _ptrace, render_result),
     "waitpid": OpKind("PID", (1, 1), _waitpid, render_status),
+    "leave": _wire("E", "CODE"),
 }

@@ -85,6 +85,10 @@ def do_exit(k: Kernel, code: int) -> None:
     tsk.signal.live -= 1
     group_dead = tsk.signal.live == 0
     if group_dead:
+        if k.config.at_least(6, 0) and not tsk.signal.group_exit:
+            # synchronize_group_exit(): the last thread decides, where the leader's own code counted before.
+            tsk.signal.group_exit = True
+            tsk.signal.group_exit_code = code
         core_itimer.exit_itimers(k, tsk.signal)
         if mm is not None:
             # setmax_mm_hiwater_rss(): the process's maximum outlives its address space.
@@ -214,7 +218,12 @@ def forget_original_parent(k: Kernel, father: TaskStruct, dead: list[TaskStruct]
             if not t.ptrace:
                 t.parent = reaper
             if t.pdeath_signal and not t.exit_state:
-                core_signal.send_signal(t.pdeath_signal, KernelSiginfo(t.pdeath_signal, SI_USER), t, True)
+                # SEND_SIG_NOINFO: in the name of who dies, and only if that might send it.
+                info = KernelSiginfo(t.pdeath_signal, SI_USER, 0, father.tgid, father.cred.uid)
+                try:
+                    core_signal.group_send_sig_info(k, t.pdeath_signal, info, t)
+                except KernelError:
+                    pass
         reaper.children.append(p)
         if reaper.signal is not father.signal:
             reparent_leader(k, father, p, dead)

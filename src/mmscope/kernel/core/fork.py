@@ -14,6 +14,7 @@ import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.pid import alloc_pid
+from mmscope.kernel.core.sched_syscalls import sched_fork
 from mmscope.kernel.fs.file import fput, get_file, put_files_struct
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
@@ -43,6 +44,7 @@ from mmscope.kernel.include.sched import (
     CLONE_PTRACE,
     CLONE_SETTLS,
     CLONE_SIGHAND,
+    CLONE_SYSVSEM,
     CLONE_THREAD,
     CLONE_UNTRACED,
     CLONE_VFORK,
@@ -106,6 +108,7 @@ def __mmput(mm: MmStruct) -> None:
     """No thread uses the address space any more: unmap everything, then drop the users' common reference."""
     mm_mmap.exit_mmap(mm)
     set_mm_exe_file(mm, None)
+    mm.kernel.exec_mms.append(mm)
     mmdrop(mm)
 
 
@@ -120,6 +123,8 @@ def __mmdrop(mm: MmStruct) -> None:
     """Nobody looks at `mm` any more. Precondition: it is not loaded in the CPU."""
     pgd_free(mm)
     check_mm(mm)
+    if mm in mm.kernel.exec_mms:
+        mm.kernel.exec_mms.remove(mm)
 
 
 def check_mm(mm: MmStruct) -> None:
@@ -403,7 +408,10 @@ def dup_task_struct(k: Kernel, orig: TaskStruct) -> TaskStruct:
     p.rseq, p.rseq_len, p.rseq_sig = orig.rseq, orig.rseq_len, orig.rseq_sig
     p.dumpable, p.no_new_privs, p.keepcaps, p.thp_disable = orig.dumpable, orig.no_new_privs, orig.keepcaps, orig.thp_disable
     p.timer_slack_ns = orig.timer_slack_ns
+    p.self_exec_id = orig.self_exec_id
     p.policy, p.rt_priority, p.static_prio_nice = orig.policy, orig.rt_priority, orig.static_prio_nice
+    p.sched_reset_on_fork, p.mce_kill = orig.sched_reset_on_fork, orig.mce_kill
+    sched_fork(p)
     p.start_time = k.timekeeper.now_ns
     return p
 
@@ -433,6 +441,7 @@ def link_task(k: Kernel, p: TaskStruct, args: KernelCloneArgs, ptrace: bool) -> 
         p.signal.live += 1
     else:
         p.exit_signal = current.group_leader.exit_signal if flags & CLONE_PARENT else args.exit_signal
+        p.parent_exec_id = current.parent_exec_id if flags & CLONE_PARENT else current.self_exec_id
         p.tgid = p.pid
     p.real_parent = current.real_parent if flags & (CLONE_PARENT | CLONE_THREAD) else current
     p.parent = p.real_parent
@@ -481,6 +490,33 @@ def kernel_clone(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> int:
         else:
             p.vfork_done = None
     return nr
+
+
+def unshare_flags(k: Kernel, flags: int) -> None:
+    """unshare(2): own files and working directory; of what threads must share only who is alone can be told so. EINVAL."""
+    namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME
+    namespaces |= CLONE_NEWUSER
+    current = k.current
+    if flags & ~(CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM | namespaces):
+        raise KernelError(EINVAL)
+    if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) and len(current.signal.threads) > 1:
+        raise KernelError(EINVAL)
+    if flags & (CLONE_SIGHAND | CLONE_VM) and current.sighand.count > 1:
+        raise KernelError(EINVAL)
+    if flags & CLONE_VM and current.mm is not None and current.mm.mm_users > 1:
+        raise KernelError(EINVAL)
+    if flags & CLONE_NEWUSER:
+        k.warn_once("unshare: user namespaces are not implemented: EINVAL")
+        raise KernelError(EINVAL)
+    copy_namespaces(k, flags & namespaces)
+    fs = current.fs
+    if flags & (CLONE_FS | CLONE_NEWNS) and fs is not None and fs.users > 1:
+        copy_fs(0, current, fs)
+        fs.users -= 1
+    files = current.files
+    if flags & CLONE_FILES and files is not None and files.count > 1:
+        current.files = dup_fd(files)
+        put_files_struct(files)
 
 
 def schedule_tail(k: Kernel) -> None:

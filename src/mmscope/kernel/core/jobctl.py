@@ -34,6 +34,7 @@ from mmscope.kernel.include.sched import (
     TASK_TRACED,
 )
 from mmscope.kernel.include.signal import (
+    _NSIG,
     CLD_CONTINUED,
     CLD_DUMPED,
     CLD_EXITED,
@@ -74,6 +75,9 @@ def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
     """`tsk` is dead: tell its parent, or tracer. True: nobody will wait for it, let it go at once."""
     parent = tsk.parent
     assert parent is not None
+    if sig != SIGCHLD and tsk.parent_exec_id != parent.self_exec_id:
+        # The parent is another program by now.
+        sig = SIGCHLD
     info = KernelSiginfo(sig, SI_USER, 0, tsk.pid, tsk.cred.uid)
     info.si_utime = cpu_ticks(tsk.utime + tsk.signal.utime)
     info.si_stime = cpu_ticks(tsk.stime + tsk.signal.stime)
@@ -92,7 +96,7 @@ def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
             autoreap = True
             if action.sa_handler == SIG_IGN:
                 sig = 0
-    if sig > 0:
+    if 0 < sig <= _NSIG:
         core_signal.send_signal(sig, info, parent, True)
     __wake_up_parent(tsk, parent)
     return autoreap

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.include.errno import E2BIG, KernelError
 from mmscope.kernel.include.signal import (
+    CLD_CONTINUED,
     SI_KERNEL,
     SI_TKILL,
     SI_USER,
@@ -32,6 +34,19 @@ if TYPE_CHECKING:
 
 #: sizeof(siginfo_t)
 SIGINFO_SIZE: Final = 128
+#: sig_sicodes[]: the highest si_code > 0 of each signal that has codes of its own.
+SIG_SICODES: Final = {SIGILL: 11, SIGFPE: 15, SIGSEGV: 10, SIGBUS: 5, SIGTRAP: 6, SIGCHLD: 6, SIGIO: 6, SIGSYS: 2}
+NSIGPOLL: Final = 6
+
+
+def known_siginfo_layout(sig: int, si_code: int) -> bool:
+    """The kernel knows what this signal and code carry, so that nothing lies behind the 48 bytes that it keeps."""
+    if si_code == SI_KERNEL:
+        return True
+    if si_code > SI_USER:
+        return si_code <= SIG_SICODES.get(sig, NSIGPOLL)
+    # SI_DETHREAD, SI_ASYNCNL
+    return si_code >= -7 or si_code == -60
 
 
 def siginfo_layout(sig: int, si_code: int) -> int:
@@ -67,8 +82,13 @@ def _u64(value: int) -> bytes:
 
 def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
     """The 128 bytes of siginfo_t; what the layout does not use is zero."""
+    if info.raw:
+        return info.raw.ljust(SIGINFO_SIZE, b"\0")
     head = _u32(info.si_signo) + _u32(info.si_errno) + _u32(info.si_code) + bytes(4)
     layout = siginfo_layout(info.si_signo, info.si_code)
+    if info.si_pid and 0 < info.si_code <= CLD_CONTINUED:
+        # Of a child, whatever signal it was to send.
+        layout = SIL_CHLD
     if layout in (SIL_FAULT, SIL_FAULT_BNDERR):
         body = _u64(info.si_addr)
     elif layout == SIL_TIMER:
@@ -83,10 +103,14 @@ def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
 
 
 def siginfo_from_user(raw: bytes, signo: int) -> KernelSiginfo:
-    """A program's siginfo_t: code, pid, uid and value; the address for codes that have one."""
+    """A program's siginfo_t: code, pid, uid and value; the address for codes that have one. E2BIG: more than is known of it."""
     code = int.from_bytes(raw[8:12], "little", signed=True)
     info = KernelSiginfo(signo, code, 0, int.from_bytes(raw[16:20], "little"), int.from_bytes(raw[20:24], "little"))
     info.si_errno = int.from_bytes(raw[4:8], "little")
     info.si_value = int.from_bytes(raw[24:32], "little")
     info.si_addr = int.from_bytes(raw[16:24], "little")
+    # Bytes 12 to 16 are padding, which arrives too.
+    info.raw = signo.to_bytes(4, "little", signed=True) + raw[4:48]
+    if not known_siginfo_layout(signo, code) and any(raw[48:]):
+        raise KernelError(E2BIG)
     return info

@@ -210,13 +210,17 @@ def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> No
     if sig != SIGKILL:
         # kill() and the kernel's own legacy signals get through whatever the limit says.
         override = sig < SIGRTMIN and info.si_code >= 0
-        queued = len(t.pending.list) + len(t.signal.shared_pending.list)
-        if override or queued < t.signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
+        if override or queued_signals(t) < t.signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
             pending.list.append(info)
         elif sig >= SIGRTMIN and info.si_code not in (SI_USER, SI_KERNEL):
             raise KernelError(EAGAIN)
     pending.signal |= sigmask(sig)
     complete_signal(sig, t, group)
+
+
+def queued_signals(t: TaskStruct) -> int:
+    """What RLIMIT_SIGPENDING limits: user->sigpending, of this process only. Each POSIX timer owns one."""
+    return len(t.pending.list) + len(t.signal.shared_pending.list) + len(t.signal.posix_timers)
 
 
 def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:

@@ -14,6 +14,7 @@ from mmscope.kernel.include.signal import (
     SIG_SETMASK,
     SIG_UNBLOCK,
     SIGSET_MASK,
+    UAPI_SA_FLAGS,
     KernelSiginfo,
     KSigaction,
     sigmask,
@@ -90,6 +91,7 @@ def do_sigaction(k: Kernel, sig: int, act: KSigaction | None) -> KSigaction:
     oact = KSigaction(old.sa_handler, old.sa_flags, old.sa_restorer, old.sa_mask)
     if act is not None:
         act.sa_mask &= ~SIG_KERNEL_ONLY_MASK
+        act.sa_flags &= UAPI_SA_FLAGS
         current.sighand.action[sig - 1] = act
         # POSIX: a pending signal that is now ignored is discarded, blocked or not.
         if core_signal.sig_handler_ignored(act.sa_handler, sig):

@@ -275,6 +275,9 @@ class TaskStruct:
         self.group_leader: TaskStruct = self
         #: Signal to the parent at exit; -1 for a thread.
         self.exit_signal = SIGCHLD
+        #: How many programs we have executed, and our parent had when it made us: a later one of it gets SIGCHLD.
+        self.self_exec_id = 0
+        self.parent_exec_id = 0
         #: Who waits in vfork(2) for this task to let go of the address space.
         self.vfork_done: Completion | None = None
         #: JOBCTL_*
@@ -329,6 +332,9 @@ class TaskStruct:
         self.policy = 0
         self.rt_priority = 0
         self.static_prio_nice = 0
+        self.sched_reset_on_fork = False
+        #: PF_MCE_PROCESS and PF_MCE_EARLY as PR_MCE_KILL_GET shows them: 0 late, 1 early, 2 as the system does.
+        self.mce_kill = 2
         #: rseq(2): address, length and signature of the registered area.
         self.rseq = 0
         self.rseq_len = 0

@@ -111,6 +111,8 @@ SYNCHRONOUS_MASK: Final = (
     1 << (SIGSEGV - 1) | 1 << (SIGBUS - 1) | 1 << (SIGILL - 1) | 1 << (SIGTRAP - 1) | 1 << (SIGFPE - 1) | 1 << (SIGSYS - 1)
 )
 SIGSET_MASK: Final = (1 << _NSIG) - 1
+#: What sigaction(2) keeps, so that a program can find out what is known (v5.11).
+UAPI_SA_FLAGS: Final = 0xDC000807
 
 # siginfo_layout(): which member of the union a (signal, code) pair uses.
 SIL_KILL: Final = 0
@@ -152,6 +154,8 @@ class KernelSiginfo:
         self.si_status = 0
         self.si_utime = 0
         self.si_stime = 0
+        #: The first 48 bytes as sigqueueinfo(2) got them; b"" for what the kernel has made.
+        self.raw = b""
 
 
 class KSigaction:
