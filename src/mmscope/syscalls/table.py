@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fs, misc, mm, process, signal, time, xattr
+from mmscope.syscalls import fs, misc, mm, process, signal, time
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -27,10 +27,6 @@ _MODULES: Final = (
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
         "rmdir rename",
-    ),
-    (
-        xattr,
-        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr",
     ),
     (
         mm,
@@ -63,6 +59,11 @@ _MODULES: Final = (
 #: The same of modules that are imported when the first of their calls is made: most programs make none.
 _LATE_MODULES: Final = (
     ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3"),
+    (
+        "mmscope.syscalls.xattr",
+        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr lremovexattr "
+        "fremovexattr",
+    ),
     ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
     (
         "mmscope.syscalls.poll",
@@ -74,13 +75,6 @@ _LATE_MODULES: Final = (
         "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
         "setsockopt getsockopt",
     ),
-)
-
-#: Calls that another's function serves.
-_ALIASES: Final = (
-    ("removexattr", xattr.setxattr),
-    ("lremovexattr", xattr.lsetxattr),
-    ("fremovexattr", xattr.fsetxattr),
 )
 
 
@@ -110,8 +104,6 @@ def _build() -> dict[int, tuple[str, SyscallFn]]:
     for path, names in _LATE_MODULES:
         for name in names.split():
             table[numbers[name]] = (name, _Late(path, numbers[name], name))
-    for name, function in _ALIASES:
-        table[numbers[name]] = (name, function)
     return table
 
 
