@@ -16,6 +16,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("setns, kcmp, acct, ioprio_set, ioprio_get, SCHED_DEADLINE", "ENOSYS, with one warning naming the call; EINVAL"),
     ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
     ("record locks and flock between processes", "checked, then always granted"),
+    ("leases (F_SETLEASE)", "EINVAL, with one warning"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
     ("signalfd, timerfd, inotify, pidfds, splice, tee, sendmmsg", "ENOSYS, with one warning naming the call"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
@@ -24,8 +25,8 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("userfaultfd, splice, System V semaphores and queues", "ENOSYS, with one warning naming the call"),
     ("I/O that takes its time", "requests are done at once; the disk's latency moves the virtual clock"),
     ("ext4's own journal blocks, inode tables and quotas", "a commit is one request; only data blocks count as used"),
-    ("setxattr, removexattr", "EOPNOTSUPP"),
-    ("shmctl(SHM_LOCK), memfd_create(MFD_HUGETLB), swap of tmpfs", "EINVAL with a warning; ENODEV; its pages stay in memory"),
+    ("access control lists of more than owner, group and others; chattr(1)", "EOPNOTSUPP, with one warning"),
+    ("memfd_create(MFD_HUGETLB), swap of tmpfs", "ENODEV; its pages stay in memory"),
     (
         "swap, reclaim of anonymous or mapped pages",
         "dirty page cache is written, clean unmapped one freed; then the OOM killer",

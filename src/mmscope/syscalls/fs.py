@@ -100,7 +100,7 @@ def fadvise64(k: Kernel, regs: PtRegs) -> int:
 
 def readahead(k: Kernel, regs: PtRegs) -> int:
     """readahead(fd, offset, count)."""
-    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), regs.dx)
+    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), s64(regs.dx))
 
 
 def ioctl(k: Kernel, regs: PtRegs) -> int:
@@ -481,10 +481,7 @@ def getdents(k: Kernel, regs: PtRegs) -> int:
 
 def preadv2(k: Kernel, regs: PtRegs) -> int:
     """preadv2(fd, vec, vlen, pos_l, pos_h, flags): position -1 is the file's own."""
-    rw.kiocb_set_rw_flags(s32(regs.r9))
-    if s64(regs.r10) == -1:
-        return rw.do_readv(k, u32(regs.di), regs.si, regs.dx)
-    return rw.do_preadv(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+    return rw.do_preadv2(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10), s32(regs.r9))
 
 
 def pwritev2(k: Kernel, regs: PtRegs) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fs, misc, mm, process, signal, time, xattr
+from mmscope.syscalls import fs, misc, mm, process, signal, time
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -27,10 +27,6 @@ _MODULES: Final = (
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
         "rmdir rename",
-    ),
-    (
-        xattr,
-        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr",
     ),
     (
         mm,
@@ -69,6 +65,11 @@ _LATE_MODULES: Final = (
         "sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getattr sched_setattr",
     ),
     ("mmscope.syscalls.ptrace", "ptrace"),
+    (
+        "mmscope.syscalls.xattr",
+        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr lremovexattr "
+        "fremovexattr",
+    ),
     ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
     (
         "mmscope.syscalls.poll",
@@ -80,13 +81,6 @@ _LATE_MODULES: Final = (
         "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
         "setsockopt getsockopt",
     ),
-)
-
-#: Calls that another's function serves.
-_ALIASES: Final = (
-    ("removexattr", xattr.setxattr),
-    ("lremovexattr", xattr.lsetxattr),
-    ("fremovexattr", xattr.fsetxattr),
 )
 
 
@@ -116,8 +110,6 @@ def _build() -> dict[int, tuple[str, SyscallFn]]:
     for path, names in _LATE_MODULES:
         for name in names.split():
             table[numbers[name]] = (name, _Late(path, numbers[name], name))
-    for name, function in _ALIASES:
-        table[numbers[name]] = (name, function)
     return table
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
-from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
+from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access, setattr_should_drop_suidgid
 from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
 from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.streams import HostStream, reopen_stream
@@ -34,6 +34,7 @@ from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
+    ATTR_FORCE,
     ATTR_MTIME,
     ATTR_SIZE,
     FMODE_PATH,
@@ -214,6 +215,9 @@ def d_lookup(parent: Dentry, name: str) -> Dentry:
     found: Inode | None = None
     if inode.i_op.lookup is not None:
         found = inode.i_op.lookup(inode, name)
+        if found is None and parent.d_sb.s_type == "proc":
+            # procfs has no negative dentries: not even who wants to make the name gets further.
+            raise KernelError(ENOENT)
     child = Dentry(parent.d_sb, name, parent, found)
     # procfs changes under us (fd/, tasks): its dentries are looked up afresh each time.
     if parent.d_sb.s_type != "proc":
@@ -369,7 +373,7 @@ class OpenFlags:
         self.lookup_flags = lookup_flags
 
 
-def build_open_flags(flags: int, mode: int) -> OpenFlags:
+def build_open_flags(k: Kernel, flags: int, mode: int) -> OpenFlags:
     """Check and take apart the flags of open(2) (with build_open_how, which drops what it does not know)."""
     flags &= VALID_OPEN_FLAGS
     if flags & O_PATH:
@@ -380,6 +384,9 @@ def build_open_flags(flags: int, mode: int) -> OpenFlags:
             raise KernelError(EINVAL)
         if not acc_mode & MAY_WRITE:
             raise KernelError(EINVAL)
+    elif flags & (O_DIRECTORY | O_CREAT) == O_DIRECTORY | O_CREAT and k.config.at_least(6, 4):
+        # Before (commit unknown) the file was made, and then was no directory.
+        raise KernelError(EINVAL)
     if flags & O_PATH:
         acc_mode = 0
     if flags & O_TRUNC:
@@ -487,7 +494,7 @@ def handle_truncate(inode: Inode) -> None:
     """O_TRUNC. The file must not be executed by anybody (ETXTBSY), though it be opened for reading."""
     get_write_access(inode)
     try:
-        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME))
+        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME | ATTR_FORCE | setattr_should_drop_suidgid(inode)))
     finally:
         put_write_access(inode)
 

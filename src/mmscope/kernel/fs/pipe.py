@@ -10,10 +10,11 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.arch.x86.cpu import phys_read, phys_write
+from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.arch.x86.uaccess import put_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import alloc_fd, current_files, fd_install, fput, set_close_on_exec
+from mmscope.kernel.fs.inode import file_accessed, file_update_time
 from mmscope.kernel.include.capability import CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import (
     EAGAIN,
@@ -42,6 +43,7 @@ from mmscope.kernel.include.fs import (
     O_RDONLY,
     O_WRONLY,
     S_IFIFO,
+    SB_KERNMOUNT,
     Dentry,
     File,
     FileOperations,
@@ -55,6 +57,7 @@ from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLR
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.include.wait import WaitQueueEntry, WaitQueueHead
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.mm.page_alloc import alloc_page, put_page
 
 TYPE_CHECKING = False
@@ -106,8 +109,6 @@ class PipeInodeInfo:
         self.poll_usage = False
         #: A page kept for the next write.
         self.tmp_page: Page | None = None
-        #: What the last read took: (buffer, its offset and length before, bytes).
-        self.taken: list[tuple[PipeBuffer, int, int, int]] = []
 
 
 def get_pipe_info(file: File) -> PipeInodeInfo | None:
@@ -157,33 +158,45 @@ def pipe_full(pipe: PipeInodeInfo) -> bool:
 
 
 def pipe_read(file: File, count: int, pos: int) -> bytes:
-    """What is there, up to `count`; waits while there is nothing and somebody can write. b"" at the end."""
+    """pipe_read_iter() for the kernel itself."""
+    to = iov_iter_kvec_dest(pipe_of(file).kernel, count)
+    pipe_read_iter(file, to, pos)
+    return b"".join(to.out)
+
+
+def pipe_read_iter(file: File, to: IovIter, pos: int) -> int:
+    """What is there, as far as `to` has room; waits while there is nothing and somebody can write. 0 at the end.
+
+    A buffer that could not be copied stays in the pipe: EFAULT if it was the first.
+    """
     pipe = pipe_of(file)
     k = pipe.kernel
-    if count == 0:
-        return b""
+    if to.count == 0:
+        return 0
     was_full = pipe_full(pipe)
     wake_next_reader = False
-    out: list[bytes] = []
-    pipe.taken = []
-    left = count
+    done = 0
+    fault = False
     while True:
-        while pipe.bufs and left:
+        while pipe.bufs and to.count and not fault:
             buf = pipe.bufs[0]
-            chars = min(buf.len, left)
-            pipe.taken.append((buf, buf.offset, buf.len, chars))
-            out.append(phys_read(k, (buf.page.pfn << 12) + buf.offset, chars))
+            chars = min(buf.len, to.count)
+            if copy_page_to_iter(buf.page, buf.offset, chars, to) < chars:
+                fault = True
+                break
+            done += chars
             buf.offset += chars
             buf.len -= chars
-            left -= chars
-            if buf.packet:
+            last = buf.packet
+            if last:
                 # The rest of a packet is lost.
-                left = 0
                 buf.len = 0
             if not buf.len:
                 pipe.bufs.pop(0)
                 anon_pipe_buf_release(pipe, buf)
-        if out or not pipe.writers:
+            if last:
+                break
+        if done or fault or not pipe.writers:
             break
         if file.f_flags & O_NONBLOCK:
             raise KernelError(EAGAIN)
@@ -198,30 +211,10 @@ def pipe_read(file: File, count: int, pos: int) -> bytes:
     if wake_next_reader and pipe.bufs:
         # We were woken alone: another reader may go on with the rest.
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
-    return b"".join(out)
-
-
-def pipe_unread(file: File, data: bytes, copied: int) -> int:
-    """Only `copied` bytes of the last read reached the reader: whole buffers count, what follows stays. EFAULT: all does."""
-    pipe = pipe_of(file)
-    k = pipe.kernel
-    done = at = 0
-    back: list[PipeBuffer] = []
-    for buf, offset, length, chars in pipe.taken:
-        if not back and done + chars <= copied:
-            done += chars
-        else:
-            if not pipe.bufs or pipe.bufs[0] is not buf:
-                buf.page = get_pipe_page(pipe)
-                phys_write(k, (buf.page.pfn << 12) + offset, data[at : at + chars])
-            else:
-                pipe.bufs.pop(0)
-            buf.offset, buf.len = offset, length
-            back.append(buf)
-        at += chars
-    pipe.bufs = back + pipe.bufs
-    if not done:
+    if fault and not done:
         raise KernelError(EFAULT)
+    if done:
+        file_accessed(file)
     return done
 
 
@@ -315,6 +308,8 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
         core_signal.send_sig(k, SIGPIPE, k.current, 0)
     if error and not done:
         raise KernelError(error)
+    if done:
+        file_update_time(file)
     return done
 
 
@@ -383,7 +378,7 @@ def pipe_release(inode: Inode, file: File) -> None:
 pipefifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
-    unread=pipe_unread,
+    read_iter=pipe_read_iter,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -453,7 +448,7 @@ def fifo_release(inode: Inode, file: File) -> None:
 fifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
-    unread=pipe_unread,
+    read_iter=pipe_read_iter,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -465,7 +460,8 @@ fifo_fops: Final = FileOperations(
 def pipefs(k: Kernel) -> SuperBlock:
     """pipefs, made at the first pipe."""
     if k.pipe_mnt is None:
-        k.pipe_mnt = SuperBlock(k, "pipefs", k.vfs.get_anon_bdev())
+        k.pipe_mnt = SuperBlock(k, "pipefs", k.vfs.get_anon_bdev(), SB_KERNMOUNT)
+        k.pipe_mnt.s_mnt_id = len(k.vfs.mounts) + 1
     return k.pipe_mnt
 
 

@@ -23,14 +23,6 @@ def proc_mounts_link(k: Kernel, task: TaskStruct) -> bytes:
     return b"self/mounts"
 
 
-def show_vfsmnt(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
-    """A line of mounts."""
-    if index >= len(k.vfs.mounts):
-        return None
-    path, sb, source, options = k.vfs.mounts[index]
-    return f"{source} {path} {sb.s_type} {options} 0 0\n".encode(), index + 1
-
-
 def filesystems_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     """The file system types."""
     return b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\n\text4\n"

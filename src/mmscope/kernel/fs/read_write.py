@@ -21,10 +21,12 @@ from mmscope.kernel.include.errno import (
     EOPNOTSUPP,
     EOVERFLOW,
     ESPIPE,
+    EXDEV,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
+    FMODE_NOWAIT,
     FMODE_PREAD,
     FMODE_PWRITE,
     FMODE_READ,
@@ -45,12 +47,14 @@ from mmscope.kernel.include.fs import (
     SEEK_HOLE,
     File,
 )
+from mmscope.kernel.include.limits import LLONG_MAX, ULONG_MAX
 from mmscope.kernel.lib.iov_iter import iov_iter_kvec, iov_iter_ubuf
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap_write import (
     generic_file_buffered_direct,
     generic_file_direct_read,
     generic_file_direct_write,
+    generic_write_check_limits,
     generic_write_checks,
     generic_write_sync,
 )
@@ -71,6 +75,8 @@ RWF_DSYNC: Final = 0x2
 RWF_SYNC: Final = 0x4
 RWF_NOWAIT: Final = 0x8
 RWF_APPEND: Final = 0x10
+#: Since v6.9 (commit unknown).
+RWF_NOAPPEND: Final = 0x20
 
 
 def signed64(value: int) -> int:
@@ -117,7 +123,7 @@ def kernel_write(file: File, data: bytes, pos: int) -> int:
 
 
 def rw_verify_area(file: File, pos: int, count: int) -> None:
-    """EINVAL for a count or a position that is negative, EOVERFLOW for one beyond the largest file."""
+    """EINVAL for a count or a position that is or gets negative; EOVERFLOW where positions are unsigned (/proc/PID/mem)."""
     if count >> 63:
         raise KernelError(EINVAL)
     if file.f_mode & FMODE_UNSIGNED_OFFSET and pos >> 63:
@@ -126,8 +132,8 @@ def rw_verify_area(file: File, pos: int, count: int) -> None:
         return
     if pos < -1:
         raise KernelError(EINVAL)
-    if pos >= 0 and pos + count > 0x7FFFFFFFFFFFFFFF:
-        raise KernelError(EOVERFLOW)
+    if pos >= 0 and pos + count > LLONG_MAX and not file.f_mode & FMODE_UNSIGNED_OFFSET:
+        raise KernelError(EINVAL)
 
 
 def file_ppos(file: File) -> int:
@@ -160,8 +166,6 @@ def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     if not data:
         return 0
     copied = copy_to_user_partial(k, buf, data)
-    if copied < len(data) and file.f_op.unread is not None:
-        return file.f_op.unread(file, data, copied)
     if copied == 0 or (copied < len(data) and (file.f_op.poll is not None or file.f_op.all_or_fault)):
         # A pipe's buffer is copied as a whole, or not.
         raise KernelError(EFAULT)
@@ -289,7 +293,12 @@ def import_iovec(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]
     return segs
 
 
-def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+def _do_readv_nowait(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+    """_do_readv() with RWF_NOWAIT."""
+    return _do_readv(k, file, vec, vlen, pos, True)
+
+
+def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int, nowait: bool = False) -> int:
     """One read for all segments, as read_iter does it."""
     if not file.f_mode & FMODE_READ:
         raise KernelError(EBADF)
@@ -303,7 +312,9 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     if is_direct(file):
         return generic_file_direct_read(file, segs, pos)
     if file.f_op.read_iter is not None:
-        return file.f_op.read_iter(file, iov_iter_ubuf(k, segs), pos)
+        to = iov_iter_ubuf(k, segs)
+        to.nowait = nowait
+        return file.f_op.read_iter(file, to, pos)
     data = file.f_op.read(file, total, pos)
     done = 0
     for base, length in segs:
@@ -314,8 +325,6 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
         done += copied
         if copied < len(part):
             break
-    if done < len(data) and file.f_op.unread is not None:
-        return file.f_op.unread(file, data, done)
     if data and done == 0:
         raise KernelError(EFAULT)
     return done
@@ -371,7 +380,8 @@ def _at_f_pos(k: Kernel, fd: int, start: Callable[[File], int], rw: ReadWrite, b
     try:
         pos = start(file)
         ret = rw(k, file, buf, count, pos)
-        if pos >= 0:
+        # A write of nothing with O_APPEND leaves it where it is.
+        if pos >= 0 and ret:
             file.f_pos = pos + ret
     finally:
         fdput(file)
@@ -472,7 +482,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EBADF)
     if pos >= 0 and not in_file.f_mode & FMODE_PREAD:
         raise KernelError(ESPIPE)
-    if offset_addr and pos < 0:
+    if (offset_addr and pos < 0) or count >> 63:
         raise KernelError(EINVAL)
     out_file = fget(k, out_fd)
     if not out_file.f_mode & FMODE_WRITE:
@@ -506,26 +516,47 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
     return done
 
 
-def kiocb_set_rw_flags(flags: int) -> int:
-    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. NOWAIT is for files that can: EOPNOTSUPP."""
-    if flags & ~0x1F or flags & RWF_NOWAIT:
+def kiocb_set_rw_flags(file: File, flags: int) -> int:
+    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. Raises EOPNOTSUPP, EINVAL."""
+    known = 0x1F
+    if file.f_inode.i_sb.kernel.config.at_least(6, 9):
+        known |= RWF_NOAPPEND
+        if flags & RWF_APPEND and flags & RWF_NOAPPEND:
+            raise KernelError(EINVAL)
+    if flags & ~known or (flags & RWF_NOWAIT and not file.f_mode & FMODE_NOWAIT):
         raise KernelError(EOPNOTSUPP)
-    open_flags = 0
+    open_flags = file.f_flags
     if flags & RWF_DSYNC:
         open_flags |= O_DSYNC
     if flags & RWF_SYNC:
         open_flags |= O_SYNC
     if flags & RWF_APPEND:
         open_flags |= O_APPEND
+    if flags & RWF_NOAPPEND:
+        open_flags &= ~O_APPEND
     return open_flags
 
 
-def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
-    """pwritev2(2): position -1 is the file's own."""
-    open_flags = kiocb_set_rw_flags(flags)
+def do_preadv2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """preadv2(2): position -1 is the file's own."""
     file = fget(k, fd)
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    kiocb_set_rw_flags(file, flags)
+    readv = _do_readv_nowait if flags & RWF_NOWAIT else _do_readv
+    if pos == -1:
+        return _at_f_pos(k, fd, file_ppos, readv, vec, vlen)
+    return _at_pos(k, fd, FMODE_PREAD, readv, vec, vlen, pos)
+
+
+def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """pwritev2(2). A write through the page cache always waits: RWF_NOWAIT needs O_DIRECT."""
+    file = fget(k, fd)
+    open_flags = kiocb_set_rw_flags(file, flags)
+    if flags & RWF_NOWAIT and not is_direct(file):
+        raise KernelError(EOPNOTSUPP)
     saved = file.f_flags
-    file.f_flags |= open_flags
+    file.f_flags = open_flags
     try:
         return do_writev(k, fd, vec, vlen) if pos == -1 else do_pwritev(k, fd, vec, vlen, pos)
     finally:
@@ -540,6 +571,7 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
     pos_out = signed64(get_user(k, off_out, 8)) if off_out else out_file.f_pos
     if flags:
         raise KernelError(EINVAL)
+    # generic_copy_file_checks()
     for file in (in_file, out_file):
         if file.f_inode.i_mode & S_IFMT == S_IFDIR:
             raise KernelError(EISDIR)
@@ -547,13 +579,18 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
             raise KernelError(EINVAL)
     if not in_file.f_mode & FMODE_READ or not out_file.f_mode & FMODE_WRITE or out_file.f_flags & O_APPEND:
         raise KernelError(EBADF)
-    if pos_in < 0 or pos_out < 0:
-        raise KernelError(EINVAL)
-    if pos_in + len > 0x7FFFFFFFFFFFFFFF or pos_out + len > 0x7FFFFFFFFFFFFFFF:
+    if in_file.f_inode.i_sb is not out_file.f_inode.i_sb:
+        # v5.19, and 5.10's stable releases
+        raise KernelError(EXDEV)
+    if (pos_in & ULONG_MAX) + len > ULONG_MAX or (pos_out & ULONG_MAX) + len > ULONG_MAX:
         raise KernelError(EOVERFLOW)
-    count = min(len, max(in_file.f_inode.i_size - pos_in, 0), MAX_RW_COUNT)
+    count = min(len, max(in_file.f_inode.i_size - pos_in, 0))
+    count = generic_write_check_limits(out_file, pos_out, count)
     if in_file.f_inode is out_file.f_inode and pos_out + count > pos_in and pos_out < pos_in + count:
         raise KernelError(EINVAL)
+    if pos_in < 0 or pos_out < 0:
+        raise KernelError(EINVAL)
+    count = min(count, MAX_RW_COUNT)
     if in_file.f_op.read is None or not can_write(out_file):
         raise KernelError(EINVAL)
     done = 0
@@ -588,5 +625,5 @@ def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
         raise KernelError(EBADF)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EINVAL)
-    generic_fadvise(file, offset, count, POSIX_FADV_WILLNEED)
+    generic_fadvise(file, offset, signed64(count), POSIX_FADV_WILLNEED)
     return 0

@@ -28,6 +28,8 @@ class IovIter:
         self.data = data
         #: A target that is the kernel's: what has been read so far.
         self.out: list[bytes] = []
+        #: IOCB_NOWAIT and IOCB_NOIO of the kiocb that goes with it: only what is in the page cache, else EAGAIN.
+        self.nowait = False
         self.count = 0
         for _, length in segs:
             self.count += length

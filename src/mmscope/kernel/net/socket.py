@@ -19,6 +19,7 @@ from mmscope.kernel.include.fs import (
     O_NONBLOCK,
     O_RDWR,
     S_IFSOCK,
+    SB_KERNMOUNT,
     Dentry,
     File,
     FileOperations,
@@ -58,7 +59,8 @@ def sock_from_file(file: File) -> UnixSock:
 def sock_alloc_file(k: Kernel, sock: UnixSock, flags: int) -> File:
     """A file for a socket."""
     if k.sock_mnt is None:
-        k.sock_mnt = SuperBlock(k, "sockfs", k.vfs.get_anon_bdev())
+        k.sock_mnt = SuperBlock(k, "sockfs", k.vfs.get_anon_bdev(), SB_KERNMOUNT)
+        k.sock_mnt.s_mnt_id = len(k.vfs.mounts) + 2
     k.last_ino += 1
     inode = Inode(k.sock_mnt, k.last_ino, S_IFSOCK | 0o777)
     cred = k.current.cred
