@@ -10,6 +10,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     PMD_MASK,
     PMD_SIZE,
     PUD_MASK,
+    get_ptes,
     mk_pte,
     p4d_populate,
     pfn_pte,
@@ -37,7 +38,6 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_present,
     pte_special,
     pte_young,
-    ptep_get_and_clear_full,
     ptep_set_access_flags,
     pud_addr_end,
     pud_alloc_one,
@@ -45,8 +45,8 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_none,
     pud_offset,
     pud_populate,
-    set_pte,
     set_pte_at,
+    set_ptes,
 )
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.mm import (
@@ -64,8 +64,8 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_slab, PG_swapbacked
+from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PageAnon, PG_slab, PG_swapbacked
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.mmu_gather import (
     MmuGather,
@@ -230,7 +230,7 @@ def add_mm_rss_vec(mm: MmStruct, rss: list[int]) -> None:
 # --- page-table pages
 
 
-def __pud_alloc(mm: MmStruct, pgdp: int, address: int) -> bool:
+def __pud_alloc(mm: MmStruct, pgdp: i64, address: int) -> bool:
     """Hang a new PUD under *pgdp; False when out of memory."""
     new = pud_alloc_one(mm, address)
     if new is None:
@@ -240,7 +240,7 @@ def __pud_alloc(mm: MmStruct, pgdp: int, address: int) -> bool:
     return True
 
 
-def __pmd_alloc(mm: MmStruct, pudp: int, address: int) -> bool:
+def __pmd_alloc(mm: MmStruct, pudp: i64, address: int) -> bool:
     """Hang a new PMD under *pudp; False when out of memory."""
     new = pmd_alloc_one(mm, address)
     if new is None:
@@ -250,7 +250,7 @@ def __pmd_alloc(mm: MmStruct, pudp: int, address: int) -> bool:
     return True
 
 
-def __pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
+def __pte_alloc(mm: MmStruct, pmdp: i64, address: int = 0) -> bool:
     """Hang a new page table under *pmdp; False when out of memory."""
     new = pte_alloc_one(mm.kernel, mm)
     if new is None:
@@ -260,12 +260,12 @@ def __pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
     return True
 
 
-def p4d_alloc(mm: MmStruct, pgdp: int, address: int) -> int:
+def p4d_alloc(mm: MmStruct, pgdp: i64, address: int) -> i64:
     """The P4D entry: the PGD entry itself, 4-level tables fold that level."""
     return pgdp
 
 
-def pud_alloc(mm: MmStruct, p4dp: int, address: int) -> int:
+def pud_alloc(mm: MmStruct, p4dp: i64, address: int) -> i64:
     """The PUD entry of `address`, its table made if need be; 0 when out of memory."""
     k = mm.kernel
     if pgd_none(k.words[p4dp]) and not __pud_alloc(mm, p4dp, address):
@@ -273,7 +273,7 @@ def pud_alloc(mm: MmStruct, p4dp: int, address: int) -> int:
     return pud_offset(k, p4dp, address)
 
 
-def pmd_alloc(mm: MmStruct, pudp: int, address: int) -> int:
+def pmd_alloc(mm: MmStruct, pudp: i64, address: int) -> i64:
     """The PMD entry of `address`, its table made if need be; 0 when out of memory."""
     k = mm.kernel
     if pud_none(k.words[pudp]) and not __pmd_alloc(mm, pudp, address):
@@ -281,19 +281,19 @@ def pmd_alloc(mm: MmStruct, pudp: int, address: int) -> int:
     return pmd_offset(k, pudp, address)
 
 
-def pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
+def pte_alloc(mm: MmStruct, pmdp: i64, address: int = 0) -> bool:
     """Make sure that *pmdp has a page table; False when out of memory."""
     return not pmd_none(mm.kernel.words[pmdp]) or __pte_alloc(mm, pmdp, address)
 
 
-def pte_alloc_map(mm: MmStruct, pmdp: int, address: int) -> int:
+def pte_alloc_map(mm: MmStruct, pmdp: i64, address: int) -> i64:
     """The PTE of `address`, its table made if need be; 0 when out of memory."""
     if not pte_alloc(mm, pmdp, address):
         return 0
     return pte_offset_map(mm.kernel, pmdp, address)
 
 
-def walk_to_pmd(mm: MmStruct, addr: int) -> int:
+def walk_to_pmd(mm: MmStruct, addr: int) -> i64:
     """The PMD entry of `addr`, tables made if need be; 0 when out of memory."""
     pud = pud_alloc(mm, p4d_alloc(mm, pgd_offset(mm, addr), addr), addr)
     if pud == 0:
@@ -301,7 +301,7 @@ def walk_to_pmd(mm: MmStruct, addr: int) -> int:
     return pmd_alloc(mm, pud, addr)
 
 
-def get_locked_pte(mm: MmStruct, addr: int) -> int:
+def get_locked_pte(mm: MmStruct, addr: int) -> i64:
     """The PTE of `addr`, tables made if need be; 0 when out of memory (__get_locked_pte)."""
     pmd = walk_to_pmd(mm, addr)
     if pmd == 0:
@@ -313,7 +313,7 @@ def _bad_table(level: str, entryp: int, entry: int) -> KernelBug:
     return KernelBug(f"bad {level} entry {entry & _ULONG_MAX:#018x} at physical {entryp << 3:#x}: not a page table")
 
 
-def free_pte_range(tlb: MmuGather, pmdp: int, addr: int) -> None:
+def free_pte_range(tlb: MmuGather, pmdp: i64, addr: int) -> None:
     """Take the page table from *pmdp. Nothing is checked: zapping has emptied it."""
     mm = tlb.mm
     token = pfn_to_page(mm.kernel, pmd_pfn(mm.kernel.words[pmdp]))
@@ -322,7 +322,7 @@ def free_pte_range(tlb: MmuGather, pmdp: int, addr: int) -> None:
     mm.pgtables_bytes -= PAGE_SIZE
 
 
-def free_pmd_range(tlb: MmuGather, pudp: int, addr: int, end: int, floor: int, ceiling: int) -> None:
+def free_pmd_range(tlb: MmuGather, pudp: i64, addr: int, end: int, floor: int, ceiling: int) -> None:
     """Free the page tables of [addr, end), and the PMD itself if nothing else between floor and ceiling needs it."""
     mm = tlb.mm
     k = mm.kernel
@@ -352,7 +352,7 @@ def free_pmd_range(tlb: MmuGather, pudp: int, addr: int, end: int, floor: int, c
     mm.pgtables_bytes -= PAGE_SIZE
 
 
-def free_pud_range(tlb: MmuGather, pgdp: int, addr: int, end: int, floor: int, ceiling: int) -> None:
+def free_pud_range(tlb: MmuGather, pgdp: i64, addr: int, end: int, floor: int, ceiling: int) -> None:
     """The same one level up: free the PMDs of [addr, end) and the PUD."""
     mm = tlb.mm
     k = mm.kernel
@@ -436,7 +436,7 @@ def free_pgtables(tlb: MmuGather, vma: VmAreaStruct | None, floor: int, ceiling:
 # --- what stands behind an entry
 
 
-def is_zero_pfn(k: Kernel, pfn: int) -> bool:
+def is_zero_pfn(k: Kernel, pfn: i64) -> bool:
     """The frame is empty_zero_page."""
     return pfn == k.zero_pfn
 
@@ -472,49 +472,57 @@ def vm_normal_page(vma: VmAreaStruct, addr: int, pte: i64) -> Page | None:
 # --- zapping
 
 
-def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping)."""
     mm = tlb.mm
     k = mm.kernel
-    words = k.words
     seq_read = vma.vm_flags & VM_SEQ_READ != 0
     while True:
         force_flush = False
+        anon: i64 = 0
         rss = [0] * NR_MM_COUNTERS
-        ptep = pte_offset_map(k, pmdp, addr)
-        while addr != end:
-            ptent: i64 = words[ptep]
+        start = addr
+        ptep = pte_offset_map(k, pmdp, start)
+        ptes = get_ptes(k, ptep, (end - start) >> PAGE_SHIFT)
+        cleared = False
+        for i in range(len(ptes)):
+            ptent: i64 = ptes[i]
             here = addr
-            entryp = ptep
             addr += PAGE_SIZE
-            ptep += 1
             if pte_none(ptent):
                 continue
             if is_guard_pte_marker(ptent):
                 if tlb.drop_markers:
-                    set_pte(k, mm, here, entryp, 0)
+                    ptes[i] = 0
+                    cleared = True
                 continue
             if not pte_present(ptent):
                 raise KernelBug(f"zap_pte_range: swap entry {ptent:#x} in {vma!r} at {here:#x}: there is no swap yet")
             page = vm_normal_page(vma, here, ptent)
             if mapping is not None and page is not None and (page.mapping_tag or page.mapping is not mapping):
                 continue
-            ptent = ptep_get_and_clear_full(mm, here, entryp, tlb.fullmm)
-            tlb_remove_tlb_entry(tlb, entryp, here)
+            ptes[i] = 0
+            cleared = True
+            tlb_remove_tlb_entry(tlb, ptep + i, here)
             if page is None:
                 continue
-            if page.mapping_tag & PAGE_MAPPING_ANON == 0:
+            if PageAnon(page):
+                anon += 1
+            else:
+                rss[mm_counter_file(page)] -= 1
                 # The file page keeps what the entry knew.
                 if pte_dirty(ptent):
                     force_flush = True
                     set_page_dirty(page)
                 if pte_young(ptent) and not seq_read:
                     mark_page_accessed(page)
-            rss[mm_counter(page)] -= 1
             page_remove_rmap(page)
             if __tlb_remove_page(tlb, page):
                 force_flush = True
                 break
+        if cleared:
+            set_ptes(mm, start, ptep, ptes)
+        rss[MM_ANONPAGES] -= anon
         add_mm_rss_vec(mm, rss)
         if force_flush:
             tlb_flush_mmu_tlbonly(tlb)
@@ -538,7 +546,7 @@ def unmap_page_range(tlb: MmuGather, vma: VmAreaStruct, addr: int, end: int, map
         addr = next
 
 
-def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """[addr, end) of one PUD."""
     k = tlb.mm.kernel
     pudp = pud_offset(k, pgdp, addr)
@@ -550,7 +558,7 @@ def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: int, addr: int, end: 
         addr = next
 
 
-def zap_pmd_range(tlb: MmuGather, vma: VmAreaStruct, pudp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pmd_range(tlb: MmuGather, vma: VmAreaStruct, pudp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """[addr, end) of one PMD."""
     k = tlb.mm.kernel
     pmdp = pmd_offset(k, pudp, addr)

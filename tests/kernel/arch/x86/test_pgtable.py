@@ -134,7 +134,7 @@ def test_tables_are_counted_and_freed() -> None:
     walk_alloc(mm, 0x400000)
     # PTE and PMD tables count; PUD and PGD do not.
     assert k.vmstat.stat[NR_PAGETABLE] == 2
-    assert sorted(p._mapcount for p in k.mem_map.values() if p._refcount and p.pfn != k.zero_pfn) == [
+    assert sorted(p._mapcount for p in k.mem_map.pages if p._refcount and p.pfn != k.zero_pfn) == [
         PAGE_TABLE_MAPCOUNT_VALUE,
         PAGE_TABLE_MAPCOUNT_VALUE,
         -1,
