@@ -11,6 +11,10 @@ Only what the child could not find again by faulting is copied: mappings of file
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.pgtable import (
+    _PAGE_ACCESSED,
+    _PAGE_DIRTY,
+    _PAGE_RW,
+    copy_ptes,
     get_ptes,
     mk_pte,
     pgd_addr_end,
@@ -19,9 +23,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pmd_addr_end,
     pmd_none,
     pmd_offset,
-    pte_mkclean,
     pte_mkdirty,
-    pte_mkold,
     pte_mkwrite,
     pte_none,
     pte_offset_map,
@@ -31,6 +33,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_addr_end,
     pud_none,
     pud_offset,
+    set_pte_at,
     set_ptes,
 )
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
@@ -69,7 +72,13 @@ class _Copy:
         self.dst_vma = dst_vma
         self.src_vma = src_vma
         self.is_cow = is_cow_mapping(src_vma.vm_flags)
-        self.is_shared = src_vma.vm_flags & VM_SHARED != 0
+        #: What the child's entries lose: it has used and written nothing yet. For private memory D says that the page must
+        #: not be dropped.
+        self.cleared: i64 = _PAGE_ACCESSED
+        if self.is_cow:
+            self.cleared |= _PAGE_RW
+        elif src_vma.vm_flags & VM_SHARED:
+            self.cleared |= _PAGE_DIRTY
         self.may_be_pinned = self.is_cow and src_vma.vm_mm.has_pinned
         #: Of one page table: an entry of the parent has lost RW; anonymous pages for the child's counters, and others by MM_*.
         self.wrprotected = False
@@ -129,13 +138,9 @@ def copy_present_pte(copy: _Copy, src_ptes: list[i64], i: int, addr: int) -> i64
             copy.rss[mm_counter_file(page)] += 1
         get_page(page)
     if copy.is_cow and pte_write(pte):
-        pte = pte_wrprotect(pte)
-        src_ptes[i] = pte
+        src_ptes[i] = pte_wrprotect(pte)
         copy.wrprotected = True
-    # The child has written and used nothing yet; for private memory D says that the page must not be dropped.
-    if copy.is_shared:
-        pte = pte_mkclean(pte)
-    return pte_mkold(pte)
+    return pte & ~copy.cleared
 
 
 def page_copy_prealloc(copy: _Copy, addr: int) -> bool:
@@ -159,14 +164,15 @@ def copy_pte_range(copy: _Copy, dst_pmd: i64, src_pmd: i64, addr: int, end: int)
             return False
         src_pte = pte_offset_map(k, src_pmd, addr)
         src_ptes = get_ptes(k, src_pte, (end - addr) >> PAGE_SHIFT)
-        dst_ptes: list[i64] = []
-        start = addr
         copied = False
+        #: Entries that are not just the parent's with other flags.
+        odd: list[tuple[int, i64]] = []
+        start = addr
         for i in range(len(src_ptes)):
-            pte: i64 = src_ptes[i]
-            if not pte_none(pte):
-                if not pte_present(pte):
-                    pte = copy_nonpresent_pte(copy, pte, addr)
+            src: i64 = src_ptes[i]
+            if not pte_none(src):
+                if not pte_present(src):
+                    pte = copy_nonpresent_pte(copy, src, addr)
                 else:
                     pte = copy_present_pte(copy, src_ptes, i, addr)
                     if pte == 0:
@@ -176,15 +182,16 @@ def copy_pte_range(copy: _Copy, dst_pmd: i64, src_pmd: i64, addr: int, end: int)
                         put_page(copy.prealloc)
                         copy.prealloc = None
                 copied = True
-            else:
-                pte = 0
-            dst_ptes.append(pte)
+                if pte != src & ~copy.cleared:
+                    odd.append((i, pte))
             addr += PAGE_SIZE
+        if copied:
+            copy_ptes(dst_mm, start, dst_pte, src_pte, (addr - start) >> PAGE_SHIFT, copy.cleared)
+            for i, pte in odd:
+                set_pte_at(dst_mm, start + (i << PAGE_SHIFT), dst_pte + i, pte)
         if copy.wrprotected:
             set_ptes(src_mm, start, src_pte, src_ptes)
             copy.wrprotected = False
-        if copied:
-            set_ptes(dst_mm, start, dst_pte, dst_ptes)
         copy.rss[MM_ANONPAGES] += copy.anon
         add_mm_rss_vec(dst_mm, copy.rss)
         copy.anon = 0

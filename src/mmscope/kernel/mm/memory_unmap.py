@@ -10,6 +10,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     PMD_MASK,
     PMD_SIZE,
     PUD_MASK,
+    clear_ptes,
     get_ptes,
     mk_pte,
     p4d_populate,
@@ -46,7 +47,6 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_offset,
     pud_populate,
     set_pte_at,
-    set_ptes,
 )
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.mm import (
@@ -473,7 +473,10 @@ def vm_normal_page(vma: VmAreaStruct, addr: int, pte: i64) -> Page | None:
 
 
 def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
-    """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping)."""
+    """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping).
+
+    The entries are read together, and emptied together, before the TLB is flushed.
+    """
     mm = tlb.mm
     k = mm.kernel
     seq_read = vma.vm_flags & VM_SEQ_READ != 0
@@ -481,29 +484,28 @@ def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i64, addr: int, end: 
         force_flush = False
         anon: i64 = 0
         rss = [0] * NR_MM_COUNTERS
+        ptep = pte_offset_map(k, pmdp, addr)
+        #: From here on all entries met are to be emptied.
         start = addr
-        ptep = pte_offset_map(k, pmdp, start)
-        ptes = get_ptes(k, ptep, (end - start) >> PAGE_SHIFT)
-        cleared = False
-        for i in range(len(ptes)):
-            ptent: i64 = ptes[i]
+        for ptent in get_ptes(k, ptep, (end - addr) >> PAGE_SHIFT):
             here = addr
             addr += PAGE_SIZE
             if pte_none(ptent):
                 continue
+            page: Page | None = None
             if is_guard_pte_marker(ptent):
-                if tlb.drop_markers:
-                    ptes[i] = 0
-                    cleared = True
-                continue
-            if not pte_present(ptent):
+                stays = not tlb.drop_markers
+            elif pte_present(ptent):
+                page = vm_normal_page(vma, here, ptent)
+                stays = mapping is not None and page is not None and (page.mapping_tag != 0 or page.mapping is not mapping)
+                if not stays:
+                    tlb_remove_tlb_entry(tlb, ptep + ((here - start) >> PAGE_SHIFT), here)
+            else:
                 raise KernelBug(f"zap_pte_range: swap entry {ptent:#x} in {vma!r} at {here:#x}: there is no swap yet")
-            page = vm_normal_page(vma, here, ptent)
-            if mapping is not None and page is not None and (page.mapping_tag or page.mapping is not mapping):
+            if stays:
+                ptep = clear_ptes(mm, start, ptep, (here - start) >> PAGE_SHIFT) + 1
+                start = addr
                 continue
-            ptes[i] = 0
-            cleared = True
-            tlb_remove_tlb_entry(tlb, ptep + i, here)
             if page is None:
                 continue
             if PageAnon(page):
@@ -520,8 +522,7 @@ def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i64, addr: int, end: 
             if __tlb_remove_page(tlb, page):
                 force_flush = True
                 break
-        if cleared:
-            set_ptes(mm, start, ptep, ptes)
+        clear_ptes(mm, start, ptep, (addr - start) >> PAGE_SHIFT)
         rss[MM_ANONPAGES] -= anon
         add_mm_rss_vec(mm, rss)
         if force_flush:

@@ -10,7 +10,7 @@ index in Kernel.words. Tables hold the user half only: the kernel's own half sta
 
 from __future__ import annotations
 
-from struct import pack_into
+from struct import pack_into, unpack
 
 from mmscope.kernel.arch.x86.tlbflush import flush_tlb_page
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
@@ -94,6 +94,16 @@ protection_map: Final = (
     PAGE_NONE, PAGE_READONLY, PAGE_SHARED, PAGE_SHARED,
     PAGE_READONLY_EXEC, PAGE_READONLY_EXEC, PAGE_SHARED_EXEC, PAGE_SHARED_EXEC,
 )  # fmt: skip
+
+
+def _without(bits: int) -> bytes:
+    return bytes([low & ~bits for low in range(256)])
+
+
+#: For copy_ptes(): bits to clear -> bytes.translate()'s table that clears them.
+_WITHOUT: Final[dict[int, bytes]] = {
+    bits: _without(bits) for bits in (_PAGE_ACCESSED, _PAGE_RW | _PAGE_ACCESSED, _PAGE_DIRTY | _PAGE_ACCESSED)
+}
 
 
 def vm_get_page_prot(vm_flags: int) -> i64:
@@ -374,6 +384,32 @@ def set_pte(k: Kernel, mm: MmStruct | None, addr: int, ptep: i64, pte: i64) -> N
 def get_ptes(k: Kernel, ptep: i64, nr: i64) -> list[i64]:
     """`nr` consecutive entries of one page table: four times faster than one by one."""
     return k.words[ptep : ptep + nr].tolist()
+
+
+def clear_ptes(mm: MmStruct, addr: int, ptep: i64, nr: i64) -> i64:
+    """Empty consecutive entries of one page table, from that of `addr` on (since v6.9 clear_full_ptes). The next entry."""
+    k = mm.kernel
+    end = ptep + nr
+    if k.tp.set_pte is not None:
+        set_ptes(mm, addr, ptep, [0] * nr)
+    else:
+        k.mem[ptep << 3 : end << 3] = bytes(nr << 3)
+    return end
+
+
+def copy_ptes(mm: MmStruct, addr: int, ptep: i64, src_ptep: i64, nr: i64, cleared: i64) -> None:
+    """Consecutive entries of one page table, from that of `addr` on, become those at `src_ptep` without the bits `cleared`.
+
+    Those are one of the sets that fork takes away: A alone, RW and A, D and A.
+    """
+    k = mm.kernel
+    table = bytearray(k.mem[src_ptep << 3 : (src_ptep + nr) << 3])
+    # All of them are in an entry's lowest byte.
+    table[::8] = table[::8].translate(_WITHOUT[cleared])
+    if k.tp.set_pte is not None:
+        set_ptes(mm, addr, ptep, list(unpack(f"{nr}q", table)))
+        return
+    k.mem[ptep << 3 : (ptep + nr) << 3] = table
 
 
 def set_ptes(mm: MmStruct, addr: int, ptep: i64, ptes: list[i64]) -> None:
