@@ -136,7 +136,10 @@ class Kernel:
 
     def has_current(self) -> bool:
         """A task is running."""
-        return hasattr(self, "current")
+        try:
+            return self.current is not None
+        except AttributeError:
+            return False
 
     def printk(self, text: str) -> None:
         """A line for the kernel log."""

@@ -275,7 +275,7 @@ class MmStruct:
         #: (type, value) pairs as put on the stack; /proc/PID/auxv
         self.saved_auxv: list[int] = []
         #: Pages by MM_FILEPAGES...; each task also caches up to 64 (SPLIT_RSS_COUNTING, until v6.2).
-        self.rss_stat: list[int] = [0] * NR_MM_COUNTERS
+        self.rss_stat: list[i64] = [0] * NR_MM_COUNTERS
         self.exe_file: File | None = None
         #: context.vdso: address of the vDSO's ELF header; context.vdso_image its image (arch/x86/vdso.py).
         self.vdso = 0

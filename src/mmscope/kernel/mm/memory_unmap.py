@@ -19,9 +19,11 @@ from mmscope.kernel.arch.x86.pgtable import (
     pgd_bad,
     pgd_none,
     pgd_offset,
+    pgtable_vaddr,
     pmd_addr_end,
     pmd_alloc_one,
     pmd_bad,
+    pmd_index,
     pmd_none,
     pmd_offset,
     pmd_pfn,
@@ -43,6 +45,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_addr_end,
     pud_alloc_one,
     pud_bad,
+    pud_index,
     pud_none,
     pud_offset,
     pud_populate,
@@ -267,18 +270,18 @@ def p4d_alloc(mm: MmStruct, pgdp: i64, address: int) -> i64:
 
 def pud_alloc(mm: MmStruct, p4dp: i64, address: int) -> i64:
     """The PUD entry of `address`, its table made if need be; 0 when out of memory."""
-    k = mm.kernel
-    if pgd_none(k.words[p4dp]) and not __pud_alloc(mm, p4dp, address):
-        return 0
-    return pud_offset(k, p4dp, address)
+    entry: i64 = mm.kernel.words[p4dp]
+    if pgd_none(entry):
+        return pud_offset(mm.kernel, p4dp, address) if __pud_alloc(mm, p4dp, address) else 0
+    return pgtable_vaddr(entry) + pud_index(address)
 
 
 def pmd_alloc(mm: MmStruct, pudp: i64, address: int) -> i64:
     """The PMD entry of `address`, its table made if need be; 0 when out of memory."""
-    k = mm.kernel
-    if pud_none(k.words[pudp]) and not __pmd_alloc(mm, pudp, address):
-        return 0
-    return pmd_offset(k, pudp, address)
+    entry: i64 = mm.kernel.words[pudp]
+    if pud_none(entry):
+        return pmd_offset(mm.kernel, pudp, address) if __pmd_alloc(mm, pudp, address) else 0
+    return pgtable_vaddr(entry) + pmd_index(address)
 
 
 def pte_alloc(mm: MmStruct, pmdp: i64, address: int = 0) -> bool:

@@ -305,22 +305,22 @@ def pmd_pfn(entry: i64) -> i64:
 # Finding entries
 
 
-def pgd_index(addr: int) -> int:
+def pgd_index(addr: int) -> i64:
     """Slot in the PGD (PML4)."""
     return (addr >> PGDIR_SHIFT) & 511
 
 
-def pud_index(addr: int) -> int:
+def pud_index(addr: int) -> i64:
     """Slot in the PUD (PDPT)."""
     return (addr >> PUD_SHIFT) & 511
 
 
-def pmd_index(addr: int) -> int:
+def pmd_index(addr: int) -> i64:
     """Slot in the PMD (page directory)."""
     return (addr >> PMD_SHIFT) & 511
 
 
-def pte_index(addr: int) -> int:
+def pte_index(addr: int) -> i64:
     """Slot in the page table."""
     return (addr >> PTE_SHIFT) & 511
 
@@ -330,22 +330,24 @@ def pgd_offset(mm: MmStruct, addr: int) -> i64:
     return (mm.pgd >> 3) + ((addr >> PGDIR_SHIFT) & 511)
 
 
+def pgtable_vaddr(entry: i64) -> i64:
+    """The first entry of the table behind an entry of any upper level (p4d_pgtable, pud_pgtable, pmd_page_vaddr)."""
+    return (entry & PTE_PFN_MASK) >> 3
+
+
 def pud_offset(k: Kernel, pgdp: i64, addr: int) -> i64:
     """The PUD entry of `addr`. Precondition: *pgdp is a table."""
-    entry: i64 = k.words[pgdp]
-    return ((entry & PTE_PFN_MASK) >> 3) + ((addr >> PUD_SHIFT) & 511)
+    return pgtable_vaddr(k.words[pgdp]) + ((addr >> PUD_SHIFT) & 511)
 
 
 def pmd_offset(k: Kernel, pudp: i64, addr: int) -> i64:
     """The PMD entry of `addr`. Precondition: *pudp is a table."""
-    entry: i64 = k.words[pudp]
-    return ((entry & PTE_PFN_MASK) >> 3) + ((addr >> PMD_SHIFT) & 511)
+    return pgtable_vaddr(k.words[pudp]) + ((addr >> PMD_SHIFT) & 511)
 
 
 def pte_offset_map(k: Kernel, pmdp: i64, addr: int) -> i64:
     """The PTE of `addr`. Precondition: *pmdp is a table."""
-    entry: i64 = k.words[pmdp]
-    return ((entry & PTE_PFN_MASK) >> 3) + ((addr >> PTE_SHIFT) & 511)
+    return pgtable_vaddr(k.words[pmdp]) + ((addr >> PTE_SHIFT) & 511)
 
 
 def _addr_end(addr: int, end: int, size: int) -> int:
