@@ -123,7 +123,7 @@ class VmAreaStruct:
         self.rb_subtree_gap = 0
         self.vm_mm = mm
         #: Access permissions as PTE bits (signed).
-        self.vm_page_prot: i64 = 0
+        self.vm_page_prot = 0
         #: VM_* (mm.py)
         self.vm_flags = 0
         #: The interval tree's augmented value (pages).
