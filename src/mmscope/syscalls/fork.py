@@ -9,6 +9,7 @@ from mmscope.kernel.arch.x86.uaccess import access_ok, copy_from_user, copy_to_u
 from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone
 from mmscope.kernel.fs.file import fget
 from mmscope.kernel.include.errno import E2BIG, EBADF, EINVAL, KernelError
+from mmscope.kernel.include.limits import INT_MAX
 from mmscope.kernel.include.sched import (
     CLONE_CLEAR_SIGHAND,
     CLONE_DETACHED,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 CLONE_ARGS_SIZE_VER0: Final = 64
 CLONE_ARGS_SIZE_VER2: Final = 88
 MAX_PID_NS_LEVEL: Final = 32
-_INT_MAX: Final = 0x7FFFFFFF
 
 
 def fork(k: Kernel, regs: PtRegs) -> int:
@@ -80,7 +80,7 @@ def clone3(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     if exit_signal & ~CSIGNAL or exit_signal > _NSIG:
         raise KernelError(EINVAL)
-    if flags & CLONE_INTO_CGROUP and (cgroup > _INT_MAX or usize < CLONE_ARGS_SIZE_VER2):
+    if flags & CLONE_INTO_CGROUP and (cgroup > INT_MAX or usize < CLONE_ARGS_SIZE_VER2):
         raise KernelError(EINVAL)
     # clone3_args_valid()
     if flags & ~(0xFFFFFFFF | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP):

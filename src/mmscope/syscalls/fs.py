@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
 from mmscope.kernel.fs import file as fs_file
@@ -24,6 +23,7 @@ from mmscope.kernel.include.fs import (
     O_TRUNC,
     O_WRONLY,
 )
+from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.fadvise import ksys_fadvise64
 from mmscope.syscalls.args import s32, s64, u32
 

@@ -11,7 +11,6 @@ from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, 
 from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.core.sys import do_sys_times
 from mmscope.kernel.core.timekeeping import (
-    NSEC_PER_SEC,
     TICK_NSEC,
     ktime_get_coarse_ns,
     ktime_get_coarse_real_ns,
@@ -28,7 +27,22 @@ from mmscope.kernel.include.errno import (
     ERESTARTNOHAND,
     KernelError,
 )
-from mmscope.syscalls.args import s32, s64, u32
+from mmscope.kernel.include.time import (
+    CLOCK_BOOTTIME,
+    CLOCK_BOOTTIME_ALARM,
+    CLOCK_MONOTONIC,
+    CLOCK_MONOTONIC_COARSE,
+    CLOCK_MONOTONIC_RAW,
+    CLOCK_PROCESS_CPUTIME_ID,
+    CLOCK_REALTIME,
+    CLOCK_REALTIME_ALARM,
+    CLOCK_REALTIME_COARSE,
+    CLOCK_TAI,
+    CLOCK_THREAD_CPUTIME_ID,
+    NSEC_PER_SEC,
+    TIMER_ABSTIME,
+)
+from mmscope.syscalls.args import s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,17 +51,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
 
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 1
-CLOCK_PROCESS_CPUTIME_ID: Final = 2
-CLOCK_THREAD_CPUTIME_ID: Final = 3
-CLOCK_MONOTONIC_RAW: Final = 4
-CLOCK_REALTIME_COARSE: Final = 5
-CLOCK_MONOTONIC_COARSE: Final = 6
-CLOCK_BOOTTIME: Final = 7
-CLOCK_REALTIME_ALARM: Final = 8
-CLOCK_BOOTTIME_ALARM: Final = 9
-CLOCK_TAI: Final = 11
 
 #: Clocks without ->nsleep; the alarm clocks for want of an RTC.
 _CANNOT_SLEEP: Final = (
@@ -59,7 +62,6 @@ _CANNOT_SLEEP: Final = (
     CLOCK_BOOTTIME_ALARM,
 )
 
-TIMER_ABSTIME: Final = 1
 
 #: KTIME_MAX: longer sleeps end here, in 292 years.
 KTIME_MAX: Final = (1 << 63) - 1
@@ -285,11 +287,6 @@ def alarm(k: Kernel, regs: PtRegs) -> int:
     old = do_setitimer(k, ITIMER_REAL, u32(regs.di) * NSEC_PER_SEC, 0)[0]
     sec, usec = old // NSEC_PER_SEC, old % NSEC_PER_SEC // 1000
     return sec + 1 if (not sec and usec) or usec >= 500_000 else sec
-
-
-def signed_timeout(value: int) -> int:
-    """A `long` timeout."""
-    return s64(value)
 
 
 def timer_create(k: Kernel, regs: PtRegs) -> int:

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 import mmscope.kernel.core.signal as sig
 from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, run_timers
 from mmscope.kernel.core.sched import sleep
-from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
 from mmscope.kernel.include.signal import (
@@ -38,6 +36,7 @@ from mmscope.kernel.include.signal import (
     KernelSiginfo,
     KSigaction,
 )
+from tests.kernel.errnos import errno_of
 
 from .boot import boot_task
 
@@ -60,12 +59,6 @@ def taken(k: Kernel) -> list[int]:
         if got is None:
             return out
         out.append(got[0].si_signo)
-
-
-def errno_of(function: object, *args: object) -> int | None:
-    with pytest.raises(KernelError) as e:
-        function(*args)  # type: ignore[operator]
-    return e.value.errno
 
 
 def test_lowest_number_first_but_faults_before_all() -> None:

@@ -8,6 +8,7 @@ import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EOPNOTSUPP, KernelError
 from mmscope.kernel.include.hrtimer import HrTimer
 from mmscope.kernel.include.signal import _NSIG, SI_TIMER, SIGALRM, KernelSiginfo
+from mmscope.kernel.include.time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_TAI, TIMER_ABSTIME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ SIGEV_NONE: Final = 1
 SIGEV_THREAD: Final = 2
 SIGEV_THREAD_ID: Final = 4
 
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 1
-CLOCK_BOOTTIME: Final = 7
-CLOCK_TAI: Final = 11
-TIMER_ABSTIME: Final = 1
 #: DELAYTIMER_MAX
 OVERRUN_MAX: Final = 0x7FFFFFFF
 

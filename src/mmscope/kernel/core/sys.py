@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from mmscope.kernel.core.capability import cap_emulate_setfsuid, cap_emulate_setxuid, capable
 from mmscope.kernel.core.itimer import thread_group_cputime
-from mmscope.kernel.core.timekeeping import HZ, NSEC_PER_SEC, USER_HZ, jiffies
+from mmscope.kernel.core.timekeeping import HZ, USER_HZ, jiffies
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
 from mmscope.kernel.include.sched import PF_FORKNOEXEC
 from mmscope.kernel.include.signal import _NSIG
+from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.memory import get_mm_rss
 from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.sched import Cred, TaskStruct
+    from mmscope.kernel.include.sched import TaskStruct
 
 U32: Final = 0xFFFFFFFF
 U64: Final = 0xFFFFFFFFFFFFFFFF
@@ -190,11 +191,6 @@ def _creds_changed(k: Kernel, old_uid: int, old_euid: int, old_suid: int) -> Non
     """commit_creds(): a process whose ids changed no longer gets its parent-death signal."""
     cap_emulate_setxuid(k.current.cred, old_uid, old_euid, old_suid, k.current.keepcaps)
     k.current.pdeath_signal = 0
-
-
-def effective_ids(cred: Cred) -> tuple[int, int]:
-    """Effective user and group id."""
-    return cred.euid, cred.egid
 
 
 def task_ppid_nr(task: TaskStruct) -> int:
@@ -414,7 +410,6 @@ PR_GET_NO_NEW_PRIVS: Final = 39
 PR_GET_TID_ADDRESS: Final = 40
 PR_SET_THP_DISABLE: Final = 41
 PR_GET_THP_DISABLE: Final = 42
-PR_CAP_AMBIENT: Final = 47
 
 #: Options that deliver their result through a pointer: the value and its size in bytes.
 PR_PUT: Final = {PR_GET_PDEATHSIG: 4, PR_GET_TSC: 4, PR_GET_CHILD_SUBREAPER: 4, PR_GET_TID_ADDRESS: 8}

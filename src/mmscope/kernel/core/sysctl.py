@@ -11,6 +11,8 @@ from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.drop_caches import drop_caches
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SYS_RAWIO
 from mmscope.kernel.include.errno import EINVAL, EPERM, KernelError
+from mmscope.kernel.include.limits import INT_MAX, ULONG_MAX
+from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.mm.page_alloc import setup_per_zone_wmarks
 
 TYPE_CHECKING = False
@@ -22,11 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CtlTable", "kern_table", "proc_dointvec_minmax", "proc_doulongvec_minmax", "vm_table"]
 
-INT_MAX: Final = 0x7FFFFFFF
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 #: A number has at most this many characters, and the buffer of a write one page.
 TMPBUFLEN: Final = 22
-PAGE_SIZE: Final = 4096
 __NEW_UTS_LEN: Final = 64
 _SPACES: Final = b" \t\n\v\f\r\xa0"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mmscope.kernel.include.fs import Dentry, File
+    from mmscope.kernel.include.fs import Dentry
     from mmscope.kernel.include.kernel import Kernel
 
 
@@ -42,8 +42,3 @@ def simple_dname(dentry: Dentry) -> str:
         if not name.endswith(" (deleted)"):
             name += " (deleted)"
     return name
-
-
-def file_path(k: Kernel, file: File) -> str:
-    """d_path of an open file."""
-    return d_path(k, file.f_dentry)

@@ -10,7 +10,7 @@ import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.binfmt_elf as binfmt_elf
 import mmscope.kernel.fs.binfmt_script as binfmt_script
 from mmscope.kernel.arch.x86.cpu import phys_read, phys_write
-from mmscope.kernel.arch.x86.mmap import arch_align_stack, arch_pick_mmap_layout
+from mmscope.kernel.arch.x86.mmap import STACK_RND_MASK, arch_align_stack, arch_pick_mmap_layout
 from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
@@ -53,7 +53,6 @@ MAX_ARG_STRINGS: Final = 0x7FFFFFFF
 ARG_MAX: Final = 131072
 _STK_LIM: Final = 8 << 20
 #: Where the stack may start below STACK_TOP: 22 bits of pages.
-STACK_RND_MASK: Final = 0x3FFFFF
 #: How deep #! interpreters may nest.
 MAX_INTERP_DEPTH: Final = 5
 

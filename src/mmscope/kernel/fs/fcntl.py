@@ -6,7 +6,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.fs.file import current_files, f_dupfd, fget, fget_raw, set_close_on_exec
 from mmscope.kernel.fs.namei import can_direct_IO
-from mmscope.kernel.fs.pipe import get_pipe_info, pipe_fcntl
+from mmscope.kernel.fs.pipe import F_GETPIPE_SZ, F_SETPIPE_SZ, get_pipe_info, pipe_fcntl
 from mmscope.kernel.include.errno import EBADF, EINVAL, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_PATH,
@@ -45,8 +45,6 @@ F_OFD_GETLK: Final = 36
 F_OFD_SETLK: Final = 37
 F_OFD_SETLKW: Final = 38
 F_DUPFD_CLOEXEC: Final = 1030
-F_SETPIPE_SZ: Final = 1031
-F_GETPIPE_SZ: Final = 1032
 F_ADD_SEALS: Final = 1033
 F_GET_SEALS: Final = 1034
 FD_CLOEXEC: Final = 1

@@ -15,6 +15,8 @@ from mmscope.kernel.include.fs import (
     I_DIRTY_PAGES,
     I_DIRTY_SYNC,
     I_FREEING,
+    WB_SYNC_ALL,
+    WB_SYNC_NONE,
     Inode,
     SuperBlock,
     WritebackControl,
@@ -32,8 +34,6 @@ __all__ = [
     "wb_check", "write_inode_now",
 ]  # fmt: skip
 
-WB_SYNC_NONE: Final = 0
-WB_SYNC_ALL: Final = 1
 LONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
 _CENTISECOND: Final = 10_000_000
 

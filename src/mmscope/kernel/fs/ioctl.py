@@ -7,6 +7,7 @@ from mmscope.kernel.arch.x86.uaccess import get_user, put_user
 from mmscope.kernel.fs.file import fget, set_close_on_exec
 from mmscope.kernel.include.errno import EBADF, ENOTTY, KernelError
 from mmscope.kernel.include.fs import O_NONBLOCK, S_IFMT, S_IFREG
+from mmscope.kernel.include.ioctls import FIOCLEX, FIONBIO, FIONCLEX, FIONREAD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
 
-FIONREAD: Final = 0x541B
-FIONBIO: Final = 0x5421
-FIONCLEX: Final = 0x5450
-FIOCLEX: Final = 0x5451
 FIGETBSZ: Final = 2
 
 

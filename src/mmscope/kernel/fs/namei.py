@@ -566,11 +566,6 @@ def do_filp_open(k: Kernel, dfd: int, path: int | bytes | str, op: OpenFlags) ->
     return path_openat(k, dfd, getname_flags(k, path, 0), op)
 
 
-def filp_open(k: Kernel, path: int | bytes | str, flags: int) -> File:
-    """Open for the kernel's own use."""
-    return do_filp_open(k, AT_FDCWD, path, build_open_flags(flags | O_LARGEFILE, 0))
-
-
 def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
     """Open a program for exec: execute permission, regular files only, no noexec mount (EACCES).
 

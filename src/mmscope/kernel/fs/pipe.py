@@ -48,6 +48,8 @@ from mmscope.kernel.include.fs import (
     SuperBlock,
 )
 from mmscope.kernel.include.gfp import ___GFP_ACCOUNT, GFP_HIGHUSER
+from mmscope.kernel.include.ioctls import FIONREAD
+from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, PollTable, poll_wait
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
 from mmscope.kernel.include.signal import SIGPIPE
@@ -63,11 +65,9 @@ if TYPE_CHECKING:
 
 __all__ = ["create_pipe_files", "do_pipe2", "fifo_fops", "get_pipe_info", "pipe_fcntl", "pipefifo_fops"]
 
-PAGE_SIZE: Final = 4096
 PIPE_DEF_BUFFERS: Final = 16
 #: fs.pipe-max-size: what a process without CAP_SYS_RESOURCE may ask for, bytes.
 pipe_max_size: Final = 1048576
-FIONREAD: Final = 0x541B
 F_SETPIPE_SZ: Final = 1031
 F_GETPIPE_SZ: Final = 1032
 O_NOTIFICATION_PIPE: Final = 0o200

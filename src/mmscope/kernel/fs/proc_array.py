@@ -11,7 +11,7 @@ from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_RSS, RLIMIT_SIGPENDING
 from mmscope.kernel.include.sched import __TASK_STOPPED, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD
-from mmscope.kernel.mm.memory_unmap import get_mm_rss
+from mmscope.kernel.mm.memory_rss import get_mm_rss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: A clock tick of USER_HZ, ns.
 _TICK_NS: Final = 10_000_000
-MAX_RT_PRIO: Final = 100
 
 
 def _state(task: TaskStruct) -> str:

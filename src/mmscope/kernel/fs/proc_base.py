@@ -14,7 +14,7 @@ from mmscope.kernel.include.errno import EACCES, EINVAL, EIO, ENOENT, ERANGE, ES
 from mmscope.kernel.include.fs import FMODE_READ, FMODE_UNSIGNED_OFFSET, FMODE_WRITE, Dentry, File, Inode
 from mmscope.kernel.include.mm import FOLL_ANON, FOLL_FORCE
 from mmscope.kernel.mm.memory_access import access_remote_vm, write_remote_vm
-from mmscope.kernel.mm.oom_kill import LONG_MIN, oom_badness
+from mmscope.kernel.mm.oom_kill import LONG_MIN, OOM_SCORE_ADJ_MIN, oom_badness
 from mmscope.kernel.mm.page_alloc import totalram_pages
 
 TYPE_CHECKING = False
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 PROC_NUMBUF: Final = 13
 TASK_COMM_LEN: Final = 16
 
-OOM_SCORE_ADJ_MIN: Final = -1000
 OOM_SCORE_ADJ_MAX: Final = 1000
 #: The old scale: /proc/PID/oom_adj.
 OOM_DISABLE: Final = -17

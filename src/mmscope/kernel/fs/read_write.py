@@ -6,7 +6,6 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import (
     access_ok,
     copy_from_user,
-    copy_to_user,
     copy_to_user_partial,
     get_user,
     put_user,
@@ -32,6 +31,7 @@ from mmscope.kernel.include.fs import (
     FMODE_STREAM,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
+    MAX_RW_COUNT,
     O_APPEND,
     O_DIRECT,
     O_DSYNC,
@@ -39,6 +39,10 @@ from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFMT,
     S_IFREG,
+    SEEK_CUR,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_HOLE,
     File,
 )
 from mmscope.kernel.lib.iov_iter import iov_iter_kvec, iov_iter_ubuf
@@ -53,19 +57,15 @@ from mmscope.kernel.mm.filemap_write import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
 
-#: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
-MAX_RW_COUNT: Final = 0x7FFFF000
+    ReadWrite = Callable[[Kernel, File, int, int, int], int]
+
 UIO_MAXIOV: Final = 1024
 
-SEEK_SET: Final = 0
-SEEK_CUR: Final = 1
-SEEK_END: Final = 2
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 
 RWF_DSYNC: Final = 0x2
 RWF_SYNC: Final = 0x4
@@ -257,54 +257,6 @@ def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
     return b"".join(parts)
 
 
-def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
-    """read(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = file_ppos(file)
-        ret = _read_user(k, file, buf, count, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
-
-
-def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
-    """write(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = write_pos(file)
-        ret = _write_user(k, file, buf, count, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
-
-
-def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
-    """pread64(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PREAD:
-        raise KernelError(ESPIPE)
-    return _read_user(k, file, buf, count, pos)
-
-
-def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
-    """pwrite64(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PWRITE:
-        raise KernelError(ESPIPE)
-    return _write_user(k, file, buf, count, pos)
-
-
 def iovec_from_user(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
     """The user's iovec array as (address, length); EINVAL for too many or a negative length."""
     if nr_segs > UIO_MAXIOV:
@@ -391,52 +343,68 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     return kernel_write(file, data, pos)
 
 
-def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
-    """readv(2)."""
+def _at_f_pos(k: Kernel, fd: int, start: Callable[[File], int], rw: ReadWrite, buf: int, count: int) -> int:
+    """Read or write at the file's own position, which moves."""
     file = fdget(k, fd)
     try:
-        pos = file_ppos(file)
-        ret = _do_readv(k, file, vec, vlen, pos)
+        pos = start(file)
+        ret = rw(k, file, buf, count, pos)
         if pos >= 0:
             file.f_pos = pos + ret
     finally:
         fdput(file)
     return ret
+
+
+def _at_pos(k: Kernel, fd: int, mode: int, rw: ReadWrite, buf: int, count: int, pos: int) -> int:
+    """Read or write at `pos`, in a file of FMODE_PREAD or FMODE_PWRITE (ESPIPE)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & mode:
+        raise KernelError(ESPIPE)
+    return rw(k, file, buf, count, pos)
+
+
+def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """read(2)."""
+    return _at_f_pos(k, fd, file_ppos, _read_user, buf, count)
+
+
+def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """write(2)."""
+    return _at_f_pos(k, fd, write_pos, _write_user, buf, count)
+
+
+def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pread64(2)."""
+    return _at_pos(k, fd, FMODE_PREAD, _read_user, buf, count, pos)
+
+
+def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pwrite64(2)."""
+    return _at_pos(k, fd, FMODE_PWRITE, _write_user, buf, count, pos)
+
+
+def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
+    """readv(2)."""
+    return _at_f_pos(k, fd, file_ppos, _do_readv, vec, vlen)
 
 
 def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """writev(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = write_pos(file)
-        ret = _do_writev(k, file, vec, vlen, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
+    return _at_f_pos(k, fd, write_pos, _do_writev, vec, vlen)
 
 
 def do_preadv(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
     """preadv(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PREAD:
-        raise KernelError(ESPIPE)
-    return _do_readv(k, file, vec, vlen, pos)
+    return _at_pos(k, fd, FMODE_PREAD, _do_readv, vec, vlen, pos)
 
 
 def do_pwritev(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
     """pwritev(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PWRITE:
-        raise KernelError(ESPIPE)
-    return _do_writev(k, file, vec, vlen, pos)
+    return _at_pos(k, fd, FMODE_PWRITE, _do_writev, vec, vlen, pos)
 
 
 def generic_file_llseek(file: File, offset: int, whence: int) -> int:
@@ -599,10 +567,4 @@ def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EINVAL)
     generic_fadvise(file, offset, count, POSIX_FADV_WILLNEED)
-    return 0
-
-
-def write_user_bytes(k: Kernel, addr: int, data: bytes) -> int:
-    """copy_to_user for results of fixed layout: 0."""
-    copy_to_user(k, addr, data)
     return 0

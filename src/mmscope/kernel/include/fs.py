@@ -55,6 +55,23 @@ O_SYNC: Final = 0o4010000
 O_PATH: Final = 0o10000000
 O_TMPFILE: Final = 0o20200000
 
+#: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
+MAX_RW_COUNT: Final = 0x7FFFF000
+
+# lseek
+SEEK_SET: Final = 0
+SEEK_CUR: Final = 1
+SEEK_END: Final = 2
+SEEK_DATA: Final = 3
+SEEK_HOLE: Final = 4
+
+#: The largest file that anything can be, bytes.
+MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
+
+# WritebackControl.sync_mode: WB_SYNC_ALL waits for each page.
+WB_SYNC_NONE: Final = 0
+WB_SYNC_ALL: Final = 1
+
 # file->f_mode
 FMODE_READ: Final = 0x1
 FMODE_WRITE: Final = 0x2
@@ -179,7 +196,7 @@ class WritebackControl:
     """struct writeback_control: what to write and why."""
 
     def __init__(self, sync_mode: int, nr_to_write: int, range_start: int = 0, range_end: int = 0x7FFFFFFFFFFFFFFF) -> None:
-        #: WB_SYNC_NONE 0 or WB_SYNC_ALL 1: wait for each page.
+        #: WB_SYNC_NONE or WB_SYNC_ALL.
         self.sync_mode = sync_mode
         #: Pages still to be written.
         self.nr_to_write = nr_to_write

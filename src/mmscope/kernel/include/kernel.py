@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import Cred, TaskStruct
+    from mmscope.kernel.include.socket import UnixSock
     from mmscope.kernel.mm.page_alloc import Zone
     from mmscope.kernel.mm.swap import LruState
     from mmscope.kernel.mm.vmstat import VmStat
-    from mmscope.kernel.net.af_unix import UnixSock
 
 
 class Kernel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.pgtable import PTE_PFN_MASK, pte_exec, pte_none, pte_present, pte_protnone, pte_write
-from mmscope.kernel.fs.buffer import check_page_buffers
+from mmscope.kernel.fs.buffer import BH_Uptodate, check_page_buffers
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.fs import AddressSpace
 from mmscope.kernel.include.mm import (
@@ -175,8 +175,9 @@ def validate_mapping(mapping: AddressSpace) -> int:
         if page.mapping is not mapping or page.index != found[0] or page._refcount < 1 + max(page._mapcount + 1, 0):
             raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
         check_page_buffers(page, mapping)
-        # (A page that fallocate() gave a tmpfs file is so.)
-        if writes_back and page.flags & PG_dirty and not page.flags & PG_uptodate:
+        # (A page that fallocate() gave a tmpfs file is so; and one whose buffer only has been read, to be changed.)
+        known = page.flags & PG_uptodate or (page.private is not None and page.private.b_state & BH_Uptodate)
+        if writes_back and page.flags & PG_dirty and not known:
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
         if writes_back and (page.flags & PG_dirty != 0) != xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY):
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino}: PG_dirty and the mark of {mapping.i_pages!r} differ")

@@ -28,6 +28,7 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
 )
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
+from mmscope.kernel.include.page import PAGE_SHIFT
 from mmscope.kernel.include.page_flags import (
     PG_dirty,
     PG_error,
@@ -37,6 +38,7 @@ from mmscope.kernel.include.page_flags import (
     PG_swapbacked,
     PG_uptodate,
 )
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
 from mmscope.kernel.mm.mmap_area import vma_pages
@@ -63,8 +65,8 @@ __all__ = [
     "find_lock_page",
     "find_or_create_page", "generic_file_buffered_read", "generic_file_buffered_read_iter",
     "generic_file_mmap", "generic_file_readonly_mmap",
-    "generic_file_vm_ops", "lock_page", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
-    "read_cache_page", "read_mapping_page", "trylock_page", "unlock_page",
+    "generic_file_vm_ops", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
+    "read_cache_page", "read_mapping_page",
 ]  # fmt: skip
 
 FGP_ACCESSED: Final = 0x01
@@ -76,33 +78,7 @@ FGP_FOR_MMAP: Final = 0x40
 
 #: A file with more misses than that is not read around.
 MMAP_LOTSAMISS: Final = 100
-_PAGE_SHIFT: Final = 12
 _PAGES_MAX_READ: Final = 512
-
-
-# The page lock
-
-
-def trylock_page(page: Page) -> bool:
-    """Lock the page unless it is locked."""
-    if page.flags & PG_locked:
-        return False
-    page.flags |= PG_locked
-    return True
-
-
-def lock_page(page: Page) -> None:
-    """Lock the page. Nobody sleeps with a page locked (I/O is synchronous), so a locked page is a bug."""
-    if page.flags & PG_locked:
-        raise KernelBug(f"lock_page: {page!r} is locked already, mapping {page.mapping!r}")
-    page.flags |= PG_locked
-
-
-def unlock_page(page: Page) -> None:
-    """Unlock the page."""
-    if not page.flags & PG_locked:
-        raise KernelBug(f"unlock_page: {page!r} is not locked, mapping {page.mapping!r}")
-    page.flags &= ~PG_locked
 
 
 # Into and out of the page cache
@@ -356,9 +332,9 @@ def generic_file_buffered_read_iter(file: File, to: IovIter, pos: int) -> int:
             _put_pages(pages)
             break
         end_offset = min(isize, pos + to.count)
-        nr = min(len(pages), ((end_offset + 4095) >> _PAGE_SHIFT) - (pos >> _PAGE_SHIFT))
+        nr = min(len(pages), ((end_offset + 4095) >> PAGE_SHIFT) - (pos >> PAGE_SHIFT))
         # A page read in several small pieces counts as accessed once.
-        if pos >> _PAGE_SHIFT != last_pos >> _PAGE_SHIFT:
+        if pos >> PAGE_SHIFT != last_pos >> PAGE_SHIFT:
             mark_page_accessed(pages[0])
         for i in range(1, nr):
             mark_page_accessed(pages[i])
@@ -392,8 +368,8 @@ def _put_pages(pages: list[Page]) -> None:
 def generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> list[Page]:
     """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError."""
     mapping = file.f_mapping
-    index = pos >> _PAGE_SHIFT
-    last_index = (pos + count + 4095) >> _PAGE_SHIFT
+    index = pos >> PAGE_SHIFT
+    last_index = (pos + count + 4095) >> PAGE_SHIFT
     nr = min(last_index - index, _PAGES_MAX_READ)
     pages = find_get_pages_contig(mapping, index, nr)
     if not pages:
@@ -485,7 +461,7 @@ def filemap_fault(vmf: VmFault) -> int:
     mapping = file.f_mapping
     inode = mapping.host
     offset = vmf.pgoff
-    if offset >= (inode.i_size + 4095) >> _PAGE_SHIFT:
+    if offset >= (inode.i_size + 4095) >> PAGE_SHIFT:
         return VM_FAULT_SIGBUS
     ret = 0
     fpin: File | None = None
@@ -567,10 +543,10 @@ def filemap_map_pages(vmf: VmFault, start_pgoff: int, end_pgoff: int) -> None:
             else:
                 page.flags |= PG_locked
                 mapped = False
-                if page.index < (mapping.host.i_size + 4095) >> _PAGE_SHIFT:
+                if page.index < (mapping.host.i_size + 4095) >> PAGE_SHIFT:
                     if mmap_miss > 0:
                         mmap_miss -= 1
-                    vmf.address += (index - last_pgoff) << _PAGE_SHIFT
+                    vmf.address += (index - last_pgoff) << PAGE_SHIFT
                     if vmf.pte:
                         vmf.pte += index - last_pgoff
                     last_pgoff = index

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.include.errno import EFAULT, EFBIG, EIO, ENOSPC, KernelError
 from mmscope.kernel.include.fs import (
@@ -11,10 +10,12 @@ from mmscope.kernel.include.fs import (
     O_DSYNC,
     S_IFMT,
     S_IFREG,
+    WB_SYNC_ALL,
     AddressSpace,
     File,
     WritebackControl,
 )
+from mmscope.kernel.include.limits import LLONG_MAX
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_error
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_FSIZE
@@ -33,7 +34,7 @@ from mmscope.kernel.mm.truncate import invalidate_inode_pages2_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    pass
 
 __all__ = [
     "file_check_and_advance_wb_err", "file_write_and_wait_range", "filemap_check_errors", "filemap_fdatawait_range",
@@ -41,10 +42,6 @@ __all__ = [
     "generic_file_direct_read", "generic_file_direct_write", "generic_file_write_iter",
     "generic_perform_write", "generic_write_checks", "generic_write_sync",
 ]  # fmt: skip
-
-WB_SYNC_NONE: Final = 0
-WB_SYNC_ALL: Final = 1
-LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
 
 
 # --- written out, and waited for
@@ -136,6 +133,8 @@ def generic_write_checks(file: File, count: int, pos: int) -> tuple[int, int]:
     limit = k.current.signal.rlim[RLIMIT_FSIZE].rlim_cur
     if limit != RLIM_INFINITY and inode.i_mode & S_IFMT == S_IFREG:
         if pos >= limit:
+            import mmscope.kernel.core.signal as core_signal
+
             core_signal.send_sig(k, SIGXFSZ, k.current, 0)
             raise KernelError(EFBIG)
         count = min(count, limit - pos)

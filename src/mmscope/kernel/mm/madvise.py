@@ -88,9 +88,9 @@ from mmscope.kernel.include.mman import (
 )
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_lru, PG_referenced
+from mmscope.kernel.include.pagemap import trylock_page, unlock_page
 from mmscope.kernel.include.swapops import is_guard_pte_marker, make_guard_pte_marker
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
-from mmscope.kernel.mm.filemap import trylock_page, unlock_page
 from mmscope.kernel.mm.gup import GupLocked, __get_user_pages, check_vma_flags
 from mmscope.kernel.mm.hugetlb import HPAGE_MASK
 from mmscope.kernel.mm.memory import (

@@ -42,16 +42,9 @@ from mmscope.kernel.include.mm import MM_ANONPAGES, NR_MM_COUNTERS, VM_MIXEDMAP,
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_uptodate
 from mmscope.kernel.include.swapops import is_guard_pte_marker
-from mmscope.kernel.mm.memory_unmap import (
-    add_mm_rss_vec,
-    is_cow_mapping,
-    mm_counter_file,
-    p4d_alloc,
-    pmd_alloc,
-    pte_alloc_map,
-    pud_alloc,
-    vm_normal_page,
-)
+from mmscope.kernel.mm.memory_pgtables import p4d_alloc, pmd_alloc, pte_alloc_map, pud_alloc
+from mmscope.kernel.mm.memory_rss import add_mm_rss_vec, mm_counter_file
+from mmscope.kernel.mm.memory_unmap import is_cow_mapping, vm_normal_page
 from mmscope.kernel.mm.page_alloc import alloc_page_vma, copy_user_highpage, get_page, page_maybe_dma_pinned, put_page
 from mmscope.kernel.mm.rmap import page_add_new_anon_rmap, page_dup_rmap, page_try_dup_anon_rmap
 from mmscope.kernel.mm.swap import lru_cache_add_inactive_or_unevictable

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.pgtable import pgtable_pmd_page_dtor, pgtable_pte_page_dtor
 from mmscope.kernel.arch.x86.tlbflush import TLB_FLUSH_ALL, flush_tlb_mm_range
 from mmscope.kernel.include.gfp import __GFP_NOWARN, GFP_NOWAIT
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.page import PAGE_SIZE, TASK_SIZE
 from mmscope.kernel.mm.page_alloc import __get_free_pages, free_pages
 from mmscope.kernel.mm.swap import lru_add_drain, release_pages
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MmuGather", "free_pages_and_swap_cache", "pmd_free_tlb", "pte_free_tlb", "pud_free_tlb", "tlb_finish_mmu", "tlb_flush_mmu",
-    "tlb_flush_mmu_tlbonly", "tlb_flush_pmd_range", "tlb_flush_pte_range", "tlb_gather_mmu", "tlb_remove_page",
+    "tlb_flush_mmu_tlbonly", "tlb_flush_pte_range", "tlb_gather_mmu", "tlb_remove_page",
     "tlb_remove_tlb_entry",
 ]  # fmt: skip
 
@@ -32,7 +33,6 @@ __all__ = [
 MMU_GATHER_BUNDLE: Final = 8
 MAX_GATHER_BATCH: Final = 510
 MAX_GATHER_BATCH_COUNT: Final = 19
-_ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 #: Above all addresses, as ~0UL is in Linux.
 _ABOVE_ALL: Final = 0x7FFFFFFFFFFFFFFF
 
@@ -85,7 +85,7 @@ def __tlb_adjust_range(tlb: MmuGather, address: i64, range_size: i64) -> None:
 
 def tlb_gather_mmu(mm: MmStruct, start: int, end: int) -> MmuGather:
     """Begin to unmap [start, end); (0, -1) = the whole address space. Since v5.12 without the range."""
-    tlb = MmuGather(mm, start == 0 and end in (-1, _ULONG_MAX))
+    tlb = MmuGather(mm, start == 0 and end in (-1, ULONG_MAX))
     __tlb_reset_range(tlb)
     mm.tlb_flush_pending += 1
     return tlb
@@ -171,12 +171,6 @@ def tlb_flush_pte_range(tlb: MmuGather, address: i64, size: i64) -> None:
     """PTEs of [address, address + size) were cleared or changed."""
     __tlb_adjust_range(tlb, address, size)
     tlb.cleared_ptes = True
-
-
-def tlb_flush_pmd_range(tlb: MmuGather, address: i64, size: i64) -> None:
-    """PMD entries of [address, address + size) were cleared or changed."""
-    __tlb_adjust_range(tlb, address, size)
-    tlb.cleared_pmds = True
 
 
 def tlb_remove_tlb_entry(tlb: MmuGather, ptep: i64, address: i64) -> None:

@@ -7,7 +7,7 @@ import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.mm import MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES, MM_SWAPENTS
 from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.signal import SIGKILL
-from mmscope.kernel.mm.memory_unmap import get_mm_counter, get_mm_rss
+from mmscope.kernel.mm.memory_rss import get_mm_counter, get_mm_rss
 from mmscope.kernel.mm.vmstat import OOM_KILL, count_vm_event
 
 TYPE_CHECKING = False

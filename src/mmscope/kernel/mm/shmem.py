@@ -25,9 +25,12 @@ from mmscope.kernel.include.fs import (
     FMODE_PWRITE,
     FMODE_READ,
     FMODE_WRITE,
+    MAX_LFS_FILESIZE,
     O_RDWR,
     S_IFMT,
     S_IFREG,
+    SEEK_DATA,
+    SEEK_HOLE,
     AddressSpace,
     AddressSpaceOperations,
     Dentry,
@@ -44,9 +47,10 @@ from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_NORESERVE
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate
+from mmscope.kernel.include.pagemap import unlock_page
 from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest, iov_iter_zero
 from mmscope.kernel.lib.xarray import xa_find, xa_load, xa_store
-from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry, unlock_page
+from mmscope.kernel.mm.filemap import filemap_map_pages, find_lock_entry
 from mmscope.kernel.mm.filemap_write import generic_file_write_iter
 from mmscope.kernel.mm.memory import vmf_error
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
@@ -93,16 +97,12 @@ __all__ = [
     "shmem_vm_ops", "shmem_zero_setup",
 ]  # fmt: skip
 
-MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
 
 # enum sgp_type: what to do with holes and beyond the end.
 SGP_READ: Final = 0
 SGP_CACHE: Final = 1
 SGP_WRITE: Final = 2
 SGP_FALLOC: Final = 3
-
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 
 
 def shmem_fill_super(k: Kernel, dev: int, max_blocks: int = -1) -> SuperBlock:

@@ -96,11 +96,6 @@ def mod_page_state(k: Kernel, item: i64, delta: i64) -> None:
     k.vmstat.stat[item] += delta
 
 
-def global_page_state(k: Kernel, item: int) -> int:
-    """global_zone_page_state, global_node_page_state."""
-    return k.vmstat.stat[item]
-
-
 # --- /proc
 
 #: vmstat_text[]: zone items, node items, events; (name, NR_* or event), -1 where nothing counts it, -2 nr_free_pages.

@@ -12,18 +12,12 @@ from pathlib import Path
 
 from mmscope.errors import MmscopeError
 from mmscope.oracle.campaign import library, named, random_scenarios
-from mmscope.oracle.record.debian import KERNELS, fetch_kernel, unpack_kernel, unpack_symbols
+from mmscope.oracle.record.debian import CACHE, KERNELS, fetch_kernel, unpack_kernel, unpack_symbols
 from mmscope.oracle.record.graphs import record_graphs
 from mmscope.oracle.record.guest import GuestRunner
-from mmscope.oracle.scenario import Scenario
+from mmscope.oracle.scenario import Scenario, uses_files
 from mmscope.oracle.strategies import KINDS
 from mmscope.oracle.truth import NOT_AS_V5_11, write_recording
-
-CACHE = Path.home() / ".cache" / "mmscope" / "kernels"
-
-
-#: Where the guest's files stand: on its initramfs.
-FS = "tmpfs"
 
 
 def some_random(seed: int, operations: int, only: list[str]) -> list[Scenario]:
@@ -45,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where packages are kept (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the recording, JSON lines; *.xz is compressed")
     parser.add_argument("--graphs", action="store_true", help="call graphs instead, into the folder -o; SCENARIO: their names")
+    parser.add_argument("--fs", choices=("tmpfs", "ext4"), default="tmpfs", help="where files stand; ext4: only what uses files")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="random sequences of N operations instead")
     parser.add_argument("--seed", type=int, default=0, help="of the random sequences")
     parser.add_argument("--only", default="", metavar="KINDS", help=f"of these kinds: {','.join(KINDS)} (default: all)")
@@ -62,14 +57,16 @@ def main(argv: list[str] | None = None) -> int:
             scenarios = some_random(args.seed, args.random, [word for word in args.only.split(",") if word])
         else:
             scenarios = [named(name) for name in args.scenario] or library()
-            scenarios = [scenario for scenario in scenarios if scenario.headers.get("fs", FS) == FS]
+        scenarios = [scenario for scenario in scenarios if scenario.headers.get("fs", args.fs) == args.fs]
+        if args.fs == "ext4":
+            scenarios = [scenario for scenario in scenarios if uses_files(scenario)]
         package = args.deb or fetch_kernel(args.kernel, args.cache)
-        with GuestRunner(unpack_kernel(package)) as runner:
+        with GuestRunner(unpack_kernel(package), args.fs) as runner:
             scenarios.sort(key=lambda scenario: scenario.name in NOT_AS_V5_11)
             apart = sum(scenario.name in NOT_AS_V5_11 for scenario in scenarios)
             first = len(scenarios) - apart
             answers = runner.run(scenarios[:first]) + runner.run(scenarios[first:])
-        write_recording(args.output, runner.kernel, package.name, scenarios, answers)
+        write_recording(args.output, runner.kernel, package.name, scenarios, answers, args.fs)
     except MmscopeError as error:
         print(f"record: {error}", file=sys.stderr)
         return error.exit_code

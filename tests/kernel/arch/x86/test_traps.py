@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from mmscope.kernel.arch.x86 import traps
+from mmscope.kernel.arch.x86.trapnr import X86_TRAP_GP
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.ptrace import X86_EFLAGS_TF
@@ -19,7 +20,7 @@ def raised(k: Kernel, vector: int, error_code: int = 0) -> tuple[int, int, int]:
     k.current.regs.ip = IP
     traps.exc_vector(k, k.current.regs, vector, error_code)
     (info,) = k.current.pending.list
-    assert k.current.thread.trap_nr == (vector if vector != 0x80 else traps.X86_TRAP_GP)
+    assert k.current.thread.trap_nr == (vector if vector != 0x80 else X86_TRAP_GP)
     return info.si_signo, info.si_code, info.si_addr
 
 

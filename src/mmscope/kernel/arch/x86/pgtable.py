@@ -37,7 +37,6 @@ PTE_SHIFT: Final = 12
 PGDIR_SIZE: Final = 1 << PGDIR_SHIFT
 PUD_SIZE: Final = 1 << PUD_SHIFT
 PMD_SIZE: Final = 1 << PMD_SHIFT
-PGDIR_MASK: Final = ~(PGDIR_SIZE - 1)
 PUD_MASK: Final = ~(PUD_SIZE - 1)
 PMD_MASK: Final = ~(PMD_SIZE - 1)
 PTRS_PER_PTE: Final = 512
@@ -64,7 +63,6 @@ _KERNPG_TABLE: Final = 0x063
 _PAGE_TABLE: Final = 0x067
 
 PTE_PFN_MASK: Final = 0x000FFFFFFFFFF000
-PTE_FLAGS_MASK: Final = ~PTE_PFN_MASK
 #: What pte_modify() keeps.
 _PAGE_CHG_MASK: Final = (
     PTE_PFN_MASK
@@ -231,11 +229,6 @@ def pte_wrprotect(pte: i64) -> i64:
     return pte & ~_PAGE_RW
 
 
-def pte_mkexec(pte: i64) -> i64:
-    """Clear NX."""
-    return pte & ~_PAGE_NX
-
-
 def pte_mkspecial(pte: i64) -> i64:
     """Mark: no struct page to be counted."""
     return pte | _PAGE_SPECIAL
@@ -249,11 +242,6 @@ def pte_mksoft_dirty(pte: i64) -> i64:
 def pte_clear_soft_dirty(pte: i64) -> i64:
     """Clear soft dirty."""
     return pte & ~_PAGE_SOFT_DIRTY
-
-
-def pte_same(a: i64, b: i64) -> bool:
-    """Equal."""
-    return a == b
 
 
 # The upper levels: one format for pgd, pud and pmd
@@ -287,16 +275,6 @@ def pud_bad(entry: i64) -> bool:
 def pmd_bad(entry: i64) -> bool:
     """Neither empty nor a table."""
     return entry & ~PTE_PFN_MASK & ~_PAGE_USER != _KERNPG_TABLE
-
-
-def pmd_present(entry: i64) -> bool:
-    """A table or a large page stands behind it."""
-    return entry & (_PAGE_PRESENT | _PAGE_PROTNONE | _PAGE_PSE) != 0
-
-
-def pud_present(entry: i64) -> bool:
-    """A table or a large page stands behind it."""
-    return entry & _PAGE_PRESENT != 0
 
 
 def pmd_pfn(entry: i64) -> i64:
@@ -566,20 +544,9 @@ def pmd_alloc_one(mm: MmStruct, addr: int) -> Page | None:
     return page
 
 
-def pmd_free(mm: MmStruct, pmd: Page) -> None:
-    """Free a PMD that hangs nowhere."""
-    pgtable_pmd_page_dtor(pmd)
-    __free_pages(pmd, 0)
-
-
 def pud_alloc_one(mm: MmStruct, addr: int) -> Page | None:
     """An empty PUD."""
     return get_zeroed_page(mm.kernel, GFP_KERNEL_ACCOUNT)
-
-
-def pud_free(mm: MmStruct, pud: Page) -> None:
-    """Free a PUD that hangs nowhere."""
-    __free_pages(pud, 0)
 
 
 def pgd_alloc(mm: MmStruct) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import mmscope.kernel.core.itimer as core_itimer
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
+from mmscope.kernel.arch.x86.trapnr import X86_TRAP_GP
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.include.errno import (
     EFAULT,
@@ -67,7 +68,6 @@ FRAME_INFO: Final = 8 + UCONTEXT_SIZE
 UC_MCONTEXT: Final = 40
 UC_SIGMASK: Final = 296
 
-UC_FP_XSTATE: Final = 0x1
 UC_SIGCONTEXT_SS: Final = 0x2
 UC_STRICT_RESTORE_SS: Final = 0x4
 
@@ -86,7 +86,6 @@ FIX_EFLAGS: Final = (
 )
 
 __NR_restart_syscall: Final = 219
-X86_TRAP_GP: Final = 13
 
 
 def q(value: int) -> bytes:

@@ -20,6 +20,20 @@
 from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
+from mmscope.kernel.arch.x86.trapnr import (
+    X86_TRAP_AC,
+    X86_TRAP_BP,
+    X86_TRAP_BR,
+    X86_TRAP_DB,
+    X86_TRAP_DE,
+    X86_TRAP_GP,
+    X86_TRAP_MF,
+    X86_TRAP_NP,
+    X86_TRAP_OF,
+    X86_TRAP_SS,
+    X86_TRAP_UD,
+    X86_TRAP_XF,
+)
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.ptrace import X86_EFLAGS_TF, user_mode
 from mmscope.kernel.include.signal import (
@@ -47,19 +61,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
 
-X86_TRAP_DE: Final = 0
-X86_TRAP_DB: Final = 1
-X86_TRAP_BP: Final = 3
-X86_TRAP_OF: Final = 4
-X86_TRAP_BR: Final = 5
-X86_TRAP_UD: Final = 6
-X86_TRAP_NP: Final = 11
-X86_TRAP_SS: Final = 12
-X86_TRAP_GP: Final = 13
-X86_TRAP_PF: Final = 14
-X86_TRAP_MF: Final = 16
-X86_TRAP_AC: Final = 17
-X86_TRAP_XF: Final = 19
 
 #: DR6: single step.
 DR_STEP: Final = 0x4000

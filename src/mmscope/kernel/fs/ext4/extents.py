@@ -31,14 +31,13 @@ from mmscope.kernel.include.fs import (
     File,
     Inode,
 )
+from mmscope.kernel.include.limits import LLONG_MAX
 from mmscope.kernel.mm.filemap_write import filemap_write_and_wait_range
 from mmscope.kernel.mm.truncate import truncate_pagecache, truncate_pagecache_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
-LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
+    pass
 
 
 def ext4_fallocate(file: File, mode: int, offset: int, len: int) -> None:

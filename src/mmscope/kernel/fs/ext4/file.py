@@ -35,10 +35,13 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_writepages,
 )
 from mmscope.kernel.fs.iomap_direct_io import IOMAP_DELALLOC, IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
+from mmscope.kernel.fs.read_write import generic_file_llseek
 from mmscope.kernel.include.errno import ENOSPC, ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
     SB_RDONLY,
+    SEEK_DATA,
+    SEEK_HOLE,
     AddressSpaceOperations,
     File,
     FileOperations,
@@ -64,11 +67,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mmscope.kernel.config import KernelConfig
     from mmscope.kernel.include.mm_types import VmAreaStruct
     from mmscope.kernel.lib.iov_iter import IovIter
 
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 #: Blocks that one direct request allocates at a time.
 DIO_MAX_BLOCKS: Final = 4096
 
@@ -148,10 +150,8 @@ def ext4_setattr(inode: Inode, attr: Iattr) -> None:
 
 def ext4_llseek(file: File, offset: int, whence: int) -> int:
     """lseek; SEEK_DATA and SEEK_HOLE look at blocks, and at the pages over preallocated ones."""
-    import mmscope.kernel.fs.read_write as read_write
-
     if whence not in (SEEK_DATA, SEEK_HOLE):
-        return read_write.generic_file_llseek(file, offset, whence)
+        return generic_file_llseek(file, offset, whence)
     inode = file.f_inode
     if offset < 0 or offset >= inode.i_size:
         raise KernelError(ENXIO)
@@ -213,14 +213,15 @@ def ext4_iomap_begin(inode: Inode, pos: int, length: int, write: bool) -> tuple[
     if write and ext4_map_blocks(inode, lblk) == HOLE:
         end = min(end, ext4_iomap_alloc(inode, lblk, (end + 4095) >> 12) << 12)
     first = ext4_map_blocks(inode, lblk)
-    kind = ext4_iomap_type(info, lblk, first)
+    config = inode.i_sb.kernel.config
+    kind = ext4_iomap_type(config, info, lblk, first)
     at = (lblk + 1) << 12
     while at < end:
         lblk += 1
         pblk = ext4_map_blocks(inode, lblk)
         # Blocks of the host's file have negative numbers, and are taken to be as contiguous as their file.
         expected = first + (lblk - (pos >> 12) if first > 0 else (pos >> 12) - lblk)
-        if ext4_iomap_type(info, lblk, pblk) != kind or (kind not in (IOMAP_HOLE, IOMAP_DELALLOC) and pblk != expected):
+        if ext4_iomap_type(config, info, lblk, pblk) != kind or (kind not in (IOMAP_HOLE, IOMAP_DELALLOC) and pblk != expected):
             break
         at += 4096
     return kind, min(at, end) - pos
@@ -251,10 +252,10 @@ def ext4_iomap_alloc(inode: Inode, lblk: int, end: int) -> int:
     return lblk
 
 
-def ext4_iomap_type(info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
-    """IOMAP_* of what ext4_map_blocks() said."""
+def ext4_iomap_type(config: KernelConfig, info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
+    """IOMAP_* of what ext4_map_blocks() said. Before v6.8 (ec9d669eba4c) what is not allocated yet was a hole."""
     if pblk == HOLE:
-        return IOMAP_DELALLOC if lblk in info.i_reserved else IOMAP_HOLE
+        return IOMAP_DELALLOC if lblk in info.i_reserved and config.at_least(6, 8) else IOMAP_HOLE
     return IOMAP_UNWRITTEN if pblk in info.unwritten else IOMAP_MAPPED
 
 

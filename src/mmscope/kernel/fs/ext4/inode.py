@@ -24,22 +24,17 @@ from mmscope.kernel.fs.buffer import (
     block_commit_write,
     block_page_mkwrite,
     create_page_buffers,
+    mark_buffer_dirty,
     page_buffers,
+    page_has_buffers,
 )
 from mmscope.kernel.include.errno import EFAULT, ENOMEM, ENOSPC, EROFS, KernelBug, KernelError
 from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, ReadaheadControl, SuperBlock, WritebackControl
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
-from mmscope.kernel.mm.filemap import (
-    FGP_ACCESSED,
-    FGP_CREAT,
-    FGP_LOCK,
-    FGP_WRITE,
-    filemap_fault,
-    pagecache_get_page,
-    unlock_page,
-)
+from mmscope.kernel.include.pagemap import unlock_page
+from mmscope.kernel.mm.filemap import FGP_ACCESSED, FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, pagecache_get_page
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import (
@@ -244,6 +239,11 @@ def ext4_mpage_readpages(inode: Inode, pages: list[Page]) -> KernelError | None:
     """
     failure: KernelError | None = None
     for page in pages:
+        if page_has_buffers(page) and page_buffers(page).b_state & BH_Uptodate:
+            # block_read_full_page(): its bytes are there already, and may be newer than the disk's.
+            page.flags |= PG_uptodate
+            unlock_page(page)
+            continue
         try:
             content = ext4_read_block(inode, page.index)
         except KernelError as error:
@@ -453,10 +453,12 @@ def ext4_block_zero_page_range(inode: Inode, from_: int, length: int) -> None:
         if pblk != HOLE and pblk not in info.unwritten:
             bh.b_state |= BH_Mapped
         if bh.b_state & BH_Mapped:
-            if not page.flags & PG_uptodate:
+            if not page.flags & PG_uptodate and not bh.b_state & BH_Uptodate:
                 ext4_read_buffer(page)
+            # The buffer is uptodate, the page is not by that: nobody has read it.
+            bh.b_state |= BH_Uptodate
             phys_write(page.kernel, (page.pfn << 12) + (from_ & 4095), bytes(length))
-            block_commit_write(page)
+            mark_buffer_dirty(bh, page)
     finally:
         unlock_page(page)
         put_page(page)
