@@ -35,6 +35,7 @@ from mmscope.cpu.processor import (
 from mmscope.cpu.unicorn import UcError
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.trapnr import (
+    DR_STEP,
     IA32_SYSCALL_VECTOR,
     X86_TRAP_AC,
     X86_TRAP_BP,
@@ -181,6 +182,9 @@ class Engine(Processor):
                 raise raised
             self._save(regs)
             if self._event == EV_SYSCALL:
+                if self._syscall_trapped:
+                    self._syscall_trapped = False
+                    self._context.take_exception()
                 regs.cx = regs.ip
                 self._step_from = -1
                 if alone and regs.ax in _FORKS:
@@ -269,6 +273,8 @@ class Engine(Processor):
         if vector == X86_TRAP_DB and stepping >= 0 and not regs.flags & X86_EFLAGS_TF:
             self._stepped(regs, stepping)
             return False
+        if vector == X86_TRAP_DB:
+            return self._trap(regs, vector, DR_STEP)
         if vector == X86_TRAP_GP and self._code(regs.ip)[:2] == b"\x0f\x31":
             tsc = self.entries.read_tsc(self.k)
             regs.ax = tsc & 0xFFFFFFFF

@@ -501,6 +501,12 @@ def execve(k: Kernel, regs: PtRegs) -> int:
     return adopt_registers(k, regs)
 
 
+def execveat(k: Kernel, regs: PtRegs) -> int:
+    """execveat(fd, filename, argv, envp, flags)."""
+    fs_exec.sys_execveat(k, s32(regs.di), regs.si, regs.dx, regs.r10, s32(regs.r8))
+    return adopt_registers(k, regs)
+
+
 def adopt_registers(k: Kernel, regs: PtRegs) -> int:
     """The new program's registers stand in task->regs: make them those that the CPU returns to."""
     new = k.current.regs

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask
+from mmscope.kernel.core.sigprocmask import restore_saved_sigmask_unless, set_user_sigmask
 from mmscope.kernel.fs.eventfd import do_eventfd
 from mmscope.kernel.fs.eventpoll import EPOLL_CTL_DEL, do_epoll_create, do_epoll_ctl, do_epoll_wait
 from mmscope.kernel.fs.file import close_fd

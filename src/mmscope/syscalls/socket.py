@@ -18,6 +18,7 @@ from mmscope.kernel.include.errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
+    ESRCH,
     KernelError,
 )
 from mmscope.kernel.include.fs import MAX_RW_COUNT, O_CLOEXEC, O_NONBLOCK, File
@@ -27,10 +28,9 @@ from mmscope.kernel.include.socket import (
     MSG_DONTWAIT,
     MSG_TRUNC,
     SK_BUF_DEFAULT,
-    SOCK_DGRAM,
     SOCK_TYPE_MASK,
-    TCP_ESTABLISHED,
     TCP_LISTEN,
+    Ucred,
 )
 from mmscope.kernel.net.socket import sock_alloc_file, sock_from_file, sock_map_fd, sock_sendmsg
 from mmscope.syscalls.args import s32, u32
@@ -195,10 +195,7 @@ def getpeername(k: Kernel, regs: PtRegs) -> int:
 
 def shutdown(k: Kernel, regs: PtRegs) -> int:
     """shutdown(fd, how)."""
-    sock = sock_from_file(fget(k, u32(regs.di)))
-    if sock.type != SOCK_DGRAM and sock.state != TCP_ESTABLISHED:
-        raise KernelError(ENOTCONN)
-    af_unix.unix_shutdown(sock, s32(regs.si))
+    af_unix.unix_shutdown(sock_from_file(fget(k, u32(regs.di))), s32(regs.si))
     return 0
 
 
@@ -249,11 +246,12 @@ class _MsgHdr:
             raise KernelError(EMSGSIZE)
 
 
-def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
-    """The files of SCM_RIGHTS; SCM_CREDENTIALS must be true, or sent by root. The caller's references are borrowed."""
+def _scm_send(k: Kernel, msg: _MsgHdr) -> tuple[list[File], Ucred | None]:
+    """SCM_RIGHTS: files, the caller's references are borrowed. SCM_CREDENTIALS: true ones, or what root says."""
     files: list[File] = []
+    creds: Ucred | None = None
     if not msg.control:
-        return files
+        return files, creds
     raw = copy_from_user(k, msg.control, min(msg.controllen, 65536))
     at = 0
     while at + 16 <= len(raw):
@@ -275,10 +273,13 @@ def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
             honest = pid == k.current.tgid and uid in (cred.uid, cred.euid, cred.suid) and gid in (cred.gid, cred.egid, cred.sgid)
             if not honest and not capable(k, CAP_SYS_ADMIN):
                 raise KernelError(EPERM)
+            if pid not in k.tasks:
+                raise KernelError(ESRCH)
+            creds = Ucred(pid, uid, gid)
         elif level == SOL_SOCKET:
             raise KernelError(EINVAL)
         at += length + 7 & -8
-    return files
+    return files, creds
 
 
 def sendmsg(k: Kernel, regs: PtRegs) -> int:
@@ -289,7 +290,8 @@ def sendmsg(k: Kernel, regs: PtRegs) -> int:
         msg = _MsgHdr(k, regs.si)
         name = read_sockaddr(k, msg.name, msg.namelen) if msg.name and msg.namelen else None
         data = b"".join([copy_from_user(k, base, size) for base, size in import_iovec(k, msg.iov, msg.iovlen)])
-        return sock_sendmsg(file, data, name, _scm_send(k, msg), u32(regs.dx))
+        files, creds = _scm_send(k, msg)
+        return sock_sendmsg(file, data, name, files, u32(regs.dx), creds)
     finally:
         fdput(file)
 
@@ -301,9 +303,10 @@ def _control(k: Kernel, sock: UnixSock, got: Received, room: int, flags: int) ->
     if sock.passcred and got.cred is not None:
         cred = got.cred
         body = b"".join([value.to_bytes(4, "little") for value in (cred.pid, cred.uid, cred.gid)])
-        if room >= 28:
-            out += _cmsg(SCM_CREDENTIALS, body)
-        else:
+        if room >= 16:
+            # put_cmsg(): as much as fits.
+            out += _cmsg(SCM_CREDENTIALS, body[: room - 16])[:room]
+        if room < 28:
             truncated = MSG_CTRUNC
     fit = min(len(got.files), max(room - len(out) - 16, 0) // 4)
     fds: list[int] = []

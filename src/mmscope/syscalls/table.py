@@ -23,7 +23,7 @@ _MODULES: Final = (
         "read write open close stat fstat lstat lseek ioctl pread64 pwrite64 readv writev access dup dup2 sendfile "
         "execve fcntl flock fsync truncate ftruncate getcwd chdir fchdir mkdir creat unlink symlink readlink chmod fchmod "
         "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
-        "linkat symlinkat readlinkat fchmodat faccessat utimensat fallocate dup3 preadv pwritev "
+        "linkat symlinkat readlinkat fchmodat faccessat utimensat execveat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
         "rmdir rename",
@@ -40,11 +40,11 @@ _MODULES: Final = (
     ),
     (
         process,
-        "sched_yield getpid exit uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
+        "getpid exit uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
         "getppid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid "
-        "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
-        "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
-        "sethostname gettid sched_setaffinity sched_getaffinity set_tid_address exit_group "
+        "setfsuid setfsgid getsid personality getpriority setpriority "
+        "prctl arch_prctl setrlimit "
+        "sethostname gettid set_tid_address exit_group "
         "prlimit64 getcpu membarrier rseq capget capset",
     ),
     (
@@ -62,7 +62,13 @@ _MODULES: Final = (
 
 #: The same of modules that are imported when the first of their calls is made: most programs make none.
 _LATE_MODULES: Final = (
-    ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3"),
+    ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3 unshare"),
+    (
+        "mmscope.syscalls.sched",
+        "sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler sched_setscheduler "
+        "sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getattr sched_setattr",
+    ),
+    ("mmscope.syscalls.ptrace", "ptrace"),
     ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
     (
         "mmscope.syscalls.poll",

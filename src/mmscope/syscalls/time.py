@@ -89,10 +89,10 @@ def read_timespec(k: Kernel, addr: int) -> int:
 
 
 def clock_now(k: Kernel, which: int) -> int:
-    """The clock's time, ns. EINVAL for a clock that is not there."""
-    if which in (CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_TAI):
+    """The clock's time, ns. EINVAL for a clock that is not there; the alarm clocks need an RTC."""
+    if which in (CLOCK_REALTIME, CLOCK_TAI):
         return ktime_get_real_ns(k)
-    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM):
+    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME):
         return ktime_get_ns(k)
     if which == CLOCK_REALTIME_COARSE:
         return ktime_get_coarse_real_ns(k)
@@ -106,14 +106,15 @@ def clock_now(k: Kernel, which: int) -> int:
 
 
 def _cpu_clock(k: Kernel, which: int) -> int:
-    """A clock id of a process or thread: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
+    """A clock id of a process, or of a thread of ours: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
     if which >= 0 or which & 3 == 3:
         raise KernelError(EINVAL)
     pid = ~(which >> 3)
     task = k.current if pid == 0 else k.tasks.get(pid)
-    if task is None:
+    if task is None or (task.signal is not k.current.signal if which & 4 else pid and task.group_leader is not task):
         raise KernelError(EINVAL)
-    return task.utime if which & 3 == 1 else task.utime + task.stime
+    utime, stime = (task.utime, task.stime) if which & 4 else thread_group_cputime(task)
+    return utime if which & 3 == 1 else utime + stime
 
 
 def clock_gettime(k: Kernel, regs: PtRegs) -> int:
@@ -123,10 +124,8 @@ def clock_gettime(k: Kernel, regs: PtRegs) -> int:
 
 
 def clock_getres(k: Kernel, regs: PtRegs) -> int:
-    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks. The alarm clocks need an RTC: EINVAL without."""
+    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks."""
     which = s32(regs.di)
-    if which in (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM):
-        raise KernelError(EINVAL)
     clock_now(k, which)
     if regs.si:
         copy_to_user(k, regs.si, timespec(TICK_NSEC if which in (CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE) else 1))
@@ -188,6 +187,8 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
     if ns < 0:
         raise KernelError(EINVAL)
     if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
+        if ns <= (now if flags & TIMER_ABSTIME else 0):
+            return 0
         # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
         sleep(k, None, "clock_nanosleep on a CPU-time clock")
         return -ERESTARTNOHAND

@@ -6,7 +6,7 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations
 from mmscope.kernel.include.poll import POLLERR, POLLIN, POLLOUT, PollTable, poll_wait
@@ -79,7 +79,7 @@ def eventfd_read(file: File, count: int, pos: int) -> bytes:
 def eventfd_write(file: File, data: bytes, pos: int) -> int:
     """Add 8 bytes to the counter, waiting until they fit."""
     ctx = ctx_of(file)
-    if len(data) < 8:
+    if len(data) < 8 or (len(data) > 8 and ctx.kernel.config.at_least(6, 7)):
         raise KernelError(EINVAL)
     value = int.from_bytes(data[:8], "little")
     if value == ULLONG_MAX:
@@ -107,7 +107,9 @@ def eventfd_poll(file: File, pt: PollTable | None) -> int:
     return mask
 
 
-eventfd_fops: Final = FileOperations("eventfd_fops", read=eventfd_read, write=eventfd_write, poll=eventfd_poll)
+eventfd_fops: Final = FileOperations(
+    "eventfd_fops", noop_llseek, read=eventfd_read, write=eventfd_write, poll=eventfd_poll, no_write_iter=True
+)
 
 
 def do_eventfd(k: Kernel, count: int, flags: int) -> int:

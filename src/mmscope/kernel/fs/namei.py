@@ -31,7 +31,9 @@ from mmscope.kernel.include.errno import (
     KernelError,
 )
 from mmscope.kernel.include.fs import (
+    AT_EMPTY_PATH,
     AT_FDCWD,
+    AT_SYMLINK_NOFOLLOW,
     ATTR_MTIME,
     ATTR_SIZE,
     FMODE_PATH,
@@ -500,8 +502,8 @@ def vfs_open(path: Dentry, flags: int) -> File:
     # OPEN_FMODE(), and FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
     f_mode = ((flags + 1) & O_ACCMODE) | 0x4 | 0x8 | 0x10
     kind = inode.i_mode & S_IFMT
-    if kind in (S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
-        # A host's device, FIFO or socket: there is no driver for it here.
+    if kind in (0, S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
+        # A host's device, FIFO or socket, for which there is no driver here; an anonymous file.
         raise KernelError(ENXIO)
     if f_mode & FMODE_WRITE and kind in (S_IFREG, S_IFDIR):
         get_write_access(inode)
@@ -563,15 +565,18 @@ def path_openat(k: Kernel, dfd: int, name: str, op: OpenFlags) -> File:
 
 def do_filp_open(k: Kernel, dfd: int, path: int | bytes | str, op: OpenFlags) -> File:
     """Open `path` relative to `dfd`."""
-    return path_openat(k, dfd, getname_flags(k, path, 0), op)
+    return path_openat(k, dfd, getname_flags(k, path, op.lookup_flags & LOOKUP_EMPTY), op)
 
 
-def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
+def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str, flags: int = 0) -> File:
     """Open a program for exec: execute permission, regular files only, no noexec mount (EACCES).
 
     Nobody may write to it (ETXTBSY) until it is given back by exec_fput().
     """
-    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    if flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW):
+        raise KernelError(EINVAL)
+    lookup_flags = (0 if flags & AT_SYMLINK_NOFOLLOW else LOOKUP_FOLLOW) | (LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0)
+    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, lookup_flags))
     if path_noexec(file):
         fput(file)
         raise KernelError(EACCES)

@@ -19,6 +19,7 @@ from mmscope.kernel.include.errno import (
     EAGAIN,
     EBADF,
     EBUSY,
+    EFAULT,
     EINVAL,
     ENOMEM,
     ENOTTY,
@@ -101,10 +102,12 @@ class PipeInodeInfo:
         self.w_counter = 0
         self.rd_wait = WaitQueueHead()
         self.wr_wait = WaitQueueHead()
-        #: Somebody has polled it: since v5.14 each write and read then wakes, for the sake of edge-triggered epoll.
+        #: Somebody has polled it: since v5.14 each write then wakes, for the sake of edge-triggered epoll.
         self.poll_usage = False
         #: A page kept for the next write.
         self.tmp_page: Page | None = None
+        #: What the last read took: (buffer, its offset and length before, bytes).
+        self.taken: list[tuple[PipeBuffer, int, int, int]] = []
 
 
 def get_pipe_info(file: File) -> PipeInodeInfo | None:
@@ -160,12 +163,15 @@ def pipe_read(file: File, count: int, pos: int) -> bytes:
     if count == 0:
         return b""
     was_full = pipe_full(pipe)
+    wake_next_reader = False
     out: list[bytes] = []
+    pipe.taken = []
     left = count
     while True:
         while pipe.bufs and left:
             buf = pipe.bufs[0]
             chars = min(buf.len, left)
+            pipe.taken.append((buf, buf.offset, buf.len, chars))
             out.append(phys_read(k, (buf.page.pfn << 12) + buf.offset, chars))
             buf.offset += chars
             buf.len -= chars
@@ -186,12 +192,37 @@ def pipe_read(file: File, count: int, pos: int) -> bytes:
         if not pipe_wait(k, pipe, pipe.rd_wait, True):
             raise KernelError(ERESTARTSYS)
         was_full = pipe_full(pipe)
-    if was_full or (pipe.poll_usage and k.config.at_least(5, 14)):
+        wake_next_reader = True
+    if was_full:
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
-    if pipe.bufs:
-        # Another reader may go on with the rest.
+    if wake_next_reader and pipe.bufs:
+        # We were woken alone: another reader may go on with the rest.
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
     return b"".join(out)
+
+
+def pipe_unread(file: File, data: bytes, copied: int) -> int:
+    """Only `copied` bytes of the last read reached the reader: whole buffers count, what follows stays. EFAULT: all does."""
+    pipe = pipe_of(file)
+    k = pipe.kernel
+    done = at = 0
+    back: list[PipeBuffer] = []
+    for buf, offset, length, chars in pipe.taken:
+        if not back and done + chars <= copied:
+            done += chars
+        else:
+            if not pipe.bufs or pipe.bufs[0] is not buf:
+                buf.page = get_pipe_page(pipe)
+                phys_write(k, (buf.page.pfn << 12) + offset, data[at : at + chars])
+            else:
+                pipe.bufs.pop(0)
+            buf.offset, buf.len = offset, length
+            back.append(buf)
+        at += chars
+    pipe.bufs = back + pipe.bufs
+    if not done:
+        raise KernelError(EFAULT)
+    return done
 
 
 def pipe_readable(pipe: PipeInodeInfo) -> bool:
@@ -238,6 +269,7 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
         raise KernelError(EPIPE)
     done = 0
     was_empty = not pipe.bufs
+    wake_next_writer = False
     chars = total & (PAGE_SIZE - 1)
     if chars and not was_empty:
         buf = pipe.bufs[-1]
@@ -273,9 +305,10 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
             core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
         pipe_wait(k, pipe, pipe.wr_wait, False)
         was_empty = not pipe.bufs
+        wake_next_writer = True
     if was_empty or (pipe.poll_usage and k.config.at_least(5, 14)):
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
-    if not pipe_full(pipe):
+    if wake_next_writer and not pipe_full(pipe):
         # Another writer may go on.
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
     if error == EPIPE:
@@ -350,6 +383,7 @@ def pipe_release(inode: Inode, file: File) -> None:
 pipefifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
+    unread=pipe_unread,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -419,6 +453,7 @@ def fifo_release(inode: Inode, file: File) -> None:
 fifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
+    unread=pipe_unread,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,

@@ -160,6 +160,8 @@ def _read_user(k: Kernel, file: File, buf: int, count: int, pos: int) -> int:
     if not data:
         return 0
     copied = copy_to_user_partial(k, buf, data)
+    if copied < len(data) and file.f_op.unread is not None:
+        return file.f_op.unread(file, data, copied)
     if copied == 0 or (copied < len(data) and (file.f_op.poll is not None or file.f_op.all_or_fault)):
         # A pipe's buffer is copied as a whole, or not.
         raise KernelError(EFAULT)
@@ -312,6 +314,8 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
         done += copied
         if copied < len(part):
             break
+    if done < len(data) and file.f_op.unread is not None:
+        return file.f_op.unread(file, data, done)
     if data and done == 0:
         raise KernelError(EFAULT)
     return done
@@ -332,6 +336,8 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
         return direct_write(k, file, segs, pos)
     if file.f_op.write_iter is not None:
         return file.f_op.write_iter(file, iov_iter_ubuf(k, segs), pos)
+    if file.f_op.no_write_iter:
+        return do_loop_writev(k, file, segs, pos)
     data = b""
     for base, length in segs:
         try:
@@ -341,6 +347,22 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
                 raise
             break
     return kernel_write(file, data, pos)
+
+
+def do_loop_writev(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -> int:
+    """One write a segment; an error behind the first one only ends them."""
+    done = 0
+    for base, length in segs:
+        try:
+            n = _write_user(k, file, base, length, pos)
+        except KernelError:
+            if not done:
+                raise
+            break
+        done += n
+        if n < length:
+            break
+    return done
 
 
 def _at_f_pos(k: Kernel, fd: int, start: Callable[[File], int], rw: ReadWrite, buf: int, count: int) -> int:

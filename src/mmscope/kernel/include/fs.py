@@ -393,6 +393,8 @@ class FileOperations:
         fallocate: Callable[[File, int, int, int], None] | None = None,
         write_iter: Callable[[File, IovIter, int], int] | None = None,
         read_iter: Callable[[File, IovIter, int], int] | None = None,
+        unread: Callable[[File, bytes, int], int] | None = None,
+        no_write_iter: bool = False,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -405,6 +407,10 @@ class FileOperations:
         self.write_iter = write_iter
         #: (file, target, pos) -> bytes read, stored page by page; `read` is then for the kernel itself.
         self.read_iter = read_iter
+        #: (file, data, copied) -> bytes that count: what `read` has given could be stored in part only, the rest stays unread.
+        self.unread = unread
+        #: writev(2) is one write a segment: there is a ->write only.
+        self.no_write_iter = no_write_iter
         #: (dir file) -> [(name, ino, d_type)], sorted by name after "." and ".."
         self.iterate = iterate
         #: (file, cmd, arg) -> result; raises ENOTTY for what it does not know

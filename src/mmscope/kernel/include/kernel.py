@@ -109,7 +109,8 @@ class Kernel:
         self.pipe_pages: set[int] = set()
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
-        #: Address spaces of programs that are about to run, while execve waits for other threads to die: nobody's yet.
+        #: Address spaces that no task has: of programs that are about to run, while execve waits for other threads to die, and
+        #: of dead processes, as long as /proc/PID/mem is open.
         self.exec_mms: list[MmStruct] = []
         #: The ids of every task that new_task() makes.
         self.init_cred: Cred

@@ -95,6 +95,9 @@ def debug_vm_check(k: Kernel) -> None:
 def validate_vm(k: Kernel) -> None:
     """Compare all that is stored twice. Raises KernelBug."""
     found = _Found()
+    for mm in k.exec_mms:
+        # Without users it is nothing but its PGD.
+        found.tables[mm.pgd >> PAGE_SHIFT] = 4
     for mm in _address_spaces(k):
         validate_mm_now(mm)
         _check_vm_stat(mm)
@@ -120,7 +123,7 @@ def validate_vm(k: Kernel) -> None:
 
 
 def _address_spaces(k: Kernel) -> list[MmStruct]:
-    mms: list[MmStruct] = list(k.exec_mms)
+    mms: list[MmStruct] = [mm for mm in k.exec_mms if mm.mm_users]
     tasks = list(k.tasks.values())
     if k.has_current() and k.current not in tasks:
         tasks.append(k.current)
@@ -285,8 +288,8 @@ def _check_page_tables(mm: MmStruct, found: _Found) -> None:
     """Walk all of them: pgtables_bytes, RSS, and each entry against its VMA."""
     k = mm.kernel
     rss = [0] * NR_MM_COUNTERS
-    before = len(found.tables)
     found.tables[mm.pgd >> PAGE_SHIFT] = 4
+    before = len(found.tables) - 1
     vma = _check_table(mm, mm.pgd, 4, 0, mm.mmap, rss, found)
     tables = len(found.tables) - before - 1
     if mm.pgtables_bytes != tables * PAGE_SIZE:
