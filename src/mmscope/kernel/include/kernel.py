@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.include.fs import BdiWriteback
+from mmscope.kernel.include.mmzone import MemMap
 from mmscope.kernel.include.rq import Rq
 from mmscope.kernel.tracepoint import Tracepoints
 
@@ -15,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable
+
+    from mypy_extensions import i64
 
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.fs.pipe import PipeInodeInfo
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
-    from mmscope.kernel.include.mm_types import MmStruct, Page
+    from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.include.socket import UnixSock
     from mmscope.kernel.mm.page_alloc import Zone
@@ -41,11 +44,11 @@ class Kernel:
         #: Physical memory, config.ram bytes, as bytes and as signed 64-bit words (index = physical address >> 3).
         self.ram = ram
         self.mem = memoryview(ram)
-        self.words = memoryview(ram).cast("q")
+        self.words: memoryview[i64] = memoryview(ram).cast("q")
         #: max_pfn: number of frames.
         self.max_pfn = config.ram >> 12
         #: pfn -> Page, for every frame that was ever allocated or reserved.
-        self.mem_map: dict[int, Page] = {}
+        self.mem_map = MemMap(self.max_pfn)
         self.tp = Tracepoints()
         #: Physical address of empty_zero_page, and my_zero_pfn().
         self.zero_pfn = 0
@@ -134,7 +137,10 @@ class Kernel:
 
     def has_current(self) -> bool:
         """A task is running."""
-        return hasattr(self, "current")
+        try:
+            return self.current is not None
+        except AttributeError:
+            return False
 
     def printk(self, text: str) -> None:
         """A line for the kernel log."""

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from mypy_extensions import i64
+
     from mmscope.kernel.core.posix_timers import KItimer
     from mmscope.kernel.include.fs import Dentry, File
     from mmscope.kernel.include.hrtimer import HrTimer
@@ -260,7 +262,7 @@ class TaskStruct:
         self.min_flt = 0
         self.maj_flt = 0
         #: SPLIT_RSS_COUNTING (until v6.2): deltas not yet in mm->rss_stat, pages, and events since the last sync.
-        self.rss_stat: list[int] = [0] * NR_MM_COUNTERS
+        self.rss_stat: list[i64] = [0] * NR_MM_COUNTERS
         self.rss_stat_events = 0
         #: vmacache: the VMAs found last, valid while the seqnums agree.
         self.vmacache_seqnum = 0

@@ -87,7 +87,7 @@ def debug_vm_check(k: Kernel) -> None:
     if not k.config.CONFIG_DEBUG_VM:
         return
     k.debug_vm_events += 1
-    if k.debug_vm_events * PAGES_PER_EVENT >= len(k.mem_map):
+    if k.debug_vm_events * PAGES_PER_EVENT >= len(k.mem_map.pages):
         k.debug_vm_events = 0
         validate_vm(k)
 
@@ -105,7 +105,7 @@ def validate_vm(k: Kernel) -> None:
         _check_page_tables(mm, found)
     _check_rmap_trees(found)
     _check_pages(k, found)
-    for page in k.mem_map.values():
+    for page in k.mem_map.pages:
         mapping = page.mapping
         if isinstance(mapping, AddressSpace) and page._refcount:
             found.mappings[mapping] = None
@@ -404,7 +404,8 @@ def _check_pages(k: Kernel, found: _Found) -> None:
     """_mapcount and _refcount of every frame, and that it waits for, or stands on, an LRU list if it should."""
     held = _pagevecs(k)
     adding = {page.pfn for page in k.lru.lru_add}
-    for pfn, page in k.mem_map.items():
+    for page in k.mem_map.pages:
+        pfn = page.pfn
         maps = found.ptes.get(pfn, 0)
         level = found.tables.get(pfn, 0)
         if level:

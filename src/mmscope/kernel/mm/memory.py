@@ -19,10 +19,12 @@ from mmscope.kernel.arch.x86.pgtable import (
     mk_pte,
     pfn_pte,
     pgd_offset,
+    pgtable_vaddr,
     pmd_none,
     pmd_populate,
     pte_alloc_one,
     pte_free,
+    pte_index,
     pte_mkdirty,
     pte_mkspecial,
     pte_mkwrite,
@@ -229,11 +231,12 @@ def handle_pte_fault(vmf: VmFault) -> int:
     """Decide by the entry that is there."""
     vma = vmf.vma
     words = vma.vm_mm.kernel.words
-    if pmd_none(words[vmf.pmd]):
+    pmd: i64 = words[vmf.pmd]
+    if pmd_none(pmd):
         # No page table yet: do_anonymous_page and alloc_set_pte make it as late as possible.
         vmf.pte = 0
     else:
-        vmf.pte = pte_offset_map(vma.vm_mm.kernel, vmf.pmd, vmf.address)
+        vmf.pte = pgtable_vaddr(pmd) + pte_index(vmf.address)
         vmf.orig_pte = words[vmf.pte]
         if pte_none(vmf.orig_pte):
             vmf.pte = 0

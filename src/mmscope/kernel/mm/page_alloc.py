@@ -128,7 +128,7 @@ def pfn_to_page(k: Kernel, pfn: int) -> Page:
         if not pfn_valid(k, pfn):
             raise KernelBug(f"pfn_to_page: pfn {pfn:#x} is outside RAM of {k.max_pfn:#x} frames")
         page = Page(k, pfn)
-        k.mem_map[pfn] = page
+        k.mem_map.add(page)
         if pfn < RESERVED_PFNS:
             page.flags = PG_reserved
             page._refcount = 1
@@ -301,7 +301,7 @@ def prep_new_page(k: Kernel, pfn: int, order: int, gfp: int) -> Page:
         page = mem_map.get(frame)
         if page is None:
             # Never used since power-on: zero already.
-            mem_map[frame] = Page(k, frame)
+            mem_map.add(Page(k, frame))
             continue
         if page._refcount != 0 or page._mapcount != -1 or page.mapping is not None or page.flags & PAGE_FLAGS_CHECK_AT_FREE:
             raise KernelBug(f"bad page in the free lists: {page!r}, mapping {page.mapping!r}")
@@ -582,7 +582,8 @@ def validate_zone(k: Kernel) -> None:
         if pfn in free:
             raise KernelBug(f"frame {pfn:#x} is on the per-CPU list and in the free block at {free[pfn]:#x}")
         free[pfn] = pfn
-    for pfn, page in k.mem_map.items():
+    for page in k.mem_map.pages:
+        pfn = page.pfn
         if pfn in free:
             if page._refcount:
                 raise KernelBug(f"{page!r} is in use and in the free block at {free[pfn]:#x}")
