@@ -196,5 +196,5 @@ def test_faults_of_a_whole_process_are_the_hosts(build: Build, how: str, pages: 
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
     used |= {"interrupted", "layout", "threeways", "cow", "nproc"}
-    used |= {"tracestops", "tracethreads", "tracemem", "debugger"}
+    used |= {"tracestops", "tracethreads", "tracemem", "tracefuzz", "debugger"}
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

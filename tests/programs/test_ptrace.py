@@ -26,6 +26,18 @@ def test_threads(which: str, build: Callable[[str, str], str]) -> None:
     assert model(argv) == native(argv)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_random_requests(seed: int, build: Callable[[str, str], str]) -> None:
+    """Natively each step has 20 ms to settle, which a busy host may not grant: two runs more."""
+    argv = [build("tracefuzz", "static"), str(seed), "60"]
+    ours = model(argv)
+    assert ours.stdout.count(b"\n") == 60
+    for _ in range(2):
+        if native(argv) == ours:
+            return
+    assert native(argv) == ours
+
+
 def test_memory(build: Callable[[str, str], str]) -> None:
     argv = [build("tracemem", "static")]
     assert model(argv) == native(argv)

@@ -29,6 +29,7 @@ from mmscope.kernel.include.sched import (
     __TASK_TRACED,
     EXIT_ZOMBIE,
     JOBCTL_TRAP_STOP,
+    SIGNAL_STOP_STOPPED,
     SYSCALL_WORK_SYSCALL_EMU,
     SYSCALL_WORK_SYSCALL_TRACE,
     Cred,
@@ -122,7 +123,10 @@ def test_the_tracer_is_told_of_each_signal_and_decides() -> None:
     run(tracer)
 
 
-def test_an_ignored_signal_is_seen_and_a_blocked_one_waits() -> None:
+@pytest.mark.parametrize("version", [(5, 11), (6, 18)])
+def test_an_ignored_signal_is_seen_and_a_blocked_one_waits(version: tuple[int, int]) -> None:
+    """A blocked one that is given waits in the queue of the one that it replaces, until v5.16 in the thread's."""
+
     def program() -> int:
         do_sigaction(k_of[0], SIGUSR1, KSigaction(SIG_IGN))
         return sleeper(k_of[0], tasks_of[0])()
@@ -131,6 +135,7 @@ def test_an_ignored_signal_is_seen_and_a_blocked_one_waits() -> None:
     tasks_of: list[Tasks] = []
 
     def tracer(k: Kernel, tasks: Tasks) -> int:
+        k.config.version = version
         k_of.append(k)
         tasks_of.append(tasks)
         child = tasks.fork(program)
@@ -141,13 +146,15 @@ def test_an_ignored_signal_is_seen_and_a_blocked_one_waits() -> None:
         sys_ptrace(k, P.PTRACE_SETSIGMASK, child.pid, 8, at)
         assert child.blocked == 1 << SIGUSR2 - 1
         sys_ptrace(k, P.PTRACE_CONT, child.pid, 0, 0)
-        kill(k, SIGUSR2, child.pid)
         kill(k, SIGUSR1, child.pid)
         assert wait(k) == (child.pid, SIGUSR1 << 8 | STOPPED)
         # A signal that is blocked cannot be given: it is queued.
         sys_ptrace(k, P.PTRACE_CONT, child.pid, 0, SIGUSR2)
         sleep(k, k.timekeeper.now_ns + 1000, "the child")
         assert wait(k, -1, core_exit.WNOHANG) == (0, 0)
+        queues = (child.pending.signal, child.signal.shared_pending.signal)
+        bit = 1 << SIGUSR2 - 1
+        assert queues == ((bit, 0) if version == (5, 11) else (0, bit))
         kill(k, SIGKILL, child.pid)
         assert wait(k) == (child.pid, SIGKILL)
         return 0
@@ -362,6 +369,22 @@ def test_kill_of_a_running_tracee_does_nothing_until_5_19(version: tuple[int, in
             assert wait(k, -1, core_exit.WNOHANG) == (0, 0)
             kill(k, SIGKILL, child.pid)
         assert wait(k) == (child.pid, SIGKILL)
+        return 0
+
+    run(tracer)
+
+
+def test_a_killed_process_is_not_reported_as_stopped() -> None:
+    """SIGNAL_GROUP_EXIT takes the place of SIGNAL_STOP_STOPPED: a dead leader that waits for a traced thread had both."""
+
+    def tracer(k: Kernel, tasks: Tasks) -> int:
+        child = tasks.fork(sleeper(k, tasks))
+        kill(k, SIGSTOP, child.pid)
+        sleep(k, k.timekeeper.now_ns + 1000, "the child")
+        assert child.signal.flags & SIGNAL_STOP_STOPPED
+        kill(k, SIGKILL, child.pid)
+        assert not child.signal.flags & SIGNAL_STOP_STOPPED
+        assert wait(k, -1, core_exit.WUNTRACED) == (child.pid, SIGKILL)
         return 0
 
     run(tracer)

@@ -291,6 +291,7 @@ def do_group_exit(k: Kernel, exit_code: int) -> None:
     if signal.group_exit or signal.group_exit_task is not None:
         exit_code = signal.group_exit_code
     else:
+        signal.flags = 0
         signal.group_exit = True
         signal.group_exit_code = exit_code
         core_signal.zap_other_threads(current)

@@ -306,8 +306,11 @@ def do_jobctl_trap(k: Kernel) -> None:
         ptrace_stop(k, signr, CLD_STOPPED, 0, None)
 
 
-def ptrace_signal(k: Kernel, info: KernelSiginfo) -> KernelSiginfo | None:
-    """Signal-delivery-stop: the tracer may take the signal away (None), change it (PTRACE_SETSIGINFO), or give another."""
+def ptrace_signal(k: Kernel, info: KernelSiginfo, shared: bool) -> KernelSiginfo | None:
+    """Signal-delivery-stop: the tracer may take the signal away (None), change it (PTRACE_SETSIGINFO), or give another.
+
+    What is blocked waits: in the queue that `info` came from since v5.17 (5768d8906bc2), before in the thread's.
+    """
     current = k.current
     # Whatever comes out of this, a SIGCONT meanwhile shall cancel a stop.
     current.jobctl |= JOBCTL_STOP_DEQUEUED
@@ -318,7 +321,9 @@ def ptrace_signal(k: Kernel, info: KernelSiginfo) -> KernelSiginfo | None:
         parent = current.parent
         assert parent is not None
         info = KernelSiginfo(signr, SI_USER, 0, parent.tgid, parent.cred.uid)
-    if current.blocked & sigmask(signr) or (k.config.at_least(5, 18) and core_signal.fatal_signal_pending(current)):
-        core_signal.send_signal(signr, info, current, False)
+    since_5_17 = k.config.at_least(5, 17)
+    # b171f667f378: one that comes too late, too.
+    if current.blocked & sigmask(signr) or (since_5_17 and core_signal.fatal_signal_pending(current)):
+        core_signal.send_signal(signr, info, current, since_5_17 and shared)
         return None
     return info

@@ -239,6 +239,8 @@ def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:
     deadly = sig_fatal(p, sig) and (sig == SIGKILL or not p.ptrace)
     if deadly and not signal.group_exit and not t.real_blocked & sigmask(sig):
         if not SIG_KERNEL_COREDUMP_MASK & sigmask(sig):
+            # flags = SIGNAL_GROUP_EXIT: a stop that was not reported yet never is.
+            signal.flags = 0
             signal.group_exit = True
             signal.group_exit_code = sig
             signal.group_stop_count = 0
@@ -520,12 +522,14 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
             core_jobctl.do_jobctl_trap(k)
             continue
         info = dequeue_synchronous_signal(current)
+        shared = False
         if info is None:
+            shared = next_signal(current.pending, current.blocked) == 0
             info = dequeue_signal(current, current.blocked)
         if info is None:
             return None
         if current.ptrace and info.si_signo != SIGKILL:
-            info = core_jobctl.ptrace_signal(k, info)
+            info = core_jobctl.ptrace_signal(k, info, shared)
             if info is None:
                 continue
         sig = info.si_signo
