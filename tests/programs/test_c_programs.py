@@ -197,4 +197,5 @@ def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
     used |= {"interrupted", "layout", "threeways", "cow", "nproc"}
     used |= {"tracestops", "tracethreads", "tracemem", "tracefuzz", "debugger"}
-    assert {path.stem for path in SOURCES.glob("*.c*")} == used
+    # test_rules.py takes all the others.
+    assert {path.stem for path in SOURCES.glob("*.c*") if not path.stem.startswith("rules_")} == used
