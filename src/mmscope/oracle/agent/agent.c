@@ -398,7 +398,7 @@ static void put_mincore(u64 addr, u64 len)
 	}
 }
 
-static void reap(struct child *child)
+static unsigned reap(struct child *child)
 {
 	int status = 0;
 
@@ -406,19 +406,15 @@ static void reap(struct child *child)
 	sys(NR_close, child->from, 0, 0, 0, 0, 0);
 	sys(NR_wait4, child->pid, (u64)&status, 0, 0, 0, 0);
 	child->pid = 0;
-	puts("= 0x");
-	put_hex((unsigned)status);
+	return status;
 }
 
 /* End the children that are left, and theirs: none may be left behind, whose end would come at some time of its own. */
 static void reap_all(void)
 {
-	u64 keep = out_at;
-
 	for (int i = 0; i < NR_CHILDREN; i++)
 		if (children[i].pid)
 			reap(&children[i]);
-	out_at = keep;
 }
 
 /* Fill what lies below vvar, with a mapping that merges with none. */
@@ -899,10 +895,12 @@ static void perform(void)
 		break;
 	case 'w':	/* w CHILD */
 		a = parse(&at) % NR_CHILDREN;
-		if (children[a].pid)
-			reap(&children[a]);
-		else
+		if (children[a].pid) {
+			puts("= 0x");
+			put_hex(reap(&children[a]));
+		} else {
 			puts("= -10");
+		}
 		break;
 	case 'e':	/* e CODE: answered before */
 		reap_all();
