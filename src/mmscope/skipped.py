@@ -12,7 +12,6 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("namespaces, CLONE_PIDFD, clone3's set_tid and cgroups", "EINVAL, with one warning; namespaces EPERM without CAP_SYS_ADMIN"),
     ("sockets of other families than AF_UNIX", "EAFNOSUPPORT, with one warning"),
     ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
-    ("record locks and flock between processes", "checked, then always granted"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
     ("signalfd, timerfd, inotify, pidfds, splice, tee, sendmmsg", "ENOSYS, with one warning naming the call"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),

@@ -193,7 +193,15 @@ def test_faults_of_a_whole_process_are_the_hosts(build: Build, how: str, pages: 
     assert abs(faults["minor"] - minor_faults(argv)) <= 2
 
 
+@pytest.mark.parametrize("how", BUILDS)
+def test_file_locks(build: Build, how: str, tmp_path: Path) -> None:
+    argv = [build("locks", how), str(tmp_path)]
+    ours = model(argv)
+    assert ours == native(argv)
+    assert ours.stdout.endswith(b"FLOCK ADVISORY WRITE me 0..EOF\n")
+
+
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
-    used |= {"interrupted", "layout", "threeways", "cow", "nproc"}
+    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks"}
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

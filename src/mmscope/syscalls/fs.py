@@ -188,7 +188,9 @@ def fcntl(k: Kernel, regs: PtRegs) -> int:
 
 def flock(k: Kernel, regs: PtRegs) -> int:
     """flock(fd, cmd)."""
-    return fs_fcntl.ksys_flock(k, u32(regs.di), u32(regs.si))
+    import mmscope.kernel.fs.locks as locks
+
+    return locks.ksys_flock(k, u32(regs.di), u32(regs.si))
 
 
 # --- names

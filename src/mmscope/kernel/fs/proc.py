@@ -478,6 +478,15 @@ def filesystems_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     return b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\n\text4\n"
 
 
+def proc_locks_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """The next lock on a file."""
+    if not k.file_lock_list:
+        return None
+    import mmscope.kernel.fs.locks as locks
+
+    return locks.locks_show(k, index)
+
+
 def swaps_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     """No swap areas: the heading."""
     return b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
@@ -587,6 +596,7 @@ _ROOT: Final = ProcEntry("", DIR, 0o555, children=(
     ProcEntry("kpagecount", FILE, 0o400, fops=kpagecount_proc_ops),
     ProcEntry("kpageflags", FILE, 0o400, fops=kpageflags_proc_ops),
     ProcEntry("loadavg", FILE, 0o444, loadavg_proc_show),
+    ProcEntry("locks", RECORDS, 0o444, next=proc_locks_next),
     ProcEntry("meminfo", FILE, 0o444, meminfo_proc_show),
     ProcEntry("mounts", TEXT_LINK, 0o777, proc_mounts_link),
     _SELF,

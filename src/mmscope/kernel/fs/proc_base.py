@@ -336,7 +336,12 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
     if files is None or file is None:
         raise KernelError(ENOENT)
     flags = file.f_flags | (0o2000000 if fd in files.close_on_exec else 0)
-    return f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t1\n".encode()
+    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t1\n"
+    if file.f_inode.i_flctx is not None:
+        import mmscope.kernel.fs.locks as locks
+
+        text += locks.show_fd_locks(file, files)
+    return text.encode()
 
 
 # --- map_files

@@ -43,6 +43,7 @@ EMLINK: Final = 31
 EPIPE: Final = 32
 EDOM: Final = 33
 ERANGE: Final = 34
+EDEADLK: Final = 35
 ENAMETOOLONG: Final = 36
 ENOSYS: Final = 38
 ENOTEMPTY: Final = 39

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+    from mmscope.kernel.include.filelock import FileLockContext
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
     from mmscope.kernel.include.poll import PollTable
@@ -289,6 +290,8 @@ class Inode:
         self.i_state = 0
         #: When it became dirty, virtual ns.
         self.dirtied_when = 0
+        #: Locks on the file; None until the first.
+        self.i_flctx: FileLockContext | None = None
         #: The file system's own data.
         self.i_private: object = None
         #: Where the host has it (HostInode of fs/hostfs.py); None for what the guest made.

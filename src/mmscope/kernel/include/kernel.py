@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namespace import Vfs
     from mmscope.kernel.fs.pipe import PipeInodeInfo
+    from mmscope.kernel.include.filelock import FileLock
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.mm_types import MmStruct, Page
@@ -102,6 +103,9 @@ class Kernel:
         self.unix_inodes: dict[Inode, UnixSock] = {}
         self.unix_autobind = 0
         self.last_ino = 0x4000
+        #: Locks on files in effect, the newest first; POSIX requests that wait (file_lock_list, blocked_hash).
+        self.file_lock_list: list[FileLock] = []
+        self.blocked_hash: list[FileLock] = []
         #: Frames that hold what is in pipes.
         self.pipe_pages: set[int] = set()
         #: The futex hash table: key -> waiters in order (core/futex.py).
