@@ -16,7 +16,7 @@ from mmscope.kernel.fs.file import fput, get_file, put_files_struct
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
-from mmscope.kernel.include.mm_types import MmStruct
+from mmscope.kernel.include.mm_types import MMF_OOM_SKIP, MmStruct
 from mmscope.kernel.include.page import TASK_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.resource import RLIMIT_NPROC, Rlimit
 from mmscope.kernel.include.sched import (
@@ -100,6 +100,7 @@ def mmput(mm: MmStruct) -> None:
 def __mmput(mm: MmStruct) -> None:
     """No thread uses the address space any more: unmap everything, then drop the users' common reference."""
     mm_mmap.exit_mmap(mm)
+    mm.flags |= MMF_OOM_SKIP
     set_mm_exe_file(mm, None)
     mmdrop(mm)
 
@@ -177,6 +178,7 @@ def exit_mm(task: TaskStruct) -> None:
     # As active_mm the tables stay loaded while they are torn down; the switch to the kernel's own lets go of them.
     mm.mm_count += 1
     mmput(mm)
+    task.tif_memdie = False
     task.active_mm = None
     cpu = task.kernel.cpu
     if cpu.cr3 == mm.pgd:

@@ -87,5 +87,9 @@ class KernelError(OSError):
         super().__init__(errno, text or os.strerror(errno))
 
 
+class KernelPanic(Exception):
+    """panic(): the guest has got its kernel into a state from which Linux does not go on."""
+
+
 class KernelBug(AssertionError):
     """A broken invariant of the model itself (Linux's BUG); the message names both offending objects."""

@@ -156,6 +156,8 @@ class SignalStruct:
         #: What the OOM killer adds for this process, -1000 to 1000, and the least that its user may set.
         self.oom_score_adj = 0
         self.oom_score_adj_min = 0
+        #: The address space for which the OOM killer chose this process.
+        self.oom_mm: MmStruct | None = None
         #: Process group and session.
         self.pgrp = 0
         self.session = 0
@@ -271,6 +273,8 @@ class TaskStruct:
         self.wchan = ""
         #: TIF_SIGPENDING: a signal may have to be handled before the return to user mode.
         self.tif_sigpending = False
+        #: TIF_MEMDIE: an OOM victim that still has its memory.
+        self.tif_memdie = False
         #: Signals that sigtimedwait waits for, while it does (they count as not ignored).
         self.real_blocked = 0
         #: restart_block: clock id, expiry (ns) and address of the remaining time of an interrupted nanosleep; -1 = none.
