@@ -203,5 +203,5 @@ def test_file_locks(build: Build, how: str, tmp_path: Path) -> None:
 
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
-    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "oom"}
+    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom"}
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

@@ -196,6 +196,20 @@ def test_200_children_of_an_unprivileged_user(build: Callable[[str, str], str]) 
             assert model(argv) == native(argv) == outcome
 
 
+def test_set_uid_above_rlimit_nproc_fails_at_execve(build: Callable[[str, str], str]) -> None:
+    """Seen on 5.10. Since v5.17 a user with exactly as many processes as allowed may have one more."""
+    argv = [build("nprocexec", "static"), "54321"]
+    ours = model(argv, options=("-q", "--uid", "0")).stdout.splitlines()
+    tried = b"Resource temporarily unavailable, fork Resource temporarily unavailable, again Resource temporarily unavailable"
+    for sleepers in range(1, 5):
+        for way in range(4):
+            # The last way leaves the real user alone.
+            refused = sleepers >= 3 and way < 3
+            assert ours.pop(0) == b"%d of 3 run, way %d: " % (sleepers, way) + (tried if refused else b"executed")
+            assert ours.pop(0) == b"%d of 3 run, way %d, limit raised: executed" % (sleepers, way)
+    assert not ours
+
+
 #: In a directory with a file N that holds 0.
 LOCKING = [
     "flock -n L -c 'echo first; flock -n L true || echo busy; flock -w 1 L true; echo $?; flock -s -n L true || echo no reader'",

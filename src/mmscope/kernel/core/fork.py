@@ -333,6 +333,7 @@ def copy_creds(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
     privileged = cred.uid == 0 or capable(k, CAP_SYS_RESOURCE) or capable(k, CAP_SYS_ADMIN)
     if not privileged and user_processes(k, cred.uid) >= limit:
         raise KernelError(EAGAIN)
+    k.current.flags &= ~PF_NPROC_EXCEEDED
     if args.flags & CLONE_NEWUSER:
         k.warn_once("clone: user namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)

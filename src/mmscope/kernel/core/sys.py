@@ -10,8 +10,8 @@ from mmscope.kernel.core.itimer import thread_group_cputime
 from mmscope.kernel.core.timekeeping import HZ, NSEC_PER_SEC, USER_HZ, jiffies
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
-from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
-from mmscope.kernel.include.sched import PF_FORKNOEXEC
+from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.sched import PF_FORKNOEXEC, PF_NPROC_EXCEEDED
 from mmscope.kernel.include.signal import _NSIG
 from mmscope.kernel.mm.memory import get_mm_rss
 from mmscope.kernel.mm.page_alloc import nr_free_pages, totalram_pages
@@ -186,10 +186,28 @@ def setfsgid(k: Kernel, gid: int) -> int:
     return old
 
 
+def set_user(k: Kernel) -> None:
+    """The task has got another real user. Who has too many processes (RLIMIT_NPROC) learns it at execve(2)."""
+    import mmscope.kernel.core.fork as core_fork
+
+    current = k.current
+    uid = current.cred.uid
+    others = core_fork.user_processes(k, uid) - 1
+    limit = current.signal.rlim[RLIMIT_NPROC].rlim_cur
+    # Exactly as many as allowed: no longer counted (v5.17; v5.14, which introduced ucounts, looked at the old user).
+    exceeded = others > limit if k.config.at_least(5, 17) else others >= limit
+    if exceeded and uid:
+        current.flags |= PF_NPROC_EXCEEDED
+    else:
+        current.flags &= ~PF_NPROC_EXCEEDED
+
+
 def _creds_changed(k: Kernel, old_uid: int, old_euid: int, old_suid: int) -> None:
     """commit_creds(): a process whose ids changed no longer gets its parent-death signal."""
     cap_emulate_setxuid(k.current.cred, old_uid, old_euid, old_suid, k.current.keepcaps)
     k.current.pdeath_signal = 0
+    if k.current.cred.uid != old_uid:
+        set_user(k)
 
 
 def effective_ids(cred: Cred) -> tuple[int, int]:

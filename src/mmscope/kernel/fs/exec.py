@@ -26,8 +26,15 @@ from mmscope.kernel.include.fs import AT_FDCWD, S_IFMT, S_IFREG, File
 from mmscope.kernel.include.mm import FOLL_FORCE, FOLL_WRITE, VM_EXEC, VM_SOFTDIRTY, VM_STACK_FLAGS, VM_STACK_INCOMPLETE_SETUP
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE, STACK_TOP_MAX, TASK_SIZE
-from mmscope.kernel.include.resource import RLIMIT_STACK, Rlimit
-from mmscope.kernel.include.sched import EXIT_DEAD, PF_FORKNOEXEC, PF_RANDOMIZE, READ_IMPLIES_EXEC, TASK_KILLABLE
+from mmscope.kernel.include.resource import RLIMIT_NPROC, RLIMIT_STACK, Rlimit
+from mmscope.kernel.include.sched import (
+    EXIT_DEAD,
+    PF_FORKNOEXEC,
+    PF_NPROC_EXCEEDED,
+    PF_RANDOMIZE,
+    READ_IMPLIES_EXEC,
+    TASK_KILLABLE,
+)
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGSEGV, KSigaction
 from mmscope.kernel.lib.random import get_random_long
 from mmscope.kernel.mm.gup import get_user_pages_remote
@@ -236,9 +243,19 @@ def do_execve(k: Kernel, path: bytes | str, argv: list[bytes], envp: list[bytes]
     do_execveat(k, AT_FDCWD, path, argv, envp)
 
 
+def check_nproc_exceeded(k: Kernel) -> None:
+    """What set*uid(2) has let pass, since nobody looks at its result, fails here, if it still is so: EAGAIN."""
+    current = k.current
+    if current.flags & PF_NPROC_EXCEEDED:
+        if core_fork.user_processes(k, current.cred.uid) > current.signal.rlim[RLIMIT_NPROC].rlim_cur:
+            raise KernelError(EAGAIN)
+        current.flags &= ~PF_NPROC_EXCEEDED
+
+
 def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], envp: list[bytes]) -> None:
     """do_execveat_common() with the strings already in the kernel."""
     name = getname_flags(k, path, 0).encode("utf-8", "surrogateescape")
+    check_nproc_exceeded(k)
     if fd != AT_FDCWD and not name.startswith(b"/"):
         bprm = LinuxBinprm(k, b"/dev/fd/%d/%s" % (fd, name))
     else:
@@ -297,6 +314,7 @@ def strings_from_user(k: Kernel, argv: int) -> list[bytes]:
 def sys_execve(k: Kernel, filename: int, argv: int, envp: int) -> int:
     """The system call: all three are user addresses."""
     name = getname_flags(k, filename, 0)
+    check_nproc_exceeded(k)
     do_execve(k, name, strings_from_user(k, argv), strings_from_user(k, envp))
     return 0
 
