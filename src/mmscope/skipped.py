@@ -9,11 +9,12 @@ if TYPE_CHECKING:
 
 #: (what, what happens instead)
 SKIPPED: Final[tuple[tuple[str, str], ...]] = (
-    ("namespaces, CLONE_PIDFD, clone3's set_tid and cgroups", "EINVAL, with one warning; namespaces EPERM without CAP_SYS_ADMIN"),
+    ("namespaces, clone3's set_tid and cgroups", "EINVAL, with one warning; namespaces EPERM without CAP_SYS_ADMIN"),
     ("sockets of other families than AF_UNIX", "EAFNOSUPPORT, with one warning"),
     ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
-    ("signalfd, timerfd, inotify, pidfds, splice, tee, sendmmsg", "ENOSYS, with one warning naming the call"),
+    ("inotify, splice, tee, sendmmsg", "ENOSYS, with one warning naming the call"),
+    ("a timer armed for a moment of CLOCK_REALTIME", "does not follow when the clock is set later"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
     ("a terminal's SIGTTIN, SIGTTOU and SIGHUP", "never sent; Ctrl-C goes to the foreground group"),
     ("openat2, execveat, process_madvise, name_to_handle_at", "ENOSYS, with one warning naming the call"),

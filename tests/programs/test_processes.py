@@ -59,6 +59,23 @@ print(a.recv(), p.join(), p.exitcode)
     "asyncio.run(main())",
     "import os, signal, time\nsignal.signal(signal.SIGCHLD, lambda *a: print('chld'))\n"
     "if not os.fork():\n    os._exit(0)\ntime.sleep(0.01)\nprint(os.wait()[1])",
+    """
+import asyncio, os, signal
+async def main():
+    w = asyncio.PidfdChildWatcher()
+    w.attach_loop(asyncio.get_running_loop())
+    asyncio.set_child_watcher(w)
+    ps = [await asyncio.create_subprocess_exec("/bin/sh", "-c", f"sleep 0.0{i}; exit {i}") for i in (3, 1, 2)]
+    print(await asyncio.gather(*(p.wait() for p in ps)))
+    p = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    print(await p.communicate(b"through cat"))
+    p = await asyncio.create_subprocess_exec("sleep", "9"); p.kill(); print(await p.wait())
+asyncio.run(main())
+fd = os.pidfd_open(os.getpid()); signal.signal(signal.SIGUSR1, lambda *a: print("usr1")); signal.pidfd_send_signal(fd, signal.SIGUSR1)
+pid = os.fork()
+if not pid: os._exit(5)
+print(os.waitid(os.P_PIDFD, os.pidfd_open(pid), os.WEXITED).si_status)
+""",
 ]
 
 

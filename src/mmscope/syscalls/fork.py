@@ -7,8 +7,8 @@ import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.arch.x86.uaccess import access_ok, copy_from_user, copy_to_user, put_user
 from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone
-from mmscope.kernel.fs.file import fget
-from mmscope.kernel.include.errno import E2BIG, EBADF, EINVAL, KernelError
+from mmscope.kernel.include.errno import E2BIG, EAGAIN, EINVAL, KernelError
+from mmscope.kernel.include.fs import O_NONBLOCK
 from mmscope.kernel.include.sched import (
     CLONE_CLEAR_SIGHAND,
     CLONE_DETACHED,
@@ -121,6 +121,7 @@ def waitid(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     if not options & (w.WEXITED | w.WSTOPPED | w.WCONTINUED):
         raise KernelError(EINVAL)
+    nonblock = False
     if which == 0:
         wo = w.WaitOpts(w.PIDTYPE_MAX, 0, options)
     elif which == 1:
@@ -134,11 +135,19 @@ def waitid(k: Kernel, regs: PtRegs) -> int:
     elif which == 3:
         if upid < 0:
             raise KernelError(EINVAL)
-        fget(k, upid)
-        raise KernelError(EBADF)
+        from mmscope.kernel.core.pid import pid_task
+        from mmscope.kernel.fs.pidfs import pidfd_get_pid
+
+        pid_struct, f_flags = pidfd_get_pid(k, upid)
+        nonblock = f_flags & O_NONBLOCK != 0 and not options & w.WNOHANG
+        # Of a process that is gone nobody is the child.
+        number = pid_struct.nr if pid_task(k, pid_struct) is not None else 0
+        wo = w.WaitOpts(w.PIDTYPE_PID, number, options | (w.WNOHANG if nonblock else 0))
     else:
         raise KernelError(EINVAL)
     pid = w.do_wait(k, wo)
+    if nonblock and not pid:
+        raise KernelError(EAGAIN)
     if pid > 0 and regs.r8 and wo.wo_rusage is not None:
         copy_to_user(k, regs.r8, core_sys.rusage_both(wo.wo_rusage))
     if regs.dx:

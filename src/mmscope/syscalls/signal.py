@@ -93,7 +93,7 @@ def rt_sigtimedwait(k: Kernel, regs: PtRegs) -> int:
 
 def rt_sigqueueinfo(k: Kernel, regs: PtRegs) -> int:
     """rt_sigqueueinfo(pid, sig, uinfo)."""
-    info = _read_siginfo(k, regs.dx, s32(regs.si))
+    info, _ = read_siginfo(k, regs.dx, s32(regs.si))
     pid = s32(regs.di)
     if (info.si_code >= 0 or info.si_code == SI_TKILL) and k.current.tgid != pid:
         raise KernelError(EPERM)
@@ -106,7 +106,7 @@ def rt_sigqueueinfo(k: Kernel, regs: PtRegs) -> int:
 
 def rt_tgsigqueueinfo(k: Kernel, regs: PtRegs) -> int:
     """rt_tgsigqueueinfo(tgid, pid, sig, uinfo)."""
-    info = _read_siginfo(k, regs.r10, s32(regs.dx))
+    info, _ = read_siginfo(k, regs.r10, s32(regs.dx))
     tgid, pid = s32(regs.di), s32(regs.si)
     if pid <= 0 or tgid <= 0:
         raise KernelError(EINVAL)
@@ -121,15 +121,15 @@ def rt_tgsigqueueinfo(k: Kernel, regs: PtRegs) -> int:
     return 0
 
 
-def _read_siginfo(k: Kernel, addr: int, signo: int) -> KernelSiginfo:
-    """A program's siginfo_t: code, pid, uid and value; the address for codes that have one."""
+def read_siginfo(k: Kernel, addr: int, signo: int) -> tuple[KernelSiginfo, int]:
+    """A program's siginfo_t as one for `signo`, and the number that it has itself: code, pid, uid and value; an address."""
     raw = copy_from_user(k, addr, 128)
     code = int.from_bytes(raw[8:12], "little", signed=True)
     info = KernelSiginfo(signo, code, 0, int.from_bytes(raw[16:20], "little"), int.from_bytes(raw[20:24], "little"))
     info.si_errno = int.from_bytes(raw[4:8], "little")
     info.si_value = _u64(raw, 24)
     info.si_addr = _u64(raw, 16)
-    return info
+    return info, int.from_bytes(raw[0:4], "little", signed=True)
 
 
 def sigaltstack(k: Kernel, regs: PtRegs) -> int:

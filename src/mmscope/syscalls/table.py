@@ -63,11 +63,12 @@ _MODULES: Final = (
 #: The same of modules that are imported when the first of their calls is made: most programs make none.
 _LATE_MODULES: Final = (
     ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3"),
+    ("mmscope.syscalls.pidfd", "pidfd_open pidfd_send_signal pidfd_getfd"),
     ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
     (
         "mmscope.syscalls.poll",
         "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
-        "epoll_pwait2",
+        "epoll_pwait2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime",
     ),
     (
         "mmscope.syscalls.socket",

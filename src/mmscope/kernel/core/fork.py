@@ -12,7 +12,7 @@ import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.pid import alloc_pid
-from mmscope.kernel.fs.file import fput, get_file, put_files_struct
+from mmscope.kernel.fs.file import fd_install, fput, get_file, put_files_struct
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
@@ -346,9 +346,19 @@ def copy_namespaces(k: Kernel, flags: int) -> None:
             raise KernelError(EPERM)
         k.warn_once("clone: namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
-    if flags & CLONE_PIDFD:
-        k.warn_once("clone: CLONE_PIDFD is not implemented: EINVAL")
-        raise KernelError(EINVAL)
+
+
+def make_pidfd(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
+    """CLONE_PIDFD: the parent's descriptor for the child. EMFILE, EFAULT."""
+    from mmscope.kernel.fs.pidfs import pidfd_prepare
+
+    fd, file = pidfd_prepare(k, p, 0)
+    try:
+        uaccess.put_user(k, args.pidfd, fd, 4)
+    except KernelError:
+        fput(file)
+        raise
+    fd_install(k, fd, file)
 
 
 def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> TaskStruct:
@@ -374,6 +384,8 @@ def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> TaskStruct:
         copy_namespaces(k, flags)
         copy_thread(args, p, current, regs)
         p.pid = alloc_pid(k)
+        if flags & CLONE_PIDFD:
+            make_pidfd(k, p, args)
     except KernelError:
         bad_fork_cleanup(p)
         raise

@@ -283,6 +283,8 @@ def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> No
         elif sig >= SIGRTMIN and info.si_code not in (SI_USER, SI_KERNEL):
             raise KernelError(EAGAIN)
     pending.signal |= sigmask(sig)
+    # signalfd_notify()
+    core_wait.wake_up(t.sighand.signalfd_wqh)
     complete_signal(sig, t, group)
 
 
@@ -476,6 +478,8 @@ def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
     """`tsk` is dead: tell its parent. True: nobody will wait for it, let it go at once."""
     parent = tsk.real_parent
     assert parent is not None
+    if tsk.thread_pid is not None:
+        core_wait.wake_up_all(tsk.thread_pid.wait_pidfd)
     info = KernelSiginfo(sig, SI_USER, 0, tsk.pid, tsk.cred.uid)
     info.si_utime = cpu_ticks(tsk.utime + tsk.signal.utime)
     info.si_stime = cpu_ticks(tsk.stime + tsk.signal.stime)

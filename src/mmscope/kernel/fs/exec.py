@@ -385,6 +385,7 @@ def take_leadership(k: Kernel, tsk: TaskStruct, leader: TaskStruct) -> None:
     tsk.start_time = leader.start_time
     del k.tasks[tsk.pid]
     tsk.pid, leader.pid = leader.pid, tsk.pid
+    tsk.thread_pid, leader.thread_pid = leader.thread_pid, tsk.thread_pid
     k.tasks[tsk.pid] = tsk
     threads = tsk.signal.threads
     threads.remove(tsk)

@@ -269,6 +269,11 @@ def proc_make_inode(
     return inode
 
 
+def is_tgid_dir(data: ProcInode) -> bool:
+    """/proc/PID itself."""
+    return data.entry is _TGID
+
+
 def _child_ino(dir: Inode, position: int) -> int:
     """An inode number that depends on nothing but the place in the tree."""
     data = proc_data(dir)

@@ -341,6 +341,8 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
         import mmscope.kernel.fs.locks as locks
 
         text += locks.show_fd_locks(file, files)
+    if file.f_op.show_fdinfo is not None:
+        text += file.f_op.show_fdinfo(file)
     return text.encode()
 
 

@@ -68,6 +68,7 @@ EISCONN: Final = 106
 ENOTCONN: Final = 107
 ECONNREFUSED: Final = 111
 ETIMEDOUT: Final = 110
+ECANCELED: Final = 125
 
 # Never seen by a program: a system call interrupted by a signal (include/linux/errno.h).
 ERESTARTSYS: Final = 512

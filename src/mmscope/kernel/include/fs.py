@@ -379,6 +379,7 @@ class FileOperations:
         fallocate: Callable[[File, int, int, int], None] | None = None,
         write_iter: Callable[[File, IovIter, int], int] | None = None,
         read_iter: Callable[[File, IovIter, int], int] | None = None,
+        show_fdinfo: Callable[[File], str] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -412,6 +413,8 @@ class FileOperations:
         self.fsync = fsync
         #: (file, mode, offset, len)
         self.fallocate = fallocate
+        #: What /proc/PID/fdinfo/N shows besides.
+        self.show_fdinfo = show_fdinfo
 
 
 class Iattr:

@@ -78,6 +78,8 @@ class Kernel:
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
         self.last_pid = 0
+        #: The timerfds that are told when the clock is set.
+        self.timerfd_cancel_list: list[object] = []
         #: The runqueue; armed timers by time.
         self.rq = Rq()
         self.hrtimers: list[HrTimer] = []
@@ -103,6 +105,8 @@ class Kernel:
         self.unix_inodes: dict[Inode, UnixSock] = {}
         self.unix_autobind = 0
         self.last_ino = 0x4000
+        #: eventfd_ida: the ids in use.
+        self.eventfd_ids: set[int] = set()
         #: Locks on files in effect, the newest first; POSIX requests that wait (file_lock_list, blocked_hash).
         self.file_lock_list: list[FileLock] = []
         self.blocked_hash: list[FileLock] = []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+    from mmscope.kernel.include.pid import Pid
 
 # task->state
 TASK_RUNNING: Final = 0
@@ -255,6 +256,8 @@ class TaskStruct:
         self.real_parent: TaskStruct | None = None
         self.children: list[TaskStruct] = []
         self.group_leader: TaskStruct = self
+        #: Its identity, None until a pidfd asks for it.
+        self.thread_pid: Pid | None = None
         #: Signal to the parent at exit; -1 for a thread.
         self.exit_signal = SIGCHLD
         #: Who waits in vfork(2) for this task to let go of the address space.
