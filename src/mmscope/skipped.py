@@ -13,7 +13,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("sockets of other families than AF_UNIX", "EAFNOSUPPORT, with one warning"),
     ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
-    ("inotify, splice, tee, sendmmsg", "ENOSYS, with one warning naming the call"),
+    ("inotify, splice, tee", "ENOSYS, with one warning naming the call"),
     ("a timer armed for a moment of CLOCK_REALTIME", "does not follow when the clock is set later"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
     ("a terminal's SIGTTIN, SIGTTOU and SIGHUP", "never sent; Ctrl-C goes to the foreground group"),

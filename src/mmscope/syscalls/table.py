@@ -73,7 +73,7 @@ _LATE_MODULES: Final = (
     (
         "mmscope.syscalls.socket",
         "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
-        "setsockopt getsockopt",
+        "setsockopt getsockopt sendmmsg recvmmsg",
     ),
 )
 
