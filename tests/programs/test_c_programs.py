@@ -201,7 +201,18 @@ def test_file_locks(build: Build, how: str, tmp_path: Path) -> None:
     assert ours.stdout.endswith(b"FLOCK ADVISORY WRITE me 0..EOF\n")
 
 
+@pytest.mark.parametrize("how", BUILDS)
+def test_openat2_and_execveat(build: Build, how: str, tmp_path: Path) -> None:
+    outcomes = []
+    for run in (native, model):
+        folder = tmp_path / run.__name__
+        folder.mkdir()
+        outcomes.append(run([build("resolve", how), str(folder)]))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].stdout.endswith(b"Exec format error\n")
+
+
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
-    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom"}
+    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom", "resolve"}
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.sys as core_sys
-from mmscope.kernel.arch.x86.uaccess import access_ok, copy_from_user, copy_to_user, put_user
+from mmscope.kernel.arch.x86.uaccess import access_ok, copy_to_user, put_user
 from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone
 from mmscope.kernel.include.errno import E2BIG, EAGAIN, EINVAL, KernelError
 from mmscope.kernel.include.fs import O_NONBLOCK
@@ -22,7 +22,7 @@ from mmscope.kernel.include.sched import (
     CSIGNAL,
 )
 from mmscope.kernel.include.signal import _NSIG, SIGCHLD
-from mmscope.syscalls.args import s32, u32
+from mmscope.syscalls.args import copy_struct_from_user, s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,14 +56,6 @@ def clone(k: Kernel, regs: PtRegs) -> int:
     args.child_tid = regs.r10
     args.tls = regs.r8
     return kernel_clone(k, args, regs)
-
-
-def copy_struct_from_user(k: Kernel, addr: int, usize: int, ksize: int) -> bytes:
-    """A structure that may be older (padded with zeroes) or newer than ours (E2BIG unless the rest is zero)."""
-    raw = copy_from_user(k, addr, usize)
-    if any(raw[ksize:]):
-        raise KernelError(E2BIG)
-    return raw[:ksize].ljust(ksize, b"\0")
 
 
 def clone3(k: Kernel, regs: PtRegs) -> int:

@@ -15,7 +15,7 @@ from mmscope.kernel.fs import stat as fs_stat
 from mmscope.kernel.fs import sync as fs_sync
 from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
-from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.include.errno import E2BIG, EINVAL, KernelError
 from mmscope.kernel.include.fs import (
     AT_FDCWD,
     AT_REMOVEDIR,
@@ -25,7 +25,7 @@ from mmscope.kernel.include.fs import (
     O_WRONLY,
 )
 from mmscope.kernel.mm.fadvise import ksys_fadvise64
-from mmscope.syscalls.args import s32, s64, u32
+from mmscope.syscalls.args import copy_struct_from_user, s32, s64, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +149,21 @@ def open(k: Kernel, regs: PtRegs) -> int:
 def openat(k: Kernel, regs: PtRegs) -> int:
     """openat(dfd, filename, flags, mode)."""
     return fs_open.do_sys_open(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10 & 0xFFFF)
+
+
+OPEN_HOW_SIZE_VER0: Final = 24
+
+
+def openat2(k: Kernel, regs: PtRegs) -> int:
+    """openat2(dfd, filename, how, usize)."""
+    usize = regs.r10
+    if usize < OPEN_HOW_SIZE_VER0:
+        raise KernelError(EINVAL)
+    if usize > 4096:
+        raise KernelError(E2BIG)
+    raw = copy_struct_from_user(k, regs.dx, usize, OPEN_HOW_SIZE_VER0)
+    flags, mode, resolve = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
+    return fs_open.do_sys_openat2(k, s32(regs.di), regs.si, flags, mode, resolve)
 
 
 def creat(k: Kernel, regs: PtRegs) -> int:
@@ -500,6 +515,12 @@ def pwritev2(k: Kernel, regs: PtRegs) -> int:
 def execve(k: Kernel, regs: PtRegs) -> int:
     """execve(filename, argv, envp): on success the registers are the new program's."""
     fs_exec.sys_execve(k, regs.di, regs.si, regs.dx)
+    return adopt_registers(k, regs)
+
+
+def execveat(k: Kernel, regs: PtRegs) -> int:
+    """execveat(fd, filename, argv, envp, flags)."""
+    fs_exec.sys_execveat(k, s32(regs.di), regs.si, regs.dx, regs.r10, s32(regs.r8))
     return adopt_registers(k, regs)
 
 

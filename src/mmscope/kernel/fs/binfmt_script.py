@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import mmscope.kernel.fs.exec as fs_exec
-from mmscope.kernel.include.errno import ENOEXEC, KernelError
+from mmscope.kernel.include.errno import ENOENT, ENOEXEC, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def load_script(bprm: LinuxBinprm) -> None:
     name_end = i_sep if i_sep >= 0 and i_arg >= 0 else i_end
     name = buf[i_name:name_end].partition(b"\0")[0]
     argument = buf[i_arg:i_end].partition(b"\0")[0] if i_arg >= 0 else b""
+    if bprm.path_inaccessible:
+        # The interpreter could not open it.
+        raise KernelError(ENOENT)
     fs_exec.remove_arg_zero(bprm)
     fs_exec.copy_string_kernel(bprm.interp, bprm)
     bprm.argc += 1

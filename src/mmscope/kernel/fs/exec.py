@@ -17,12 +17,12 @@ from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_bprm_creds_from_file
 from mmscope.kernel.core.posix_timers import exit_posix_timers
 from mmscope.kernel.fs.d_path import d_path
-from mmscope.kernel.fs.file import do_close_on_exec, get_file, put_files_struct
-from mmscope.kernel.fs.namei import do_open_execat, exec_fput, getname_flags
+from mmscope.kernel.fs.file import current_files, do_close_on_exec, get_file, put_files_struct
+from mmscope.kernel.fs.namei import LOOKUP_EMPTY, do_open_execat, exec_fput, getname_flags
 from mmscope.kernel.fs.read_write import kernel_read
 from mmscope.kernel.include.elf import EXSTACK_DISABLE_X, EXSTACK_ENABLE_X
-from mmscope.kernel.include.errno import E2BIG, EACCES, EAGAIN, EFAULT, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
-from mmscope.kernel.include.fs import AT_FDCWD, S_IFMT, S_IFREG, File
+from mmscope.kernel.include.errno import E2BIG, EACCES, EAGAIN, EFAULT, EINVAL, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.fs import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFMT, S_IFREG, File
 from mmscope.kernel.include.mm import FOLL_FORCE, FOLL_WRITE, VM_EXEC, VM_SOFTDIRTY, VM_STACK_FLAGS, VM_STACK_INCOMPLETE_SETUP
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE, STACK_TOP_MAX, TASK_SIZE
@@ -90,6 +90,8 @@ class LinuxBinprm:
         #: The file's first 256 bytes, padded with zeroes.
         self.buf = b""
         self.point_of_no_return = False
+        #: BINPRM_FLAGS_PATH_INACCESSIBLE: `filename` is about a descriptor that execve closes.
+        self.path_inaccessible = False
         self.secureexec = 0
         self.rlim_stack = Rlimit(0, 0)
         #: The argument page written last, still referenced (kmapped_page), and its address.
@@ -252,12 +254,13 @@ def check_nproc_exceeded(k: Kernel) -> None:
         current.flags &= ~PF_NPROC_EXCEEDED
 
 
-def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], envp: list[bytes]) -> None:
-    """do_execveat_common() with the strings already in the kernel."""
-    name = getname_flags(k, path, 0).encode("utf-8", "surrogateescape")
+def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], envp: list[bytes], flags: int = 0) -> None:
+    """do_execveat_common() with the strings already in the kernel. `flags`: AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, or EINVAL."""
+    name = getname_flags(k, path, LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0).encode("utf-8", "surrogateescape")
     check_nproc_exceeded(k)
     if fd != AT_FDCWD and not name.startswith(b"/"):
-        bprm = LinuxBinprm(k, b"/dev/fd/%d/%s" % (fd, name))
+        bprm = LinuxBinprm(k, b"/dev/fd/%d/%s" % (fd, name) if name else b"/dev/fd/%d" % fd)
+        bprm.path_inaccessible = fd in current_files(k).close_on_exec
     else:
         bprm = LinuxBinprm(k, name)
     try:
@@ -269,7 +272,9 @@ def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], 
         bprm.exec = bprm.p
         copy_strings(envp, bprm)
         copy_strings(argv, bprm)
-        file = do_open_execat(k, fd, name)
+        if flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
+            raise KernelError(EINVAL)
+        file = do_open_execat(k, fd, name, flags)
         bprm.file = file
         if file.f_inode.i_mode & S_IFMT != S_IFREG:
             raise KernelError(EACCES)
@@ -316,6 +321,14 @@ def sys_execve(k: Kernel, filename: int, argv: int, envp: int) -> int:
     name = getname_flags(k, filename, 0)
     check_nproc_exceeded(k)
     do_execve(k, name, strings_from_user(k, argv), strings_from_user(k, envp))
+    return 0
+
+
+def sys_execveat(k: Kernel, fd: int, filename: int, argv: int, envp: int, flags: int) -> int:
+    """execveat(2)."""
+    name = getname_flags(k, filename, LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0)
+    check_nproc_exceeded(k)
+    do_execveat(k, fd, name, strings_from_user(k, argv), strings_from_user(k, envp), flags)
     return 0
 
 
