@@ -212,7 +212,17 @@ def test_openat2_and_execveat(build: Build, how: str, tmp_path: Path) -> None:
     assert outcomes[0].stdout.endswith(b"Exec format error\n")
 
 
+@pytest.mark.parametrize("how", BUILDS)
+def test_splice(build: Build, how: str, tmp_path: Path) -> None:
+    for name in ("native", "model"):
+        (tmp_path / name).mkdir()
+    program = build("splicing", how)
+    expected = native([program, str(tmp_path / "native")], b"input")
+    assert model([program, str(tmp_path / "model")], b"input", options=("-q", "--debug-vm")) == expected
+    assert expected.stdout.count(b"\n") >= 22
+
+
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
-    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom", "resolve"}
+    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom", "resolve", "splicing"}
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

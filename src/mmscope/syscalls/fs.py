@@ -93,6 +93,27 @@ def copy_file_range(k: Kernel, regs: PtRegs) -> int:
     return rw.ksys_copy_file_range(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10, regs.r8, u32(regs.r9))
 
 
+def splice(k: Kernel, regs: PtRegs) -> int:
+    """splice(fd_in, off_in, fd_out, off_out, len, flags)."""
+    from mmscope.kernel.fs.splice import ksys_splice
+
+    return ksys_splice(k, u32(regs.di), regs.si, u32(regs.dx), regs.r10, regs.r8, u32(regs.r9))
+
+
+def tee(k: Kernel, regs: PtRegs) -> int:
+    """tee(fdin, fdout, len, flags)."""
+    from mmscope.kernel.fs.splice import ksys_tee
+
+    return ksys_tee(k, u32(regs.di), u32(regs.si), regs.dx, u32(regs.r10))
+
+
+def vmsplice(k: Kernel, regs: PtRegs) -> int:
+    """vmsplice(fd, iov, nr_segs, flags)."""
+    from mmscope.kernel.fs.splice import ksys_vmsplice
+
+    return ksys_vmsplice(k, u32(regs.di), regs.si, regs.dx, u32(regs.r10))
+
+
 def fadvise64(k: Kernel, regs: PtRegs) -> int:
     """fadvise64(fd, offset, len, advice)."""
     return ksys_fadvise64(k, s32(regs.di), s64(regs.si), s64(regs.dx), s32(regs.r10))

@@ -494,6 +494,10 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EINVAL)
     if not can_write(out_file) or in_file.f_op.read is None:
         raise KernelError(EINVAL)
+    if out_file.f_op.ops_name == "pipefifo_fops" and k.config.at_least(5, 12):
+        from mmscope.kernel.fs.splice import sendfile_to_pipe
+
+        return sendfile_to_pipe(k, in_file, out_file, pos, offset_addr, count)
     done = 0
     while done < min(count, MAX_RW_COUNT):
         at = file_ppos(in_file) if pos < 0 else pos

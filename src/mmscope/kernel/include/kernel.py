@@ -110,8 +110,8 @@ class Kernel:
         #: Locks on files in effect, the newest first; POSIX requests that wait (file_lock_list, blocked_hash).
         self.file_lock_list: list[FileLock] = []
         self.blocked_hash: list[FileLock] = []
-        #: Frames that hold what is in pipes.
-        self.pipe_pages: set[int] = set()
+        #: pfn -> references that pipes hold, to their own pages and to those of others (splice).
+        self.pipe_pages: dict[int, int] = {}
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
         #: Address spaces of programs that are about to run, while execve waits for other threads to die: nobody's yet.
