@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("namespaces, clone3's set_tid and cgroups", "EINVAL, with one warning; namespaces EPERM without CAP_SYS_ADMIN"),
     ("sockets of other families than AF_UNIX", "EAFNOSUPPORT, with one warning"),
-    ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
+    ("the priority that FUTEX_LOCK_PI lends the owner", "none: those who wait get the lock in order"),
+    ("FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI", "ENOSYS, with one warning"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
     ("inotify", "ENOSYS, with one warning naming the call"),
     ("a timer armed for a moment of CLOCK_REALTIME", "does not follow when the clock is set later"),

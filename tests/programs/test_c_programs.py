@@ -20,7 +20,7 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 PLAIN = [
     "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
     "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
-    "caps", "pidfds", "eventfiles", "mmsg",
+    "caps", "pidfds", "eventfiles", "mmsg", "pifutex",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000

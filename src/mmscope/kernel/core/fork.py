@@ -138,13 +138,13 @@ def set_mm_exe_file(mm: MmStruct, new_exe_file: object) -> None:
 
 def exec_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by execve: futexes and the tid address it had registered die with it."""
-    core_futex.exit_robust_list(task.kernel, task)
+    core_futex.futex_exit_release(task.kernel, task)
     mm_release(task, mm)
 
 
 def exit_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by exiting."""
-    core_futex.exit_robust_list(task.kernel, task)
+    core_futex.futex_exit_release(task.kernel, task)
     mm_release(task, mm)
 
 

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from mmscope.kernel.core.futex_pi import PiState
     from mmscope.kernel.core.posix_timers import KItimer
     from mmscope.kernel.include.fs import Dentry, File
     from mmscope.kernel.include.hrtimer import HrTimer
@@ -252,6 +253,9 @@ class TaskStruct:
         self.set_child_tid = 0
         self.clear_child_tid = 0
         self.robust_list = 0
+        #: Futexes with waiters that it owns, and the one that it waits for (FUTEX_LOCK_PI).
+        self.pi_state_list: list[PiState] = []
+        self.pi_blocked_on: PiState | None = None
         #: The parent that gets the signal, and who made us (the same without ptrace). None: init, and who came before.
         self.real_parent: TaskStruct | None = None
         self.children: list[TaskStruct] = []
