@@ -94,6 +94,25 @@ static void show(const char *file, unsigned long ino, pid_t child)
     fclose(f);
 }
 
+// Until `pid` waits for a lock.
+static void blocked(pid_t pid)
+{
+    char line[300];
+    for (;;) {
+        FILE *f = fopen("/proc/locks", "r");
+        while (fgets(line, sizeof line, f)) {
+            char *p = strstr(line, "-> ");
+            int found = 0;
+            if (p && sscanf(p + 3, "%*s %*s %*s %d", &found) == 1 && found == pid) {
+                fclose(f);
+                return;
+            }
+        }
+        fclose(f);
+        nap(1);
+    }
+}
+
 static void say(int fd) { char c = 'x'; if (write(fd, &c, 1) != 1) abort(); }
 static void hear(int fd) { char c; if (read(fd, &c, 1) != 1) abort(); }
 
@@ -150,7 +169,7 @@ static void test_flock_waits(void)
         _exit(0);
     }
     hear(to_parent[0]);
-    nap(30);
+    blocked(pid);
     show("/proc/locks", st.st_ino, pid);
     char info[60];
     sprintf(info, "/proc/self/fdinfo/%d", a);
@@ -187,10 +206,11 @@ static void test_signals(void)
     }
     for (int i = 0; i < 4; i++) {
         hear(to_parent[0]);
-        nap(30);
+        blocked(pid);
         kill(pid, SIGUSR1);
     }
     nap(30);
+    blocked(pid);
     rec(a, F_SETLK, F_UNLCK, 0, 0);
     waitpid(pid, NULL, 0);
     close(a);
@@ -334,7 +354,7 @@ static void test_deadlock(void)
         _exit(0);
     }
     hear(to_parent[0]);
-    nap(30);
+    blocked(pid);
     struct stat st;
     fstat(a, &st);
     printf("parent: %s", name(rec(a, F_SETLKW, F_RDLCK, 1, 1)));
@@ -343,26 +363,26 @@ static void test_deadlock(void)
     rec(a, F_SETLK, F_UNLCK, 0, 0);
     waitpid(pid, NULL, 0);
     // Three in a ring; the last closes it.
-    int pids[2];
+    int pids[2], ring[2][2];
+    if (pipe(ring[0]) || pipe(ring[1]))
+        abort();
     rec(a, F_SETLK, F_WRLCK, 0, 1);
     for (int i = 1; i <= 2; i++) {
         pids[i - 1] = fork();
         if (!pids[i - 1]) {
             rec(a, F_SETLK, F_WRLCK, i, 1);
             say(to_parent[1]);
-            hear(to_child[0]);
-            if (i == 2)
-                nap(40);
+            hear(ring[i - 1][0]);
             int ret = rec(a, F_SETLKW, F_WRLCK, i - 1, 1);
             printf("ring %d: %s\n", i, name(ret));
             _exit(0);
         }
         hear(to_parent[0]);
     }
-    say(to_child[1]);
-    nap(10);
-    say(to_child[1]);
-    nap(80);
+    for (int i = 0; i < 2; i++) {
+        say(ring[i][1]);
+        blocked(pids[i]);
+    }
     printf("ring 0: %s\n", name(rec(a, F_SETLKW, F_WRLCK, 2, 1)));
     rec(a, F_SETLK, F_UNLCK, 0, 0);
     waitpid(pids[0], NULL, 0);
@@ -384,12 +404,12 @@ static void test_queue(void)
         if (!pids[i]) {
             say(to_parent[1]);
             rec(a, F_SETLKW, types[i], i, 10);
-            nap(20 * i);
+            nap(50 * i);
             printf("waiter %d has a %s lock\n", i, type_name(types[i]));
             _exit(0);
         }
         hear(to_parent[0]);
-        nap(20);
+        blocked(pids[i]);
     }
     show("/proc/locks", st.st_ino, 0);
     printf("downgrade\n");
@@ -425,7 +445,7 @@ static void test_threads(void)
     hear(to_parent[0]);
     pthread_t t;
     pthread_create(&t, NULL, waiter, NULL);
-    nap(30);
+    blocked(getpid());
     close(a);
     say(to_child[1]);
     pthread_join(t, NULL);

@@ -41,6 +41,27 @@ static long unlock(uint32_t *w) { return syscall(SYS_futex, w, FUTEX_UNLOCK_PI, 
 static long try(uint32_t *w) { return syscall(SYS_futex, w, FUTEX_TRYLOCK_PI, 0, NULL, NULL, 0); }
 static void nap(int ms) { usleep(ms * 1000); }
 
+// A flag between processes, and the end of a process's last computation.
+static void set(int n) { __atomic_store_n(&word[100 + n], 1, __ATOMIC_SEQ_CST); }
+static void await(int n)
+{
+    while (!__atomic_exchange_n(&word[100 + n], 0, __ATOMIC_SEQ_CST))
+        nap(1);
+}
+
+static void asleep(pid_t pid)
+{
+    char name[40], text[300], state = 0;
+    sprintf(name, "/proc/%d/stat", pid);
+    while (state != 'S') {
+        nap(2);
+        FILE *f = fopen(name, "r");
+        fgets(text, sizeof text, f);
+        fclose(f);
+        state = strrchr(text, ')')[2];
+    }
+}
+
 // The word without the numbers.
 static const char *show(uint32_t w, pid_t child)
 {
@@ -104,26 +125,34 @@ static void test_processes(void)
             ts.tv_sec++, ts.tv_nsec -= 1000000000;
         printf("child: try %s", err(try(word)));
         printf(", in time %s", err(lock(word, &ts)));
+        set(0);
         printf(", waits %s", err(lock(word, NULL)));
-        nap(30);
-        printf(", unlocks %s\n", err(unlock(word)));
+        set(1);
+        await(2);
+        asleep(me);
+        ts.tv_sec = unlock(word);
+        await(2);
+        printf(", unlocks %s\n", err(ts.tv_sec));
         _exit(0);
     }
-    nap(60);
+    await(0);
+    asleep(pid);
     uint32_t before = *word;
     long ret = unlock(word);
+    await(1);
     printf(" [parent unlocks %s: %s -> %s]", err(ret), show(before, pid), show(*word, pid));
+    set(2);
     ret = lock(word, NULL);
-    nap(20);
-    printf("[relock %s", err(ret));
-    printf(" %s]\n", show(*word, pid));
+    printf(" [relock %s", err(ret));
+    printf(" %s]", show(*word, pid));
+    set(2);
     waitpid(pid, NULL, 0);
     pid = fork();
     if (!pid) {
         lock(word, NULL);
         _exit(unlock(word) < 0);
     }
-    nap(30);
+    asleep(pid);
     printf("wake %s", err(syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0)));
     // The word is not what the kernel knows.
     uint32_t saved = *word;
@@ -137,11 +166,11 @@ static void test_processes(void)
     *word = 0;
     pid = fork();
     if (!pid) {
-        struct timespec ts = {0, 60000000};
+        struct timespec ts = {0, 300000000};
         syscall(SYS_futex, word, FUTEX_WAIT, 0, &ts, NULL, 0);
         _exit(0);
     }
-    nap(20);
+    asleep(pid);
     printf("plain waiter: lock %s", err(lock(word, NULL)));
     *word = me;
     printf(", unlock %s\n", err(unlock(word)));
@@ -155,10 +184,11 @@ static void test_death(void)
     pid_t pid = fork();
     if (!pid) {
         lock(word, NULL);
-        nap(40);
+        set(0);
+        nap(100);
         _exit(0);
     }
-    nap(10);
+    await(0);
     long ret = lock(word, NULL);
     printf("owner died: %s %s", err(ret), show(*word, pid));
     waitpid(pid, NULL, 0);
@@ -174,13 +204,12 @@ static void test_deadlock(void)
     pid_t pid = fork();
     if (!pid) {
         lock(other, NULL);
-        nap(20);
         lock(word, NULL);
         unlock(word);
         unlock(other);
         _exit(0);
     }
-    nap(60);
+    asleep(pid);
     printf("circle: %s", err(lock(other, NULL)));
     printf(" %s", show(*other, pid));
     printf(", unlock %s\n", err(unlock(word)));
@@ -208,7 +237,7 @@ static void test_mutex(void)
         printf(" [child: try %s, lock %s, unlock %s]", strerror(tried), strerror(locked), strerror(pthread_mutex_unlock(mutex)));
         _exit(0);
     }
-    nap(30);
+    asleep(pid);
     printf(", unlock %s", strerror(pthread_mutex_unlock(mutex)));
     waitpid(pid, NULL, 0);
     printf(", not held %s\n", strerror(pthread_mutex_unlock(mutex)));
@@ -219,10 +248,11 @@ static void test_mutex(void)
     pid = fork();
     if (!pid) {
         pthread_mutex_lock(mutex);
-        nap(30);
+        set(0);
+        nap(100);
         _exit(0);
     }
-    nap(10);
+    await(0);
     printf("robust: waited %s", strerror(pthread_mutex_lock(mutex)));
     printf(", consistent %s", strerror(pthread_mutex_consistent(mutex)));
     printf(", unlock %s", strerror(pthread_mutex_unlock(mutex)));
@@ -280,7 +310,7 @@ static void test_threads(void)
         printf("with signals %s\n", err(lock(word, NULL)));
         _exit(0);
     }
-    nap(20);
+    asleep(pid);
     kill(pid, SIGUSR1);
     nap(20);
     unlock(word);
