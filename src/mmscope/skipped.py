@@ -19,7 +19,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("a write that goes on in a spliced page of the page cache (v5.8 to v5.16, CVE-2022-0847)", "never, as since its correction"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
     ("a terminal's SIGTTIN, SIGTTOU and SIGHUP", "never sent; Ctrl-C goes to the foreground group"),
-    ("process_madvise, name_to_handle_at", "ENOSYS, with one warning naming the call"),
+    ("process_madvise, open_by_handle_at", "ENOSYS, with one warning naming the call"),
     ("userfaultfd, System V semaphores and queues", "ENOSYS, with one warning naming the call"),
     ("I/O that takes its time", "requests are done at once; the disk's latency moves the virtual clock"),
     ("ext4's own journal blocks, inode tables and quotas", "a commit is one request; only data blocks count as used"),

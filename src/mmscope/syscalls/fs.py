@@ -114,6 +114,13 @@ def vmsplice(k: Kernel, regs: PtRegs) -> int:
     return ksys_vmsplice(k, u32(regs.di), regs.si, regs.dx, u32(regs.r10))
 
 
+def name_to_handle_at(k: Kernel, regs: PtRegs) -> int:
+    """name_to_handle_at(dfd, name, handle, mnt_id, flag)."""
+    from mmscope.kernel.fs.fhandle import ksys_name_to_handle_at
+
+    return ksys_name_to_handle_at(k, s32(regs.di), regs.si, regs.dx, regs.r10, s32(regs.r8))
+
+
 def fadvise64(k: Kernel, regs: PtRegs) -> int:
     """fadvise64(fd, offset, len, advice)."""
     return ksys_fadvise64(k, s32(regs.di), s64(regs.si), s64(regs.dx), s32(regs.r10))

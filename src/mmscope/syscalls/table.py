@@ -26,7 +26,8 @@ _MODULES: Final = (
         "linkat symlinkat readlinkat fchmodat faccessat utimensat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
-        "rmdir rename openat2 execveat splice tee vmsplice",
+        "rmdir rename openat2 execveat splice tee vmsplice "
+        "name_to_handle_at",
     ),
     (
         xattr,

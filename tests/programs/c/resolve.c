@@ -144,6 +144,28 @@ int main(int argc, char **argv)
     fd = syscall(SYS_openat2, top, "file", 8L, 24);
     printf(", address: %s\n", fd < 0 ? strerror(errno) : "ok");
 
+    // name_to_handle_at
+    struct { unsigned bytes; int type; unsigned char data[128]; } h = {128}, h2 = {128};
+    int id = -1, id2 = -1;
+    printf("handle %s", syscall(SYS_name_to_handle_at, top, "file", &h, &id, 0) ? strerror(errno) : "ok");
+    printf(", by descriptor %s", syscall(SYS_name_to_handle_at, file, "", &h2, &id2, AT_EMPTY_PATH) ? strerror(errno) : "ok");
+    printf(", the same %d %d", h.bytes == h2.bytes && h.type == h2.type && !memcmp(h.data, h2.data, h.bytes), id == id2);
+    printf(", %u bytes, type %d", h.bytes, h.type);
+    syscall(SYS_name_to_handle_at, top, "sub/file", &h2, &id2, 0);
+    printf(", another %d", !memcmp(h.data, h2.data, h.bytes));
+    h2.bytes = 0;
+    printf(", no room %s", syscall(SYS_name_to_handle_at, top, "file", &h2, &id2, 0) ? strerror(errno) : "ok");
+    printf(" %u %d", h2.bytes, h2.type);
+    h2.bytes = 129;
+    printf(", too much %s", syscall(SYS_name_to_handle_at, top, "file", &h2, &id2, 0) ? strerror(errno) : "ok");
+    h2.bytes = 128;
+    printf(", proc %s", syscall(SYS_name_to_handle_at, AT_FDCWD, "/proc/self", &h2, &id2, 0) ? strerror(errno) : "ok");
+    printf(", link %s", syscall(SYS_name_to_handle_at, top, "abs", &h2, &id2, 0) ? strerror(errno) : "ok");
+    printf(", followed %s", syscall(SYS_name_to_handle_at, top, "abs", &h2, &id2, AT_SYMLINK_FOLLOW) ? strerror(errno) : "ok");
+    printf(", flag %s", syscall(SYS_name_to_handle_at, top, "file", &h2, &id2, 0x100) ? strerror(errno) : "ok");
+    syscall(SYS_name_to_handle_at, AT_FDCWD, "/dev/shm", &h2, &id2, 0);
+    printf(", other mount %d, type %d, %u bytes\n", id != id2, h2.type, h2.bytes);
+
     // execveat
     int self = open("/proc/self/exe", O_RDONLY), cloexec = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), path = open("/proc/self/exe", O_PATH);
     char link[PATH_MAX];

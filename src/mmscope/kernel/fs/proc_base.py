@@ -7,6 +7,7 @@ import mmscope.kernel.core.fork as core_fork
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.ptrace import mm_access, ptrace_may_access
 from mmscope.kernel.fs.d_path import d_path
+from mmscope.kernel.fs.fhandle import mnt_id
 from mmscope.kernel.fs.task_mmu import maps_next, show_smaps_rollup, smaps_next
 from mmscope.kernel.fs.task_mmu_pagemap import CLEAR_REFS_ALL, CLEAR_REFS_LAST, clear_refs, pagemap_read
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
@@ -336,7 +337,7 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
     if files is None or file is None:
         raise KernelError(ENOENT)
     flags = file.f_flags | (0o2000000 if fd in files.close_on_exec else 0)
-    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t1\n"
+    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id(k, file.f_inode.i_sb)}\n"
     if file.f_inode.i_flctx is not None:
         import mmscope.kernel.fs.locks as locks
 
