@@ -416,8 +416,8 @@ def ksys_flock(k: Kernel, fd: int, cmd: int) -> int:
 
 def flock_to_posix_lock(k: Kernel, file: File, raw: bytes) -> FileLock:
     """struct flock as a request of the current process. EINVAL: whence, type, or before byte 0; EOVERFLOW beyond the last."""
-    l_type, l_whence = (int.from_bytes(raw[i : i + 2], "little", signed=True) for i in (0, 2))
-    l_start, l_len = (int.from_bytes(raw[i : i + 8], "little", signed=True) for i in (8, 16))
+    l_type, l_whence = [int.from_bytes(raw[i : i + 2], "little", signed=True) for i in (0, 2)]
+    l_start, l_len = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in (8, 16)]
     if l_whence == 0:
         start = 0
     elif l_whence == 1:

@@ -177,7 +177,7 @@ def timerfd_poll(file: File, pt: PollTable | None) -> int:
 def timerfd_show_fdinfo(file: File) -> str:
     """Its clock, flags and times."""
     ctx = ctx_of(file)
-    value, interval = (f"({ns // 1_000_000_000}, {ns % 1_000_000_000})" for ns in (get_remaining(ctx), ctx.tintv))
+    value, interval = [f"({ns // 1_000_000_000}, {ns % 1_000_000_000})" for ns in (get_remaining(ctx), ctx.tintv)]
     return (
         f"clockid: {ctx.clockid}\nticks: {ctx.ticks}\nsettime flags: 0{ctx.settime_flags:o}\n"
         f"it_value: {value}\nit_interval: {interval}\n"
