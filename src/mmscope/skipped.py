@@ -15,6 +15,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI", "ENOSYS, with one warning"),
     ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
     ("inotify", "ENOSYS, with one warning naming the call"),
+    ("leases and dnotify (F_SETLEASE, F_NOTIFY)", "EINVAL"),
     ("a timer armed for a moment of CLOCK_REALTIME", "does not follow when the clock is set later"),
     ("a write that goes on in a spliced page of the page cache (v5.8 to v5.16, CVE-2022-0847)", "never, as since its correction"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
