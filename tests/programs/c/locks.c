@@ -94,7 +94,7 @@ static void show(const char *file, unsigned long ino, pid_t child)
     fclose(f);
 }
 
-// Until `pid` waits for a lock.
+// Until `pid` waits for a lock; who waits for an OFD lock is shown as -1.
 static void blocked(pid_t pid)
 {
     char line[300];
@@ -103,7 +103,7 @@ static void blocked(pid_t pid)
         while (fgets(line, sizeof line, f)) {
             char *p = strstr(line, "-> ");
             int found = 0;
-            if (p && sscanf(p + 3, "%*s %*s %*s %d", &found) == 1 && found == pid) {
+            if (p && sscanf(p + 3, "%*s %*s %*s %d", &found) == 1 && (found == pid || found == -1)) {
                 fclose(f);
                 return;
             }
@@ -409,7 +409,11 @@ static void test_queue(void)
             _exit(0);
         }
         hear(to_parent[0]);
-        blocked(pids[i]);
+        // The last one waits for somebody who waits.
+        if (i < 2)
+            blocked(pids[i]);
+        else
+            nap(100);
     }
     show("/proc/locks", st.st_ino, 0);
     printf("downgrade\n");
