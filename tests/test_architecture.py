@@ -28,8 +28,23 @@ MAY_IMPORT = {
 HEAVY = {"typing", "enum", "dataclasses", "re", "contextlib", "functools", "inspect", "mypy_extensions", "argparse", "unicorn"}
 
 
-def imports(path: Path, runtime_only: bool = False) -> Iterator[str]:
-    """Dotted names that `path` imports; with runtime_only not those under `if TYPE_CHECKING:`."""
+#: Import each module in a fork, so that each finds none of the others.
+IMPORT_EACH = """
+import importlib, os, sys
+ok = 0
+for name in sys.argv[1:]:
+    if (pid := os.fork()) == 0:
+        importlib.import_module(name)
+        os._exit(0)
+    ok += os.waitpid(pid, 0)[1] == 0
+print("ok", ok)
+"""
+
+
+def imports(path: Path, runtime_only: bool = False, functions: bool = True) -> Iterator[str]:
+    """Dotted names that `path` imports; with runtime_only not those under `if TYPE_CHECKING:`, without functions
+    only those that importing it imports.
+    """
 
     def walk(node: ast.AST) -> Iterator[str]:
         for child in ast.iter_child_nodes(node):
@@ -40,6 +55,8 @@ def imports(path: Path, runtime_only: bool = False) -> Iterator[str]:
                 and runtime_only
             ):
                 continue
+            if isinstance(child, ast.FunctionDef) and not functions:
+                continue
             if isinstance(child, ast.Import):
                 yield from (alias.name for alias in child.names)
             elif isinstance(child, ast.ImportFrom) and child.module:
@@ -47,6 +64,10 @@ def imports(path: Path, runtime_only: bool = False) -> Iterator[str]:
             yield from walk(child)
 
     yield from walk(ast.parse(path.read_text()))
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(SRC.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def sources(part: str) -> list[Path]:
@@ -64,6 +85,26 @@ def test_dependencies_point_one_way(part: str) -> None:
         if name.startswith("mmscope.") and name.split(".")[1] not in allowed
     ]
     assert wrong == []
+
+
+def test_no_module_needs_another_to_be_imported_before_it() -> None:
+    """Each module that is part of a cycle of imports is the first that a process imports; the others only lead to these."""
+    graph = {module_name(path): set(imports(path, runtime_only=True, functions=False)) for path in SRC.rglob("*.py")}
+
+    def behind(module: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [module]
+        while todo:
+            new = graph.get(todo.pop(), set()) - seen
+            seen |= new
+            todo += new
+        return seen
+
+    cyclic = sorted(module for module in graph if module in behind(module))
+    assert "mmscope.kernel.mm.mmap" in cyclic
+    assert not [module for module in cyclic if not module.startswith("mmscope.kernel.")]
+    out = subprocess.run([sys.executable, "-c", IMPORT_EACH, *cyclic], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["ok", str(len(cyclic))], out.stderr
 
 
 @pytest.mark.parametrize("part", ["kernel", "cpu", "syscalls", "machine"])

@@ -595,6 +595,8 @@ def _execvpe(k: Kernel, name: str, args: list[bytes], envp: list[bytes], search_
 
 def _pages(addr: int, n: int) -> list[tuple[int, int]]:
     """[addr, addr + n) cut at page boundaries: (address, bytes)."""
+    if 0 < n <= PAGE_SIZE - addr % PAGE_SIZE:
+        return [(addr, n)]
     parts = []
     end = addr + n
     while addr < end:

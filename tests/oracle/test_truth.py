@@ -106,3 +106,16 @@ def test_an_initramfs_in_the_newc_format() -> None:
     assert len(archive) % 4 == 0
     assert b"dev/console" in archive
     assert archive.endswith(b"TRAILER!!!\0" + bytes(-len(b"TRAILER!!!\0" + bytes(110)) % 4))
+
+
+def test_the_library_on_ext4_is_answered_as_linux_5_10_did(data: Path) -> None:
+    agree, _ = compare_answers(data / "truth/5.10/library-ext4.jsonl.xz")
+    assert [(found.scenario.name, found.index, found.live, found.model) for found in agree.divergences] == []
+    assert agree.compared > 1300
+
+
+def test_random_operations_on_ext4_are_answered_as_linux_5_10_did(data: Path) -> None:
+    agree, fail = compare_answers(data / "truth/5.10/ext4-seed9.jsonl.xz")
+    assert [(found.scenario.name, found.index, found.live, found.model) for found in agree.divergences] == []
+    assert agree.compared == agree.operations > 9000
+    assert fail.operations == 0

@@ -225,4 +225,6 @@ def test_splice(build: Build, how: str, tmp_path: Path) -> None:
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
     used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom", "resolve", "splicing"}
+    used |= {"tracestops", "tracethreads", "tracemem", "debugger"}
+    used |= {path.stem for path in SOURCES.glob("rules_*.c")}  # test_rules.py takes them all
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

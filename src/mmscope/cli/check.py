@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`mmscope check`: the model held against the live kernel."""
+"""`mmscope check`: the model held against a real kernel: this one, one under QEMU, or a recorded one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from mmscope.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import ExitStack
 
     from mmscope.cli.options import Value
+    from mmscope.oracle.runner import ModelRunner, Runner
     from mmscope.oracle.scenario import Scenario
+
+    #: By file system: the kernel that is asked, and the model.
+    Pairs = dict[str, tuple[Runner, ModelRunner]]
 
 
 def positive(value: str) -> int:
@@ -40,7 +45,7 @@ def kinds(value: str) -> str:
 
 
 class Check(Command):
-    """Hold the model against Linux: against the kernel that runs here, or against what 5.10 was recorded to do.
+    """Hold the model against Linux: the kernel that runs here, another release under QEMU, or what 5.10 was recorded to do.
 
     --live: SCENARIOs are files (docs/oracle.md describes the language) or names from the library; without any, and without
     --ops or --minutes, the whole library runs. What uses files runs on tmpfs and on ext4. The first divergence is shrunk, and
@@ -48,15 +53,17 @@ class Check(Command):
     vma (mmap, munmap, mprotect, mremap, brk, madvise...), lock, read (files that nobody writes), file (writing, truncation,
     punching, direct I/O, under mappings), shm (memfd and System V), fork (trees of processes). Example:
     mmscope check --live --ops 5000 --only vma,fork
+    --kernel: the same against that release of Debian's kernel, fetched with apt and booted under QEMU, the model showing it too.
     --recorded: FILEs are recordings of structures or of answers (docs/oracle.md); without any, those of the checkout.
     Exit status 1 means that the two differ.
     """
 
     name = "check"
-    usage = "--live [--ops N] [--seed S] [--minutes M] [--only KINDS] [SCENARIO...] | --recorded [FILE...]"
+    usage = "--live | --kernel REL [--ops N] [--seed S] [--minutes M] [--only KINDS] [SCENARIO...] | --recorded [FILE...]"
     example = "mmscope check --live --ops 2000 --seed 1"
     options = (
         Option("--live", "against the kernel that runs here"),
+        Option("--kernel", "against that release under QEMU: 5.10, 6.1, 6.12, 6.16...", "REL"),
         Option("--recorded", "against recordings of Linux 5.10"),
         Option("--ops", "random sequences of N operations in all", "N", positive, 0),
         Option("--seed", "of the random sequences (default 0)", "S", number, 0),
@@ -84,34 +91,33 @@ class Check(Command):
             from mmscope.oracle.recorded import check_recorded
 
             return check_recorded([Path(name) for name in args], sys.stdout)
-        if not values["live"]:
-            raise UsageError("check: against what? --live is the kernel that runs here, --recorded is Linux 5.10")
-        if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
+        if not values["live"] and not values["kernel"]:
+            raise UsageError("check: against what? --live is this kernel, --kernel 6.12 one under QEMU, --recorded Linux 5.10")
+        if values["live"] and (os.uname().machine != "x86_64" or os.uname().sysname != "Linux"):
             raise UsageError(f"check: --live needs Linux on x86-64, this is {os.uname().sysname} on {os.uname().machine}")
         ops, minutes = int(values["ops"] or 0), int(values["minutes"] or 0)
         scenarios = [campaign.named(name) for name in args]
         if not scenarios and not ops and not minutes:
             scenarios = campaign.library()
-        return self._live(values, scenarios, ops, minutes)
+        return self._campaign(values, scenarios, ops, minutes)
 
-    def _live(self, values: dict[str, Value], scenarios: list[Scenario], ops: int, minutes: int) -> int:
+    def _campaign(self, values: dict[str, Value], scenarios: list[Scenario], ops: int, minutes: int) -> int:
         from contextlib import ExitStack
 
         from mmscope.oracle.campaign import Campaign, report, save_scenario
-        from mmscope.oracle.differences import running_release
-        from mmscope.oracle.runner import LiveRunner, ModelRunner, scratch_folders
 
         only = [word for word in str(values["only"] or "").split(",") if word]
         progress = Progress(ops)
         with ExitStack() as stack:
             stack.enter_context(_terminated_as_interrupted())
-            pairs = {}
-            for fs in scratch_folders() or ("unknown",):
-                live = stack.enter_context(LiveRunner(fs=fs))
-                model = ModelRunner(debug_vm=bool(values["debug_vm"]), version=running_release(), fs=fs)
-                pairs[fs] = (live, stack.enter_context(model))
+            debug_vm = bool(values["debug_vm"])
+            release = None
+            if values["kernel"]:
+                pairs, release = _guests(stack, str(values["kernel"]), debug_vm)
+            else:
+                pairs = _live(stack, debug_vm)
             first = next(iter(pairs))
-            campaign = Campaign(*pairs[first], first, pairs)
+            campaign = Campaign(*pairs[first], first, pairs, release)
             try:
                 campaign.run(scenarios)
                 if ops or minutes:
@@ -123,6 +129,37 @@ class Check(Command):
                 complain(f"mmscope: warning: {text}\n")
             show(report(campaign, save_scenario))
         return 1 if campaign.divergences or campaign.unexpected_passes else 0
+
+
+def _live(stack: ExitStack, debug_vm: bool) -> Pairs:
+    """The kernel under us and the model, by file system."""
+    from mmscope.oracle.differences import running_release
+    from mmscope.oracle.runner import LiveRunner, ModelRunner, scratch_folders
+
+    pairs: Pairs = {}
+    for fs in scratch_folders() or ("unknown",):
+        live = stack.enter_context(LiveRunner(fs=fs))
+        pairs[fs] = (live, stack.enter_context(ModelRunner(debug_vm=debug_vm, version=running_release(), fs=fs)))
+    return pairs
+
+
+def _guests(stack: ExitStack, kernel: str, debug_vm: bool) -> tuple[Pairs, tuple[int, int]]:
+    """A guest and the model, by file system; the guest's release."""
+    from mmscope.kernel.config import BASE_VERSION
+    from mmscope.oracle.record.debian import CACHE, fetch_kernel, unpack_kernel
+    from mmscope.oracle.record.guest import GuestRunner
+    from mmscope.oracle.runner import ModelRunner
+
+    CACHE.mkdir(parents=True, exist_ok=True)
+    image = unpack_kernel(fetch_kernel(kernel))
+    pairs: Pairs = {}
+    release = (0, 0)
+    for fs in ("tmpfs", "ext4"):
+        guest = stack.enter_context(GuestRunner(image, fs))
+        release = guest.release
+        model = ModelRunner(debug_vm=debug_vm, version=max(release, BASE_VERSION), rootfstype=fs, guest_readahead=guest.readahead)
+        pairs[fs] = (guest, stack.enter_context(model))
+    return pairs, release
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal.py imports enum
+import errno
 import gc
 import os
 import time
@@ -30,24 +31,19 @@ DESCRIPTIONS = {
 #: As of timeout(1).
 EXIT_TIMEOUT = 124
 
-ERRNO_NAMES = {
-    1: "EPERM", 2: "ENOENT", 5: "EIO", 7: "E2BIG", 8: "ENOEXEC", 12: "ENOMEM", 13: "EACCES", 14: "EFAULT", 20: "ENOTDIR",
-    21: "EISDIR", 22: "EINVAL", 24: "EMFILE", 26: "ETXTBSY", 36: "ENAMETOOLONG", 40: "ELOOP", 80: "ELIBBAD",
-}  # fmt: skip
-
 
 class ExecError(MmscopeError):
     """execve refused the program: 127 if there is none, else 126, as in a shell."""
 
     def __init__(self, program: str, error: OSError) -> None:
-        errno = error.errno or 0
-        if errno == 2 and "/" not in program:
+        number = error.errno or 0
+        if number == errno.ENOENT and "/" not in program:
             reason = "command not found"
         else:
-            name = ERRNO_NAMES.get(errno, f"errno {errno}")
-            reason = f"{os.strerror(errno)} ({name})"
+            name = errno.errorcode.get(number, f"errno {number}")
+            reason = f"{os.strerror(number)} ({name})"
         super().__init__(f"{program}: {reason}")
-        self.exit_code = 127 if errno == 2 else 126
+        self.exit_code = 127 if number == errno.ENOENT else 126
 
 
 def boot_time(value: str) -> int:

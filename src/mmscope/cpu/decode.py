@@ -20,6 +20,8 @@ RMW: Final = 3
 MAX_INSN: Final = 15
 
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
+#: As a base register: none of the sixteen.
+_RIP: Final = 16
 
 RSP: Final = 4
 RBP: Final = 5
@@ -161,42 +163,15 @@ def decode(code: bytes, g: Sequence[int], rip: int, fsbase: int = 0, gsbase: int
     if form in "mbZ3" and form:
         modrm = code[i]
         i += 1
-        mod, rm = modrm >> 6, modrm & 7
         insn.reg = (modrm >> 3 & 7) | (rex & 4) << 1
-        if mod == 3:
-            insn.rm = rm | (rex & 1) << 3
+        if modrm >> 6 == 3:
+            insn.rm = modrm & 7 | (rex & 1) << 3
         else:
-            ea = 0
-            riprel = False
-            if rm == 4:
-                sib = code[i]
-                i += 1
-                index = (sib >> 3 & 7) | (rex & 2) << 2
-                if index != 4:
-                    ea = g[index] << (sib >> 6)
-                rm = sib & 7
-                if rm == 5 and mod == 0:
-                    ea += int.from_bytes(code[i : i + 4], "little", signed=True)
-                    i += 4
-                    rm = -1
-            elif rm == 5 and mod == 0:
-                riprel = True
-                ea = int.from_bytes(code[i : i + 4], "little", signed=True)
-                i += 4
-                rm = -1
-            if rm >= 0:
-                rm |= (rex & 1) << 3
-                ea += g[rm]
-                if rm == RSP and op == 0x8F:
-                    ea += sp_step
-                stack = rm in (RSP, RBP) and not segment
-            if mod == 1:
-                ea += int.from_bytes(code[i : i + 1], "little", signed=True)
-                i += 1
-            elif mod == 2:
-                ea += int.from_bytes(code[i : i + 4], "little", signed=True)
-                i += 4
-            if riprel:
+            ea, i, base_register = _memory_operand(code, i, modrm, rex, g)
+            if base_register == RSP and op == 0x8F:
+                ea += sp_step
+            stack = base_register in (RSP, RBP) and not segment
+            if base_register == _RIP:
                 ea += rip + i + _imm_bytes(form, insn.reg, op, op16, bool(wide))
             ea &= 0xFFFFFFFF if addr32 else _MASK
             ea += base
@@ -212,6 +187,29 @@ def decode(code: bytes, g: Sequence[int], rip: int, fsbase: int = 0, gsbase: int
     else:
         _one_byte(insn, g, ea, stack, opsize, sp_step, base, addr32)
     return insn
+
+
+def _memory_operand(code: bytes, i: int, modrm: int, rex: int, g: Sequence[int]) -> tuple[int, int, int]:
+    """ModRM, SIB (at `i`) and displacement of a memory operand: base + index + displacement, where the instruction goes on, and
+    the base register (-1: none). RIP itself is not added yet: it counts from the instruction's end.
+    """
+    mod, rm = modrm >> 6, modrm & 7
+    ea = 0
+    if rm == 4:
+        sib = code[i]
+        i += 1
+        index = (sib >> 3 & 7) | (rex & 2) << 2
+        if index != 4:
+            ea = g[index] << (sib >> 6)
+        rm = sib & 7
+        if rm == 5 and mod == 0:
+            return ea + int.from_bytes(code[i : i + 4], "little", signed=True), i + 4, -1
+    elif rm == 5 and mod == 0:
+        return int.from_bytes(code[i : i + 4], "little", signed=True), i + 4, _RIP
+    rm |= (rex & 1) << 3
+    ea += g[rm]
+    width = 1 if mod == 1 else 4 if mod == 2 else 0
+    return ea + int.from_bytes(code[i : i + width], "little", signed=True), i + width, rm
 
 
 def _imm_bytes(form: str, reg: int, op: int, op16: bool, wide: bool) -> int:

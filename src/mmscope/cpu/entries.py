@@ -3,29 +3,17 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.arch.x86.trapnr import (
+    IA32_SYSCALL_VECTOR,
+)
 from mmscope.kernel.include.errno import ENOSYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
-
-# Vectors (asm/trapnr.h)
-X86_TRAP_DE: Final = 0
-X86_TRAP_DB: Final = 1
-X86_TRAP_BP: Final = 3
-X86_TRAP_OF: Final = 4
-X86_TRAP_UD: Final = 6
-X86_TRAP_SS: Final = 12
-X86_TRAP_GP: Final = 13
-X86_TRAP_PF: Final = 14
-X86_TRAP_MF: Final = 16
-X86_TRAP_AC: Final = 17
-X86_TRAP_XF: Final = 19
-IA32_SYSCALL_VECTOR: Final = 0x80
 
 
 class Entries:
@@ -40,7 +28,7 @@ class Entries:
     ) -> None:
         #: exc_page_fault(k, regs, error_code, address)
         self.page_fault = page_fault
-        #: exc_vector(k, regs, vector, error_code): every other exception, and int 0x80 (the number is in regs.ax).
+        #: exc_vector(k, regs, vector, error_code): every other exception, and int 0x80 (its number: regs.ax); of #DB it is DR6.
         self.trap = trap
         #: exit_to_user_mode_prepare(k, regs): the end of each entry; delivers signals.
         self.exit_to_user = exit_to_user

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A thin ctypes binding of libunicorn 2.1: only what engine.py calls, only from the shared library.
+"""A thin ctypes binding of libunicorn 2.1: only what this package calls, only from the shared library.
 
 The `unicorn` package's own Python costs 30 ms to import, this file 7 (4 of them are the dynamic linker's: 74,638 relocations).
 Functions that return at once are called with the GIL held (PyDLL); only uc_emu_start releases it, so that the watcher
@@ -25,7 +25,6 @@ UC_PROT_ALL: Final = 7
 UC_ERR_OK: Final = 0
 UC_ERR_INSN_INVALID: Final = 10
 
-UC_MEM_READ: Final = 16
 UC_MEM_WRITE: Final = 17
 UC_MEM_FETCH: Final = 18
 
@@ -39,12 +38,7 @@ UC_X86_INS_OUT: Final = 500
 UC_X86_INS_SYSCALL: Final = 699
 UC_X86_INS_SYSENTER: Final = 700
 
-UC_X86_REG_CS: Final = 11
-UC_X86_REG_DS: Final = 17
-UC_X86_REG_ES: Final = 28
 UC_X86_REG_FPSW: Final = 31
-UC_X86_REG_FS: Final = 32
-UC_X86_REG_GS: Final = 33
 UC_X86_REG_RAX: Final = 35
 UC_X86_REG_RBP: Final = 36
 UC_X86_REG_RBX: Final = 37
@@ -54,7 +48,6 @@ UC_X86_REG_RDX: Final = 40
 UC_X86_REG_RIP: Final = 41
 UC_X86_REG_RSI: Final = 43
 UC_X86_REG_RSP: Final = 44
-UC_X86_REG_SS: Final = 49
 UC_X86_REG_CR0: Final = 50
 UC_X86_REG_CR4: Final = 54
 UC_X86_REG_FP0: Final = 82
@@ -84,12 +77,6 @@ UC_CTL_TB_FLUSH: Final = _ctl(10, 0, 1)
 UC_CTL_TLB_FLUSH: Final = _ctl(11, 0, 1)
 UC_CTL_TLB_TYPE: Final = _ctl(12, 1, 1)
 UC_TLB_VIRTUAL: Final = 1
-
-
-class UcTlbEntry(ctypes.Structure):
-    """uc_tlb_entry: what a fill answers."""
-
-    _fields_ = (("paddr", ctypes.c_uint64), ("perms", ctypes.c_uint32))
 
 
 class UcX86Mmr(ctypes.Structure):

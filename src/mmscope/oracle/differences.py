@@ -17,6 +17,10 @@ from typing import Final
 
 from mmscope.oracle.scenario import Op
 
+#: Scenarios that QEMU's processor answers otherwise than a real one: name -> why.
+NOT_UNDER_QEMU: Final = {
+    "access_across_canonical_end": "QEMU's TCG looks at the first page of an access, a processor at all of it",
+}
 #: (operations before, the operation, live answer, model's answer) -> these may differ
 Mask = Callable[[Sequence[Op], Op, str, str], bool]
 
@@ -41,10 +45,6 @@ class Difference:
     scenario: str = ""
     #: Only where the scenario's files stand on this file system; "" for any.
     fs: str = ""
-
-
-def _flag(op: Op, at: int, name: str) -> bool:
-    return len(op.args) > at and name in op.args[at].split("|")
 
 
 #: Operations after which an ext4 file's cache may hold folios of several pages: those that write several pages at once, and those
@@ -279,6 +279,16 @@ DIFFERENCES: Final = (
         "6.16", "7ac67301e82f", "mask", "the prepared files are written page by page: folios of one page on every release; "
         "after writes, truncation and fadvise on ext4 minor faults and pagemap may differ, and mincore show more pages",
         _large_folios, "ext4_large_folios", fs="ext4",
+    ),
+    Difference(
+        "direct-read-of-a-hole",
+        "a direct read of a hole into memory that cannot be written is EFAULT; before, it ends there, with 0 or what came before",
+        "5.16", "42c498c18a94", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
+    ),
+    Difference(
+        "direct-read-of-delalloc",
+        "a direct read that meets a page of a mapping which is dirty over a hole is EIO; before, it reads as the hole",
+        "6.8", "ec9d669eba4c (and 6.1 stable)", "switch", _SWITCH, scenario="direct_io_into_its_own_hole", fs="ext4",
     ),
     Difference(
         "code-readahead",

@@ -24,7 +24,7 @@ from mmscope.kernel.fs.drop_caches import drop_pagecache
 from mmscope.kernel.fs.ext4.ext4_jbd2 import ext4_recover
 from mmscope.kernel.fs.ext4.inode import EXT4_SB, ext4_check_reservations
 from mmscope.kernel.include.errno import EINVAL, ENXIO, KernelError
-from mmscope.kernel.include.fs import O_CREAT, O_DIRECT, O_RDWR, O_SYNC
+from mmscope.kernel.include.fs import O_CREAT, O_DIRECT, O_RDWR, O_SYNC, SEEK_DATA, SEEK_HOLE
 from mmscope.kernel.mm.swap import lru_add_drain
 from mmscope.machine import Machine
 
@@ -46,8 +46,6 @@ PUNCH_HOLE: Final = 2
 COLLAPSE_RANGE: Final = 8
 ZERO_RANGE: Final = 16
 INSERT_RANGE: Final = 32
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 
 
 class Mismatch(AssertionError):

@@ -56,14 +56,10 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import AnonVma, AnonVmaChain, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_swapbacked, PG_uptodate
+from mmscope.kernel.include.pagemap import unlock_page
 from mmscope.kernel.init.main import new_task
 from mmscope.kernel.lib.rbtree import RB_BLACK, RB_RED, RbNode, rb_first
-from mmscope.kernel.mm.filemap import (
-    find_get_page,
-    generic_file_buffered_read,
-    read_mapping_page,
-    unlock_page,
-)
+from mmscope.kernel.mm.filemap import find_get_page, generic_file_buffered_read, read_mapping_page
 from mmscope.kernel.mm.memory import get_locked_pte
 from mmscope.kernel.mm.mmap import find_vma, special_mapping_vmops, validate_mm
 from mmscope.kernel.mm.page_alloc import alloc_page, put_page

@@ -22,6 +22,7 @@ from typing import Final, Protocol, Self
 
 from mmscope.errors import MmscopeError
 from mmscope.kernel.config import BASE_VERSION
+from mmscope.kernel.include.sched import ADDR_NO_RANDOMIZE
 from mmscope.machine import Machine
 from mmscope.oracle.differences import running_release
 from mmscope.oracle.scenario import Scenario, changed_files, compile_scenario
@@ -30,7 +31,6 @@ AGENT: Final = Path(__file__).parent / "agent" / "agent"
 #: Files that every scenario finds in its working directory: name -> length. Their bytes are file_bytes(length).
 FILES: Final = {"empty": 0, "small": 100, "odd": 5000, "f16": 16 * 4096, "f64": 64 * 4096}
 
-_ADDR_NO_RANDOMIZE: Final = 0x0040000
 _PR_SET_THP_DISABLE: Final = 41
 _STACK_LIMIT: Final = 8 << 20
 _PR_SET_PDEATHSIG: Final = 1
@@ -193,7 +193,7 @@ class LiveRunner(_AgentRunner):
         def prepare() -> None:
             # A group of its own: it is ended as a whole, and Ctrl-C does not reach it before us.
             os.setpgid(0, 0)
-            libc.personality(_ADDR_NO_RANDOMIZE)
+            libc.personality(ADDR_NO_RANDOMIZE)
             libc.prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
             resource.setrlimit(resource.RLIMIT_STACK, (_STACK_LIMIT, resource.getrlimit(resource.RLIMIT_STACK)[1]))
 
@@ -285,18 +285,24 @@ class ModelRunner(_AgentRunner):
         version: tuple[int, int] = BASE_VERSION,
         fs: str = "tmpfs",
         timeout: float = 0.0,
+        rootfstype: str = "",
+        guest_readahead: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(folder, fs)
+        #: The file system of the folder, if it is not to be the host's.
+        self.rootfstype = rootfstype
         self.debug_vm = debug_vm
         #: The release whose behaviour it shows: the live kernel's, to be compared with that.
         self.version = version
         #: Seconds that one call may take; 0: by the number of its lines.
         self.timeout = timeout
+        # What it has of the machine under us, if it is compared with that.
+        live = version == running_release() and guest_readahead == (0, 0)
         #: CONFIG_MEM_SOFT_DIRTY: as that kernel was built.
-        self.soft_dirty = version != running_release() or soft_dirty_live()
-        #: What it has of the machine under us, if it is compared with that: of its disk, and of its boot parameters.
-        self.readahead = readahead_live(self.folder) if version == running_release() else (128, 1280)
-        self.vsyscall = vsyscall_live() if version == running_release() else "none"
+        self.soft_dirty = not live or soft_dirty_live()
+        #: Of its disk, and of its boot parameters. `guest_readahead`: it is compared with a guest, whose disk has these.
+        self.readahead = readahead_live(self.folder) if live else guest_readahead if guest_readahead[0] else (128, 1280)
+        self.vsyscall = vsyscall_live() if live else "none"
         self.warnings: list[str] = []
         self._worker: _Worker | None = None
 
@@ -341,6 +347,7 @@ class ModelRunner(_AgentRunner):
                 warm_page_cache=True,
                 version=self.version,
                 vsyscall=self.vsyscall,
+                rootfstype=self.rootfstype,
                 read_ahead_kb=self.readahead[0],
                 max_sectors_kb=self.readahead[1],
             ) as machine:

@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Final
 
 from mmscope.errors import UsageError
-from mmscope.kernel.include import errno as _errno
+from mmscope.oracle.answers import (
+    SI_CODES,
+    SIGNALS,
+    render_id,
+    render_maps,
+    render_page_tables,
+    render_result,
+    render_shmstat,
+    render_smaps,
+    render_stat,
+    render_status,
+    render_vm,
+)
 
 PAGE: Final = 4096
 _U64: Final = (1 << 64) - 1
@@ -58,15 +70,6 @@ SHMCMD: Final = {"rmid": 0}
 SHM: Final = {"creat": 0o1000, "excl": 0o2000, "rdonly": 0o10000, "rnd": 0o20000, "remap": 0o40000}
 RLIMIT: Final = {"fsize": 1, "data": 2, "stack": 3, "nofile": 7, "memlock": 8, "as": 9}
 
-ERRNO_NAMES: Final = {
-    value: name for name, value in sorted(vars(_errno).items(), reverse=True) if re.fullmatch("E[A-Z0-9]+", name)
-}  # fmt: skip
-SIGNALS: Final = {7: "SIGBUS", 11: "SIGSEGV"}
-SI_CODES: Final = {
-    (11, 1): "MAPERR", (11, 2): "ACCERR", (11, 3): "BNDERR", (11, 4): "PKUERR", (11, 0x80): "KERNEL",
-    (7, 1): "ADRALN", (7, 2): "ADRERR", (7, 3): "OBJERR",
-}  # fmt: skip
-
 
 class ScenarioError(UsageError):
     """A line that is none of the language."""
@@ -94,7 +97,7 @@ class Scenario:
 
     ops: tuple[Op, ...]
     title: str = ""
-    #: Rows of the mission that it shows: "S9".
+    #: What it shows, by row of docs/oracle.md: "S9".
     rows: tuple[str, ...] = ()
     #: Why the model is expected to differ; "" if it is expected to agree.
     fails: str = ""
@@ -309,114 +312,6 @@ def uses_files(scenario: Scenario) -> bool:
     return any(op.name in ("open", "truncate", "unlink", "rename") and "/" not in op.args[0] for op in scenario.ops)
 
 
-# --- answers
-
-
-def result_text(word: str) -> str:
-    """`-22` -> -EINVAL; all else as it is."""
-    if word.startswith("-") and word[1:].isdigit():
-        number = int(word[1:])
-        return "-" + ERRNO_NAMES.get(number, f"errno {number}")
-    return word
-
-
-def _render_result(text: str) -> str:
-    return " ".join(result_text(word) for word in text.split(" "))
-
-
-def _render_id(text: str) -> str:
-    """The number cannot be reproduced, or is the runner's own (personality)."""
-    return "id" if text.startswith("0x") else _render_result(text)
-
-
-def _render_stat(text: str) -> str:
-    """Of struct stat what can be reproduced: links, mode, size, block size."""
-    words = text.split(" ")
-    if len(words) < 9:
-        return _render_result(text)
-    links, mode, size, block = (int(words[1 + at], 16) for at in (2, 3, 6, 7))
-    return f"nlink {links} mode {mode & 0xFFFFFFFF:o} size {size} blksize {block}"
-
-
-def _render_shmstat(text: str) -> str:
-    """Size, mode (with SHM_DEST) and attachments of a segment."""
-    words = text.split(" ")
-    if len(words) < 13:
-        return _render_result(text)
-    mode, size, attached = (int(words[1 + at], 16) for at in (2, 6, 11))
-    return f"mode {mode >> 32 & 0xFFFF:o} size {size} nattch {attached}"
-
-
-AGENT_START: Final = 0x7FFFF8000000
-AGENT_END: Final = 0x7FFFF8100000
-ARENA_TOP: Final = 0x7FFFF7E00000
-MMAP_BASE: Final = 0x7FFFF7FFF000
-
-
-def render_maps(text: str) -> str:
-    """The scenario's lines of /proc/self/maps, without device and inode; files by their last name."""
-    lines = []
-    for line in text.rstrip("|").split("|"):
-        words = line.split(None, 5)
-        if len(words) < 5:
-            return result_text(text)
-        start = int(words[0].partition("-")[0], 16)
-        name = words[5].rpartition("/")[2] if len(words) > 5 else ""
-        if _is_agents(start, name):
-            continue
-        lines.append(" ".join(filter(None, (words[0], words[1], words[2], name))))
-    return " | ".join(lines)
-
-
-def _is_agents(start: int, name: str) -> bool:
-    """The mapping is the agent's own, or the kernel's."""
-    if start >> 63 or ARENA_TOP <= start < MMAP_BASE:
-        return True
-    return AGENT_START <= start < AGENT_END and (name.startswith("agent") or start == AGENT_START + PAGE)
-
-
-def render_smaps(text: str) -> str:
-    """The scenario's mappings in /proc/self/smaps: what is not 0, the flags, and how many lines there were."""
-    out: list[str] = []
-    lines = text.rstrip("|").split("|")
-    at = 0
-    while at < len(lines):
-        words = lines[at].split(None, 5)
-        if len(words) < 5:
-            return result_text(text)
-        start = int(words[0].partition("-")[0], 16)
-        name = words[5].rpartition("/")[2] if len(words) > 5 else ""
-        begin = at = at + 1
-        fields = []
-        while at < len(lines) and re.match(r"[A-Z]\w*:", lines[at]):
-            field, _, value = lines[at].partition(":")
-            if value.split() != ["0", "kB"] and value.split() != ["0"]:
-                fields.append(f"{field}={value.strip().removesuffix(' kB')}")
-            at += 1
-        if not _is_agents(start, name):
-            head = " ".join(filter(None, (words[0], words[1], words[2], name)))
-            out.append(f"{head} ({at - begin} lines) {' '.join(fields)}")
-    return " | ".join(out)
-
-
-#: The lines of /proc/self/status that `vm` shows.
-_VM_LINES: Final = ("VmSize", "VmLck", "VmData", "VmStk")
-
-
-def render_vm(text: str) -> str:
-    """VmSize and its relatives."""
-    found = dict(re.findall(r"(Vm\w+):\s*(\d+) kB", text))
-    if not found:
-        return result_text(text)
-    return " ".join(f"{name}={found[name]}" for name in _VM_LINES if name in found)
-
-
-def render_page_tables(text: str) -> str:
-    """VmPTE."""
-    match = re.search(r"VmPTE:\s*(\d+) kB", text)
-    return f"VmPTE={match[1]}" if match else result_text(text)
-
-
 def render(op: Op, raw: str) -> str:
     """An agent's line in words: `-EINVAL`, `SIGSEGV MAPERR 0x1000`, a list of mappings..."""
     if raw.startswith("! "):
@@ -432,7 +327,7 @@ def render(op: Op, raw: str) -> str:
 
 
 def _syscall(
-    nr: int, usage: str, optional: int = 0, render: Callable[[str], str] = _render_result, defaults: tuple[str, ...] = ()
+    nr: int, usage: str, optional: int = 0, render: Callable[[str], str] = render_result, defaults: tuple[str, ...] = ()
 ) -> OpKind:
     """A system call whose arguments are those of the operation; the usage names their kinds."""
     kinds = usage.replace("[", "").replace("]", "").split()
@@ -483,7 +378,7 @@ def _buffered(nr: int, usage: str, write: bool, offset: bool) -> OpKind:
         return [*lines, " ".join(["y", f"{slot:x}", dump, f"{nr:x}", fd, buffer, length, *where])]
 
     count = len(usage.replace("[", "").replace("]", "").split())
-    return OpKind(usage, (count - 1, count), emit, _render_result)
+    return OpKind(usage, (count - 1, count), emit, render_result)
 
 
 def _wire(letter: str, usage: str, optional: int = 0, defaults: tuple[str, ...] = (), slot: bool = False) -> OpKind:
@@ -495,7 +390,7 @@ def _wire(letter: str, usage: str, optional: int = 0, defaults: tuple[str, ...] 
         words = [compiler.num(text) for text in texts]
         return [" ".join([letter, *([f"{number:x}"] if slot else []), *words])]
 
-    return OpKind(usage, (count - optional, count), emit, _render_result)
+    return OpKind(usage, (count - optional, count), emit, render_result)
 
 
 def _prlimit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
@@ -532,6 +427,30 @@ def _mincore(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
     return [f"y {slot:x} 0 1b {words}" if len(args) == 3 else f"c {words}"]
 
 
+#: Requests of ptrace(2); peekdata answers the word.
+TRACE: Final = {
+    "peekdata": 2, "pokedata": 5, "cont": 7, "kill": 8, "attach": 16, "detach": 17, "seize": 0x4206, "interrupt": 0x4207,
+}  # fmt: skip
+
+
+def _ptrace(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    request = compiler.flags(args[0], TRACE)
+    words = [compiler.num(text) for text in (*args[1:], *("0", "0", "0")[len(args) - 1 :])]
+    if args[0] == "peekdata":
+        return [f"y {slot:x} 8 65 {request} {words[0]} {words[1]} &0"]
+    return [f"y {slot:x} 0 65 {request} " + " ".join(words)]
+
+
+def _waitpid(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """wait4(PID, &status, __WALL, 0)"""
+    return [f"y {slot:x} 8 3d {compiler.num(args[0])} &0 40000000 0"]
+
+
+def _traceable(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY)"""
+    return [f"y {slot:x} 0 9d 59616d61 -1"]
+
+
 def _child_op(letter: str) -> Callable[[Compiler, tuple[str, ...], int], list[str]]:
     def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
         return [f"{letter} {compiler.child(args[0], new=letter == 'k'):x}"]
@@ -549,7 +468,7 @@ OPS: Final[dict[str, OpKind]] = {
     "mprotect": _syscall(10, "ADDR LEN PROT"),
     "pkey_mprotect": _syscall(329, "ADDR LEN PROT PKEY"),
     "remap_file_pages": _syscall(216, "ADDR LEN PROT PGOFF MAPFLAGS"),
-    "personality": _syscall(135, "PERSONA", render=_render_id),
+    "personality": _syscall(135, "PERSONA", render=render_id),
     "mremap": _syscall(25, "ADDR OLDLEN NEWLEN MREMAPFLAGS [NEWADDR]", 1, defaults=("0",)),
     "brk": _syscall(12, "ADDR"),
     "madvise": _syscall(28, "ADDR LEN ADVICE"),
@@ -573,21 +492,21 @@ OPS: Final[dict[str, OpKind]] = {
     "readahead": _syscall(187, "FD OFFSET LEN"),
     "unlink": _syscall(87, "PATH"),
     "rename": _syscall(82, "PATH NEWPATH"),
-    "fstat": OpKind("FD", (1, 1), _fstat, _render_stat),
-    "add_seals": OpKind("FD SEALS", (2, 2), _add_seals, _render_result),
-    "get_seals": OpKind("FD", (1, 1), _get_seals, _render_result),
+    "fstat": OpKind("FD", (1, 1), _fstat, render_stat),
+    "add_seals": OpKind("FD SEALS", (2, 2), _add_seals, render_result),
+    "get_seals": OpKind("FD", (1, 1), _get_seals, render_result),
     "memfd_create": _syscall(319, "NAME MFDFLAGS"),
-    "shmget": _syscall(29, "KEY SIZE SHMFLAGS", render=_render_id),
+    "shmget": _syscall(29, "KEY SIZE SHMFLAGS", render=render_id),
     "shmat": _syscall(30, "ID ADDR SHMFLAGS"),
     "shmdt": _syscall(67, "ADDR"),
     "shmctl": _syscall(31, "ID SHMCMD"),
-    "shmstat": OpKind("ID", (1, 1), _shmstat, _render_shmstat),
+    "shmstat": OpKind("ID", (1, 1), _shmstat, render_shmstat),
     "read": _buffered(0, "FD LEN [ADDR]", False, False),
     "write": _buffered(1, "FD LEN [ADDR]", True, False),
     "pread": _buffered(17, "FD LEN OFFSET [ADDR]", False, True),
     "pwrite": _buffered(18, "FD LEN OFFSET [ADDR]", True, True),
-    "prlimit": OpKind("RLIMIT SOFT", (2, 2), _prlimit, _render_result),
-    "getrlimit": OpKind("RLIMIT", (1, 1), _getrlimit, _render_result),
+    "prlimit": OpKind("RLIMIT SOFT", (2, 2), _prlimit, render_result),
+    "getrlimit": OpKind("RLIMIT", (1, 1), _getrlimit, render_result),
     "load": _wire("l", "ADDR [SIZE]", 1, ("8",), slot=True),
     "store": _wire("s", "ADDR SIZE VALUE"),
     "touch": _wire("t", "ADDR LEN"),
@@ -595,14 +514,20 @@ OPS: Final[dict[str, OpKind]] = {
     "fill": _wire("f", "ADDR LEN BYTE"),
     "hash": _wire("h", "ADDR LEN"),
     "call": _wire("x", "ADDR"),
-    "mincore": OpKind("ADDR LEN [VEC]", (2, 3), _mincore, _render_result),
+    "mincore": OpKind("ADDR LEN [VEC]", (2, 3), _mincore, render_result),
     "pagemap": _wire("P", "ADDR PAGES"),
     "maps": _probe("m", render_maps),
     "smaps": _probe("M", render_smaps),
     "vm": _probe("v", render_vm),
     "pagetables": _probe("v", render_page_tables),
-    "faults": _probe("F", _render_result),
-    "fork": OpKind("CHILD", (1, 1), _child_op("k"), _render_result),
-    "wait": OpKind("CHILD", (1, 1), _child_op("w"), _render_result),
+    "faults": _probe("F", render_result),
+    "fork": OpKind("CHILD", (1, 1), _child_op("k"), render_result),
+    "wait": OpKind("CHILD", (1, 1), _child_op("w"), render_result),
     "exit": _wire("e", "CODE"),
+    "getpid": _syscall(39, "", render=render_id),
+    "loadid": OpKind("ADDR", (1, 1), lambda compiler, args, slot: [f"l {slot:x} {compiler.num(args[0])} 8"], render_id),
+    "traceable": OpKind("", (0, 0), _traceable, lambda text: "ok"),
+    "ptrace": OpKind("TRACE PID [ADDR] [DATA]", (2, 4), _ptrace, render_result),
+    "waitpid": OpKind("PID", (1, 1), _waitpid, render_status),
+    "leave": _wire("E", "CODE"),
 }

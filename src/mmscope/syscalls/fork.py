@@ -6,9 +6,10 @@ from __future__ import annotations
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.arch.x86.uaccess import access_ok, copy_to_user, put_user
-from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone
+from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone, unshare_flags
 from mmscope.kernel.include.errno import E2BIG, EAGAIN, EINVAL, KernelError
 from mmscope.kernel.include.fs import O_NONBLOCK
+from mmscope.kernel.include.limits import INT_MAX
 from mmscope.kernel.include.sched import (
     CLONE_CLEAR_SIGHAND,
     CLONE_DETACHED,
@@ -28,13 +29,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mmscope.kernel.core.exit import WaitOpts
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
 
 CLONE_ARGS_SIZE_VER0: Final = 64
 CLONE_ARGS_SIZE_VER2: Final = 88
 MAX_PID_NS_LEVEL: Final = 32
-_INT_MAX: Final = 0x7FFFFFFF
 
 
 def fork(k: Kernel, regs: PtRegs) -> int:
@@ -72,7 +73,7 @@ def clone3(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     if exit_signal & ~CSIGNAL or exit_signal > _NSIG:
         raise KernelError(EINVAL)
-    if flags & CLONE_INTO_CGROUP and (cgroup > _INT_MAX or usize < CLONE_ARGS_SIZE_VER2):
+    if flags & CLONE_INTO_CGROUP and (cgroup > INT_MAX or usize < CLONE_ARGS_SIZE_VER2):
         raise KernelError(EINVAL)
     # clone3_args_valid()
     if flags & ~(0xFFFFFFFF | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP):
@@ -94,6 +95,12 @@ def clone3(k: Kernel, regs: PtRegs) -> int:
     return kernel_clone(k, args, regs)
 
 
+def unshare(k: Kernel, regs: PtRegs) -> int:
+    """unshare(flags): without namespaces."""
+    unshare_flags(k, regs.di)
+    return 0
+
+
 def wait4(k: Kernel, regs: PtRegs) -> int:
     """wait4(upid, stat_addr, options, ru)."""
     pid, wo = core_exit.kernel_wait4(k, s32(regs.di), u32(regs.dx))
@@ -106,8 +113,30 @@ def wait4(k: Kernel, regs: PtRegs) -> int:
 
 
 def waitid(k: Kernel, regs: PtRegs) -> int:
-    """waitid(which, upid, infop, options, ru): P_ALL 0, P_PID 1, P_PGID 2, P_PIDFD 3."""
-    which, upid, options = s32(regs.di), s32(regs.si), u32(regs.r10)
+    """waitid(which, upid, infop, options, ru): the siginfo is written whatever comes of it, zeroes if nobody was found."""
+    pid = error = 0
+    info = core_exit.WaidInfo()
+    try:
+        pid, wo = kernel_waitid(k, s32(regs.di), s32(regs.si), u32(regs.r10))
+    except KernelError as e:
+        error = e.errno or EINVAL
+    else:
+        if pid > 0:
+            info = wo.wo_info
+            if regs.r8 and wo.wo_rusage is not None:
+                copy_to_user(k, regs.r8, core_sys.rusage_both(wo.wo_rusage))
+    if regs.dx:
+        head = (SIGCHLD if pid else 0).to_bytes(4, "little") + bytes(4) + info.cause.to_bytes(4, "little")
+        copy_to_user(k, regs.dx, head)
+        body = info.pid.to_bytes(4, "little") + info.uid.to_bytes(4, "little") + info.status.to_bytes(4, "little")
+        copy_to_user(k, regs.dx + 16, body)
+    if error:
+        raise KernelError(error)
+    return 0
+
+
+def kernel_waitid(k: Kernel, which: int, upid: int, options: int) -> tuple[int, WaitOpts]:
+    """waitid(2): (pid, answer). P_ALL 0, P_PID 1, P_PGID 2, P_PIDFD 3."""
     w = core_exit
     if options & ~(w.WNOHANG | w.WNOWAIT | w.WEXITED | w.WSTOPPED | w.WCONTINUED | 0xE0000000):
         raise KernelError(EINVAL)
@@ -140,12 +169,4 @@ def waitid(k: Kernel, regs: PtRegs) -> int:
     pid = w.do_wait(k, wo)
     if nonblock and not pid:
         raise KernelError(EAGAIN)
-    if pid > 0 and regs.r8 and wo.wo_rusage is not None:
-        copy_to_user(k, regs.r8, core_sys.rusage_both(wo.wo_rusage))
-    if regs.dx:
-        info = wo.wo_info
-        head = (SIGCHLD if pid else 0).to_bytes(4, "little") + bytes(4) + info.cause.to_bytes(4, "little")
-        copy_to_user(k, regs.dx, head)
-        body = info.pid.to_bytes(4, "little") + info.uid.to_bytes(4, "little") + info.status.to_bytes(4, "little")
-        copy_to_user(k, regs.dx + 16, body)
-    return 0
+    return pid, wo

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.fs import exec as fs_exec
 from mmscope.kernel.fs import fcntl as fs_fcntl
 from mmscope.kernel.fs import file as fs_file
@@ -24,6 +23,7 @@ from mmscope.kernel.include.fs import (
     O_TRUNC,
     O_WRONLY,
 )
+from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.fadvise import ksys_fadvise64
 from mmscope.syscalls.args import copy_struct_from_user, s32, s64, u32
 
@@ -128,7 +128,7 @@ def fadvise64(k: Kernel, regs: PtRegs) -> int:
 
 def readahead(k: Kernel, regs: PtRegs) -> int:
     """readahead(fd, offset, count)."""
-    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), regs.dx)
+    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), s64(regs.dx))
 
 
 def ioctl(k: Kernel, regs: PtRegs) -> int:
@@ -526,10 +526,7 @@ def getdents(k: Kernel, regs: PtRegs) -> int:
 
 def preadv2(k: Kernel, regs: PtRegs) -> int:
     """preadv2(fd, vec, vlen, pos_l, pos_h, flags): position -1 is the file's own."""
-    rw.kiocb_set_rw_flags(s32(regs.r9))
-    if s64(regs.r10) == -1:
-        return rw.do_readv(k, u32(regs.di), regs.si, regs.dx)
-    return rw.do_preadv(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+    return rw.do_preadv2(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10), s32(regs.r9))
 
 
 def pwritev2(k: Kernel, regs: PtRegs) -> int:

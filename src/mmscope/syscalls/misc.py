@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.uaccess import copy_to_user
-from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.arch.x86.uaccess import copy_to_user_partial
+from mmscope.kernel.include.errno import EFAULT, EINVAL, KernelError
+from mmscope.kernel.include.limits import INT_MAX
 from mmscope.kernel.lib.random import get_random_bytes
 from mmscope.syscalls.args import u32
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 GRND_NONBLOCK: Final = 1
 GRND_RANDOM: Final = 2
 GRND_INSECURE: Final = 4
-INT_MAX: Final = 0x7FFFFFFF
 #: How much is produced at once.
 _CHUNK: Final = 65536
 
@@ -34,6 +34,10 @@ def getrandom(k: Kernel, regs: PtRegs) -> int:
     done = 0
     while done < count:
         n = min(count - done, _CHUNK)
-        copy_to_user(k, regs.di + done, get_random_bytes(k, n))
-        done += n
-    return count
+        copied = copy_to_user_partial(k, regs.di + done, get_random_bytes(k, n))
+        done += copied
+        if copied < n:
+            if not done:
+                raise KernelError(EFAULT)
+            break
+    return done

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import mmscope.kernel.fs.pidfs as pidfs
+from mmscope.kernel.arch.x86.uaccess import copy_from_user
+from mmscope.kernel.core.siginfo import siginfo_from_user
 from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.signal import KernelSiginfo
 from mmscope.syscalls.args import s32, u32
-from mmscope.syscalls.signal import read_siginfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,5 +35,7 @@ def pidfd_send_signal(k: Kernel, regs: PtRegs) -> int:
     info: KernelSiginfo | None = None
     info_signo = signo
     if regs.dx:
-        info, info_signo = read_siginfo(k, regs.dx, signo)
+        raw = copy_from_user(k, regs.dx, 128)
+        info = siginfo_from_user(raw, signo)
+        info_signo = int.from_bytes(raw[0:4], "little", signed=True)
     return pidfs.do_pidfd_send_signal(k, u32(regs.di), signo, info, info_signo)

@@ -7,14 +7,14 @@ Argument decoding; the work is kernel/fs's.
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask
-from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
+from mmscope.kernel.core.sigprocmask import restore_saved_sigmask_unless, set_user_sigmask
 from mmscope.kernel.fs.eventfd import do_eventfd
 from mmscope.kernel.fs.eventpoll import EPOLL_CTL_DEL, do_epoll_create, do_epoll_ctl, do_epoll_wait
 from mmscope.kernel.fs.file import close_fd
 from mmscope.kernel.fs.pipe import do_pipe2
 from mmscope.kernel.fs.select import core_sys_select, do_sys_poll
 from mmscope.kernel.include.errno import EINTR, EINVAL, ERESTARTNOHAND, KernelError
+from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.syscalls.args import s32, u32
 from mmscope.syscalls.signal import SIGSETSIZE, read_sigset, sigset_argpack, user_sigmask
 from mmscope.syscalls.time import itimerspec, read_timespec, timespec, timeval

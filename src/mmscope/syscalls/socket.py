@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on sockets (net/socket.c, net/core/{sock,scm}.c): argument decoding; the work is kernel/net/af_unix.py's."""
+"""System calls on sockets (net/socket.c, net/core/{sock,scm}.c): argument decoding; the work is kernel/net/'s."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, copy_t
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import fd_install, fdget, fdput, fget, fput, get_file, get_unused_fd_flags, set_close_on_exec
 from mmscope.kernel.fs.pipe import install_pair
-from mmscope.kernel.fs.read_write import MAX_RW_COUNT, import_iovec
+from mmscope.kernel.fs.read_write import import_iovec
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import (
     EAGAIN,
@@ -19,9 +19,21 @@ from mmscope.kernel.include.errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
+    ESRCH,
     KernelError,
 )
-from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, File
+from mmscope.kernel.include.fs import MAX_RW_COUNT, O_CLOEXEC, O_NONBLOCK, File
+from mmscope.kernel.include.socket import (
+    AF_UNIX,
+    MSG_CTRUNC,
+    MSG_DONTWAIT,
+    MSG_TRUNC,
+    SK_BUF_DEFAULT,
+    SOCK_TYPE_MASK,
+    TCP_LISTEN,
+    Ucred,
+)
+from mmscope.kernel.net.socket import sock_alloc_file, sock_from_file, sock_map_fd, sock_sendmsg
 from mmscope.syscalls.args import s32, u32
 from mmscope.syscalls.poll import put_fd_pair
 from mmscope.syscalls.time import read_timespec, timespec
@@ -32,7 +44,8 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
-    from mmscope.kernel.net.af_unix import Received, UnixSock
+    from mmscope.kernel.include.socket import UnixSock
+    from mmscope.kernel.net.af_unix import Received
 
 SOL_SOCKET: Final = 1
 SO_TYPE: Final = 3
@@ -63,12 +76,12 @@ SOCKADDR_UN: Final = 110
 
 
 def _nonblock(file: File, flags: int) -> bool:
-    return bool(file.f_flags & O_NONBLOCK or flags & af_unix.MSG_DONTWAIT)
+    return bool(file.f_flags & O_NONBLOCK or flags & MSG_DONTWAIT)
 
 
 def _type_flags(sk_type: int) -> int:
     """SOCK_CLOEXEC and SOCK_NONBLOCK. EINVAL for others."""
-    flags = sk_type & ~af_unix.SOCK_TYPE_MASK
+    flags = sk_type & ~SOCK_TYPE_MASK
     if flags & ~(O_CLOEXEC | O_NONBLOCK):
         raise KernelError(EINVAL)
     return flags
@@ -101,33 +114,33 @@ def socket(k: Kernel, regs: PtRegs) -> int:
     """socket(family, type, protocol)."""
     sk_type = s32(regs.si)
     flags = _type_flags(sk_type)
-    sock = af_unix.unix_create(k, s32(regs.di), sk_type & af_unix.SOCK_TYPE_MASK, s32(regs.dx))
-    return af_unix.sock_map_fd(k, sock, flags)
+    sock = af_unix.unix_create(k, s32(regs.di), sk_type & SOCK_TYPE_MASK, s32(regs.dx))
+    return sock_map_fd(k, sock, flags)
 
 
 def socketpair(k: Kernel, regs: PtRegs) -> int:
     """socketpair(family, type, protocol, usockvec)."""
     sk_type = s32(regs.si)
     flags = _type_flags(sk_type)
-    kind = sk_type & af_unix.SOCK_TYPE_MASK
+    kind = sk_type & SOCK_TYPE_MASK
     a = af_unix.unix_create(k, s32(regs.di), kind, s32(regs.dx))
     b = af_unix.unix_create(k, s32(regs.di), kind, s32(regs.dx))
-    af_unix.connect_pair(k, a, b)
-    pair = install_pair(k, af_unix.sock_alloc_file(k, a, flags), af_unix.sock_alloc_file(k, b, flags), flags)
+    af_unix.unix_socketpair(k, a, b)
+    pair = install_pair(k, sock_alloc_file(k, a, flags), sock_alloc_file(k, b, flags), flags)
     put_fd_pair(k, regs.r10, pair)
     return 0
 
 
 def bind(k: Kernel, regs: PtRegs) -> int:
     """bind(fd, umyaddr, addrlen)."""
-    sock = af_unix.sock_of(fget(k, u32(regs.di)))
+    sock = sock_from_file(fget(k, u32(regs.di)))
     af_unix.unix_bind(k, sock, read_sockaddr(k, regs.si, s32(regs.dx)))
     return 0
 
 
 def listen(k: Kernel, regs: PtRegs) -> int:
     """listen(fd, backlog)."""
-    af_unix.unix_listen(k, af_unix.sock_of(fget(k, u32(regs.di))), s32(regs.si))
+    af_unix.unix_listen(k, sock_from_file(fget(k, u32(regs.di))), s32(regs.si))
     return 0
 
 
@@ -135,7 +148,7 @@ def connect(k: Kernel, regs: PtRegs) -> int:
     """connect(fd, uservaddr, addrlen); AF_UNSPEC dissolves the association of a datagram socket."""
     file = fdget(k, u32(regs.di))
     try:
-        sock = af_unix.sock_of(file)
+        sock = sock_from_file(file)
         length = s32(regs.dx)
         name: bytes | None = None
         if not (2 <= length <= 128 and copy_from_user(k, regs.si, 2) == b"\0\0"):
@@ -151,10 +164,10 @@ def _accept(k: Kernel, regs: PtRegs, flags: int) -> int:
         raise KernelError(EINVAL)
     file = fdget(k, u32(regs.di))
     try:
-        new = af_unix.unix_accept(k, af_unix.sock_of(file), _nonblock(file, 0))
+        new = af_unix.unix_accept(k, sock_from_file(file), _nonblock(file, 0))
     finally:
         fdput(file)
-    fd = af_unix.sock_map_fd(k, new, flags)
+    fd = sock_map_fd(k, new, flags)
     if regs.si:
         peer = new.peer
         write_sockaddr(k, peer.addr if peer is not None else None, regs.si, regs.dx)
@@ -173,13 +186,13 @@ def accept4(k: Kernel, regs: PtRegs) -> int:
 
 def getsockname(k: Kernel, regs: PtRegs) -> int:
     """getsockname(fd, usockaddr, usockaddr_len)."""
-    write_sockaddr(k, af_unix.sock_of(fget(k, u32(regs.di))).addr, regs.si, regs.dx)
+    write_sockaddr(k, sock_from_file(fget(k, u32(regs.di))).addr, regs.si, regs.dx)
     return 0
 
 
 def getpeername(k: Kernel, regs: PtRegs) -> int:
     """getpeername(fd, usockaddr, usockaddr_len)."""
-    peer = af_unix.sock_of(fget(k, u32(regs.di))).peer
+    peer = sock_from_file(fget(k, u32(regs.di))).peer
     if peer is None:
         raise KernelError(ENOTCONN)
     write_sockaddr(k, peer.addr, regs.si, regs.dx)
@@ -188,10 +201,7 @@ def getpeername(k: Kernel, regs: PtRegs) -> int:
 
 def shutdown(k: Kernel, regs: PtRegs) -> int:
     """shutdown(fd, how)."""
-    sock = af_unix.sock_of(fget(k, u32(regs.di)))
-    if sock.type != af_unix.SOCK_DGRAM and sock.state != af_unix.TCP_ESTABLISHED:
-        raise KernelError(ENOTCONN)
-    af_unix.unix_shutdown(sock, s32(regs.si))
+    af_unix.unix_shutdown(sock_from_file(fget(k, u32(regs.di))), s32(regs.si))
     return 0
 
 
@@ -202,10 +212,10 @@ def sendto(k: Kernel, regs: PtRegs) -> int:
     """sendto(fd, buff, len, flags, addr, addr_len)."""
     file = fdget(k, u32(regs.di))
     try:
-        af_unix.sock_of(file)
+        sock_from_file(file)
         name = read_sockaddr(k, regs.r8, s32(regs.r9)) if regs.r8 else None
         data = copy_from_user(k, regs.si, min(regs.dx, MAX_RW_COUNT))
-        return af_unix.sock_sendmsg(file, data, name, [], u32(regs.r10))
+        return sock_sendmsg(file, data, name, [], u32(regs.r10))
     finally:
         fdput(file)
 
@@ -215,7 +225,7 @@ def recvfrom(k: Kernel, regs: PtRegs) -> int:
     flags = u32(regs.r10)
     file = fdget(k, u32(regs.di))
     try:
-        got = af_unix.unix_recvmsg(af_unix.sock_of(file), min(regs.dx, MAX_RW_COUNT), flags, _nonblock(file, flags))
+        got = af_unix.unix_recvmsg(sock_from_file(file), min(regs.dx, MAX_RW_COUNT), flags, _nonblock(file, flags))
     finally:
         fdput(file)
     for passed in got.files:
@@ -226,7 +236,7 @@ def recvfrom(k: Kernel, regs: PtRegs) -> int:
             put_user(k, regs.r9, 0, 4)
         else:
             write_sockaddr(k, got.addr, regs.r8, regs.r9)
-    return got.full if flags & af_unix.MSG_TRUNC else len(got.data)
+    return got.full if flags & MSG_TRUNC else len(got.data)
 
 
 class _MsgHdr:
@@ -242,11 +252,12 @@ class _MsgHdr:
             raise KernelError(EMSGSIZE)
 
 
-def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
-    """The files of SCM_RIGHTS; SCM_CREDENTIALS must be true, or sent by root. The caller's references are borrowed."""
+def _scm_send(k: Kernel, msg: _MsgHdr) -> tuple[list[File], Ucred | None]:
+    """SCM_RIGHTS: files, the caller's references are borrowed. SCM_CREDENTIALS: true ones, or what root says."""
     files: list[File] = []
+    creds: Ucred | None = None
     if not msg.control:
-        return files
+        return files, creds
     raw = copy_from_user(k, msg.control, min(msg.controllen, 65536))
     at = 0
     while at + 16 <= len(raw):
@@ -268,10 +279,13 @@ def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
             honest = pid == k.current.tgid and uid in (cred.uid, cred.euid, cred.suid) and gid in (cred.gid, cred.egid, cred.sgid)
             if not honest and not capable(k, CAP_SYS_ADMIN):
                 raise KernelError(EPERM)
+            if pid not in k.tasks:
+                raise KernelError(ESRCH)
+            creds = Ucred(pid, uid, gid)
         elif level == SOL_SOCKET:
             raise KernelError(EINVAL)
         at += length + 7 & -8
-    return files
+    return files, creds
 
 
 def sendmsg(k: Kernel, regs: PtRegs) -> int:
@@ -285,11 +299,12 @@ def sendmsg(k: Kernel, regs: PtRegs) -> int:
 
 def _sendmsg(k: Kernel, file: File, addr: int, flags: int) -> int:
     """___sys_sendmsg(): the message at `addr`."""
-    af_unix.sock_of(file)
+    sock_from_file(file)
     msg = _MsgHdr(k, addr)
     name = read_sockaddr(k, msg.name, msg.namelen) if msg.name and msg.namelen else None
     data = b"".join([copy_from_user(k, base, size) for base, size in import_iovec(k, msg.iov, msg.iovlen)])
-    return af_unix.sock_sendmsg(file, data, name, _scm_send(k, msg), flags)
+    files, creds = _scm_send(k, msg)
+    return sock_sendmsg(file, data, name, files, flags, creds)
 
 
 def sendmmsg(k: Kernel, regs: PtRegs) -> int:
@@ -298,7 +313,7 @@ def sendmmsg(k: Kernel, regs: PtRegs) -> int:
     file = fdget(k, u32(regs.di))
     done = 0
     try:
-        af_unix.sock_of(file)
+        sock_from_file(file)
         while done < vlen:
             at = regs.si + MMSGHDR * done
             put_user(k, at + 56, _sendmsg(k, file, at, u32(regs.r10)), 4)
@@ -318,10 +333,11 @@ def _control(k: Kernel, sock: UnixSock, got: Received, room: int, flags: int) ->
     if sock.passcred and got.cred is not None:
         cred = got.cred
         body = b"".join([value.to_bytes(4, "little") for value in (cred.pid, cred.uid, cred.gid)])
-        if room >= 28:
-            out += _cmsg(SCM_CREDENTIALS, body)
-        else:
-            truncated = af_unix.MSG_CTRUNC
+        if room >= 16:
+            # put_cmsg(): as much as fits.
+            out += _cmsg(SCM_CREDENTIALS, body[: room - 16])[:room]
+        if room < 28:
+            truncated = MSG_CTRUNC
     fit = min(len(got.files), max(room - len(out) - 16, 0) // 4)
     fds: list[int] = []
     for file in got.files[:fit]:
@@ -332,7 +348,7 @@ def _control(k: Kernel, sock: UnixSock, got: Received, room: int, flags: int) ->
     if fds:
         out += _cmsg(SCM_RIGHTS, b"".join([fd.to_bytes(4, "little") for fd in fds]))
     if fit < len(got.files):
-        truncated = af_unix.MSG_CTRUNC
+        truncated = MSG_CTRUNC
     for file in got.files:
         fput(file)
     return out, truncated
@@ -364,8 +380,8 @@ def recvmmsg(k: Kernel, regs: PtRegs) -> int:
     file = fdget(k, u32(regs.di))
     done = 0
     try:
-        sock = af_unix.sock_of(file)
-        error = af_unix.take_error(sock)
+        sock = sock_from_file(file)
+        error = af_unix.sock_error(sock)
         if error:
             raise KernelError(error)
         while done < u32(regs.dx):
@@ -373,7 +389,7 @@ def recvmmsg(k: Kernel, regs: PtRegs) -> int:
             put_user(k, at + 56, _recvmsg(k, file, at, flags & ~MSG_WAITFORONE), 4)
             done += 1
             if flags & MSG_WAITFORONE:
-                flags |= af_unix.MSG_DONTWAIT
+                flags |= MSG_DONTWAIT
             if end is not None and k.timekeeper.now_ns >= end:
                 break
     except KernelError as e:
@@ -391,7 +407,7 @@ def recvmmsg(k: Kernel, regs: PtRegs) -> int:
 
 def _recvmsg(k: Kernel, file: File, addr: int, flags: int) -> int:
     """___sys_recvmsg(): into the message at `addr`."""
-    sock = af_unix.sock_of(file)
+    sock = sock_from_file(file)
     msg = _MsgHdr(k, addr)
     segs = import_iovec(k, msg.iov, msg.iovlen)
     got = af_unix.unix_recvmsg(sock, sum(size for _, size in segs), flags, _nonblock(file, flags))
@@ -409,7 +425,7 @@ def _recvmsg(k: Kernel, file: File, addr: int, flags: int) -> int:
     copy_to_user(k, msg.control, control)
     put_user(k, addr + 40, min(len(control), msg.controllen), 8)
     put_user(k, addr + 48, got.flags | truncated | flags & MSG_CMSG_CLOEXEC, 4)
-    return got.full if flags & af_unix.MSG_TRUNC else len(got.data)
+    return got.full if flags & MSG_TRUNC else len(got.data)
 
 
 # --- options
@@ -417,7 +433,7 @@ def _recvmsg(k: Kernel, file: File, addr: int, flags: int) -> int:
 
 def setsockopt(k: Kernel, regs: PtRegs) -> int:
     """setsockopt(fd, level, optname, optval, optlen)."""
-    sock = af_unix.sock_of(fget(k, u32(regs.di)))
+    sock = sock_from_file(fget(k, u32(regs.di)))
     level, name, length = s32(regs.si), s32(regs.dx), s32(regs.r8)
     if length < 0:
         raise KernelError(EINVAL)
@@ -438,9 +454,9 @@ def setsockopt(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     value = s32(get_user(k, regs.r10, 4))
     if name in (SO_SNDBUF, SO_SNDBUFFORCE):
-        sock.sndbuf = max(min(value, af_unix.SK_BUF_DEFAULT) * 2, 4608)
+        sock.sndbuf = max(min(value, SK_BUF_DEFAULT) * 2, 4608)
     elif name in (SO_RCVBUF, SO_RCVBUFFORCE):
-        sock.rcvbuf = max(min(value, af_unix.SK_BUF_DEFAULT) * 2, 2304)
+        sock.rcvbuf = max(min(value, SK_BUF_DEFAULT) * 2, 2304)
     elif name == SO_PASSCRED:
         sock.passcred = int(value != 0)
     elif name in _KEPT:
@@ -452,7 +468,7 @@ def setsockopt(k: Kernel, regs: PtRegs) -> int:
 
 def getsockopt(k: Kernel, regs: PtRegs) -> int:
     """getsockopt(fd, level, optname, optval, optlen)."""
-    sock = af_unix.sock_of(fget(k, u32(regs.di)))
+    sock = sock_from_file(fget(k, u32(regs.di)))
     level, name = s32(regs.si), s32(regs.dx)
     room = s32(get_user(k, regs.r8, 4))
     if level != SOL_SOCKET:
@@ -478,7 +494,7 @@ def _option(sock: UnixSock, name: int) -> int:
     if name == SO_TYPE:
         return sock.type
     if name == SO_ERROR:
-        return af_unix.take_error(sock)
+        return af_unix.sock_error(sock)
     if name == SO_SNDBUF:
         return sock.sndbuf
     if name == SO_RCVBUF:
@@ -486,9 +502,9 @@ def _option(sock: UnixSock, name: int) -> int:
     if name == SO_PASSCRED:
         return sock.passcred
     if name == SO_ACCEPTCONN:
-        return int(sock.state == af_unix.TCP_LISTEN)
+        return int(sock.state == TCP_LISTEN)
     if name == SO_DOMAIN:
-        return af_unix.AF_UNIX
+        return AF_UNIX
     if name == SO_PROTOCOL:
         return 0
     if name in _KEPT:

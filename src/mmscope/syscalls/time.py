@@ -11,7 +11,6 @@ from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, 
 from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.core.sys import do_sys_times
 from mmscope.kernel.core.timekeeping import (
-    NSEC_PER_SEC,
     TICK_NSEC,
     ktime_get_coarse_ns,
     ktime_get_coarse_real_ns,
@@ -28,7 +27,22 @@ from mmscope.kernel.include.errno import (
     ERESTARTNOHAND,
     KernelError,
 )
-from mmscope.syscalls.args import s32, s64, u32
+from mmscope.kernel.include.time import (
+    CLOCK_BOOTTIME,
+    CLOCK_BOOTTIME_ALARM,
+    CLOCK_MONOTONIC,
+    CLOCK_MONOTONIC_COARSE,
+    CLOCK_MONOTONIC_RAW,
+    CLOCK_PROCESS_CPUTIME_ID,
+    CLOCK_REALTIME,
+    CLOCK_REALTIME_ALARM,
+    CLOCK_REALTIME_COARSE,
+    CLOCK_TAI,
+    CLOCK_THREAD_CPUTIME_ID,
+    NSEC_PER_SEC,
+    TIMER_ABSTIME,
+)
+from mmscope.syscalls.args import s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,17 +51,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
 
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 1
-CLOCK_PROCESS_CPUTIME_ID: Final = 2
-CLOCK_THREAD_CPUTIME_ID: Final = 3
-CLOCK_MONOTONIC_RAW: Final = 4
-CLOCK_REALTIME_COARSE: Final = 5
-CLOCK_MONOTONIC_COARSE: Final = 6
-CLOCK_BOOTTIME: Final = 7
-CLOCK_REALTIME_ALARM: Final = 8
-CLOCK_BOOTTIME_ALARM: Final = 9
-CLOCK_TAI: Final = 11
 
 #: Clocks without ->nsleep; the alarm clocks for want of an RTC.
 _CANNOT_SLEEP: Final = (
@@ -59,7 +62,6 @@ _CANNOT_SLEEP: Final = (
     CLOCK_BOOTTIME_ALARM,
 )
 
-TIMER_ABSTIME: Final = 1
 
 #: KTIME_MAX: longer sleeps end here, in 292 years.
 KTIME_MAX: Final = (1 << 63) - 1
@@ -87,10 +89,10 @@ def read_timespec(k: Kernel, addr: int) -> int:
 
 
 def clock_now(k: Kernel, which: int) -> int:
-    """The clock's time, ns. EINVAL for a clock that is not there."""
-    if which in (CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_TAI):
+    """The clock's time, ns. EINVAL for a clock that is not there; the alarm clocks need an RTC."""
+    if which in (CLOCK_REALTIME, CLOCK_TAI):
         return ktime_get_real_ns(k)
-    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM):
+    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME):
         return ktime_get_ns(k)
     if which == CLOCK_REALTIME_COARSE:
         return ktime_get_coarse_real_ns(k)
@@ -104,14 +106,15 @@ def clock_now(k: Kernel, which: int) -> int:
 
 
 def _cpu_clock(k: Kernel, which: int) -> int:
-    """A clock id of a process or thread: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
+    """A clock id of a process, or of a thread of ours: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
     if which >= 0 or which & 3 == 3:
         raise KernelError(EINVAL)
     pid = ~(which >> 3)
     task = k.current if pid == 0 else k.tasks.get(pid)
-    if task is None:
+    if task is None or (task.signal is not k.current.signal if which & 4 else pid and task.group_leader is not task):
         raise KernelError(EINVAL)
-    return task.utime if which & 3 == 1 else task.utime + task.stime
+    utime, stime = (task.utime, task.stime) if which & 4 else thread_group_cputime(task)
+    return utime if which & 3 == 1 else utime + stime
 
 
 def clock_gettime(k: Kernel, regs: PtRegs) -> int:
@@ -121,10 +124,8 @@ def clock_gettime(k: Kernel, regs: PtRegs) -> int:
 
 
 def clock_getres(k: Kernel, regs: PtRegs) -> int:
-    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks. The alarm clocks need an RTC: EINVAL without."""
+    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks."""
     which = s32(regs.di)
-    if which in (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM):
-        raise KernelError(EINVAL)
     clock_now(k, which)
     if regs.si:
         copy_to_user(k, regs.si, timespec(TICK_NSEC if which in (CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE) else 1))
@@ -186,6 +187,8 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
     if ns < 0:
         raise KernelError(EINVAL)
     if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
+        if ns <= (now if flags & TIMER_ABSTIME else 0):
+            return 0
         # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
         sleep(k, None, "clock_nanosleep on a CPU-time clock")
         return -ERESTARTNOHAND
@@ -285,11 +288,6 @@ def alarm(k: Kernel, regs: PtRegs) -> int:
     old = do_setitimer(k, ITIMER_REAL, u32(regs.di) * NSEC_PER_SEC, 0)[0]
     sec, usec = old // NSEC_PER_SEC, old % NSEC_PER_SEC // 1000
     return sec + 1 if (not sec and usec) or usec >= 500_000 else sec
-
-
-def signed_timeout(value: int) -> int:
-    """A `long` timeout."""
-    return s64(value)
 
 
 def timer_create(k: Kernel, regs: PtRegs) -> int:

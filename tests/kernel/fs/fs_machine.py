@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.arch.x86.uaccess import copy_from_user
 from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
@@ -40,13 +40,6 @@ def boot_bare(root: Path, aslr: bool = False) -> Kernel:
 def user_buffer(k: Kernel, size: int) -> int:
     """Fresh user memory."""
     return ksys_mmap_pgoff(k, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0xFFFFFFFF, 0)
-
-
-def user_string(k: Kernel, text: bytes) -> int:
-    """A NUL-terminated string in user memory."""
-    addr = user_buffer(k, len(text) + 1)
-    copy_to_user(k, addr, text + b"\0")
-    return addr
 
 
 def peek(k: Kernel, addr: int, n: int) -> bytes:

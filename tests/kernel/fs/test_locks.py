@@ -46,10 +46,17 @@ from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.mm.memfd import ksys_memfd_create
 
 from ..core.boot import boot_process
-from .fs_machine import boot, user_buffer, user_string
+from .fs_machine import boot, user_buffer
 
 BYTES = 12
 OWNERS = 3
+
+
+def user_string(k: Kernel, text: bytes) -> int:
+    """A NUL-terminated string in user memory."""
+    addr = user_buffer(k, len(text) + 1)
+    copy_to_user(k, addr, text + b"\0")
+    return addr
 
 
 def some_file() -> tuple[Kernel, File]:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mmscope.kernel.core.sched import yield_task
 from mmscope.kernel.fs.eventpoll import EPOLL_CTL_ADD, EPOLLET, do_epoll_create, do_epoll_ctl, do_epoll_wait
-from mmscope.kernel.fs.fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, do_fcntl
+from mmscope.kernel.fs.fcntl import do_fcntl
 from mmscope.kernel.fs.file import close_fd, fget
-from mmscope.kernel.fs.pipe import do_pipe2
+from mmscope.kernel.fs.pipe import F_GETPIPE_SZ, F_SETPIPE_SZ, do_pipe2
 from mmscope.kernel.fs.read_write import vfs_read, vfs_write
 from mmscope.kernel.include.errno import EPIPE
 from mmscope.kernel.include.fs import O_DIRECT, O_NONBLOCK

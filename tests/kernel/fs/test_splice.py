@@ -22,7 +22,7 @@ from mmscope.kernel.mm.debug_vm import validate_vm
 from mmscope.kernel.mm.memfd import ksys_memfd_create
 
 from ..core.boot import boot_process
-from .fs_machine import user_buffer, user_string
+from .fs_machine import user_buffer
 
 OFFSETS = st.sampled_from([0, 1, 100, 4095, 4096, 9000, 20000])
 SIZES = st.sampled_from([1, 10, 1000, 4096, 5000, 20000, 100000])
@@ -34,6 +34,13 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("write"), st.just(0), SIZES),
     st.tuples(st.sampled_from(["read 0", "read 1"]), st.just(0), SIZES),
 )
+
+
+def user_string(k: Kernel, text: bytes) -> int:
+    """A NUL-terminated string in user memory."""
+    addr = user_buffer(k, len(text) + 1)
+    copy_to_user(k, addr, text + b"\0")
+    return addr
 
 
 def outcome(call: Callable[[], object]) -> object:

@@ -16,7 +16,7 @@ from mmscope.kernel.fs.open import do_sys_open
 from mmscope.kernel.fs.read_write import ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_write
 from mmscope.kernel.fs.task_mmu import show_smaps_rollup, smaps_next
 from mmscope.kernel.fs.task_mmu_pagemap import PM_SOFT_DIRTY
-from mmscope.kernel.include.errno import EACCES, EFAULT, EINVAL, EIO, ERANGE, KernelError
+from mmscope.kernel.include.errno import EACCES, EFAULT, EINVAL, EIO, ERANGE
 from mmscope.kernel.include.fs import AT_FDCWD, O_RDWR, O_WRONLY
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.mm_types import MmStruct
@@ -37,6 +37,7 @@ from mmscope.kernel.mm.mmap import ksys_mmap_pgoff
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.swap import lru_add_drain
 from mmscope.machine import Machine
+from tests.kernel.errnos import errno_of
 from tests.kernel.fs.fs_machine import boot, peek, user_buffer
 from tests.kernel.fs.test_proc import read_all
 from tests.test_random_sequences import PAGE, Operation, World, on_list, operation
@@ -50,14 +51,6 @@ ANON = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
 def k(tmp_path: Path) -> Kernel:
     (tmp_path / "data").write_bytes(bytes(range(256)) * 64)
     return boot(tmp_path)
-
-
-def errno_of(call: object, *args: object) -> int:
-    assert callable(call)
-    with pytest.raises(KernelError) as caught:
-        call(*args)
-    assert caught.value.errno is not None
-    return caught.value.errno
 
 
 def write_file(k: Kernel, path: str, data: bytes) -> int:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from mmscope.kernel.include.errno import EACCES, EEXIST, EIDRM, EINVAL, ENOENT, EPERM, KernelError
+from mmscope.kernel.include.errno import EACCES, EEXIST, EIDRM, EINVAL, ENOENT, EPERM
 from mmscope.kernel.ipc.shm import shm_ids, shm_vm_ops
 from mmscope.kernel.mm.mmap import find_vma
 from mmscope.machine import Machine, Process
+from tests.kernel.errnos import errno_of
 
 NR_SHMGET, NR_SHMAT, NR_SHMCTL, NR_SHMDT = 29, 30, 31, 67
 IPC_CREAT, IPC_EXCL, SHM_RDONLY, SHM_RND, SHM_REMAP = 0o1000, 0o2000, 0o10000, 0o20000, 0o40000
@@ -20,12 +19,6 @@ IPC_RMID, IPC_STAT = 0, 2
 @pytest.fixture
 def p() -> Process:
     return Machine("64M", root=None, debug_vm=True, streams=(-1, -1, -1), uid=1000, gid=1000).process()
-
-
-def errno_of(function: Callable[[], object]) -> int | None:
-    with pytest.raises(KernelError) as error:
-        function()
-    return error.value.errno
 
 
 def stat(p: Process, id: int) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from mmscope.kernel.include.fs import AddressSpace, AddressSpaceOperations, File
 from mmscope.kernel.include.gfp import GFP_USER
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_active, PG_dirty, PG_lru, PG_referenced, PG_uptodate
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.debug_vm import validate_mapping
 from mmscope.kernel.mm.filemap import (
@@ -21,11 +22,9 @@ from mmscope.kernel.mm.filemap import (
     find_lock_page,
     find_or_create_page,
     generic_file_buffered_read,
-    lock_page,
     page_cache_next_miss,
     page_cache_prev_miss,
     read_mapping_page,
-    unlock_page,
 )
 from mmscope.kernel.mm.page_alloc import alloc_page, drain_all_pages, nr_free_pages, put_page, totalram_pages
 from mmscope.kernel.mm.page_writeback import __set_page_dirty_nobuffers

@@ -56,7 +56,7 @@ OMITTED = {
         __pud_free_tlb ___pud_free_tlb tlb_remove_page_size __put_anon_vma anon_vma_free page_remove_file_rmap
         zone_watermark_fast __zone_watermark_ok
         follow_pmd_mask __pte_alloc_one free_pcp_prepare free_unref_page_prepare __tlb_remove_page_size
-        tlb_flush tlb_flush_mmu_free tlb_batch_pages_flush may_expand_vm.part.0 move_page_tables.part.0 pagevec_lru_move_fn""",
+        tlb_flush tlb_flush_mmu_free tlb_batch_pages_flush may_expand_vm.part.0 move_page_tables.part.0""",
     "the TLB is the processor's": """flush_tlb_batched_pending flush_tlb_func_local flush_tlb_func_common
         flush_tlb_one_user __flush_tlb_one_user flush_tlb_local __flush_tlb_local switch_mm_irqs_off load_new_mm_cr3""",
     "tree rotations: compared by the trees' shapes": """vma_gap_callbacks_rotate vma_interval_tree_augment_rotate
@@ -81,6 +81,7 @@ OMITTED_IN = {
         "mark_page_accessed", "activate_page", "free_unref_page_list", "__pagevec_lru_add", "__pagevec_lru_add_fn",
         "__activate_page", "page_evictable", "page_mapping", "add_page_to_lru_list", "del_page_from_lru_list",
         "release_pages", "free_unref_page_commit", "workingset_activation", "workingset_age_nonresident",
+        "pagevec_lru_move_fn",
     },
 }  # fmt: skip
 #: Scenarios of which one function is compared: the rest belongs to the task. The mappings are the recorded program's, their

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mmscope.kernel.include.errno import KernelError
 from mmscope.kernel.include.fs import O_RDONLY
 from mmscope.kernel.include.mman import (
     MAP_FIXED,
@@ -33,6 +32,7 @@ from mmscope.kernel.mm.mmap import do_munmap, find_extend_vma, find_vma, ksys_mm
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.mremap import do_mremap
 from mmscope.kernel.mm.swap import lru_add_drain
+from tests.kernel.errnos import errno_of
 from tests.kernel.mm.faultlib import ANON, RW, Box, Signalled
 
 PAGE = 4096
@@ -40,15 +40,6 @@ A = 0x20000000
 B = 0x30000000
 MADV_WILLNEED = 3
 VM_LOCKED = 0x2000
-
-
-def errno_of(function: object, *args: object) -> int:
-    assert callable(function)
-    with pytest.raises(KernelError) as caught:
-        function(*args)
-    number = caught.value.args[0]
-    assert isinstance(number, int)
-    return number
 
 
 @pytest.fixture

@@ -30,20 +30,12 @@ from mmscope.kernel.mm.mincore import ksys_mincore
 from mmscope.kernel.mm.mmap import do_mmap, do_munmap, find_vma, mmap_region, vma_merge
 from mmscope.kernel.mm.mprotect import do_mprotect_pkey
 from mmscope.kernel.mm.shmem import shmem_file_setup
+from tests.kernel.errnos import errno_of
 from tests.kernel.mm.faultlib import RW, Box
 
 PAGE = 4096
 A = 0x20000000
 PMD = 2 << 20
-
-
-def errno_of(function: object, *args: object) -> int:
-    assert callable(function)
-    with pytest.raises(KernelError) as caught:
-        function(*args)
-    number = caught.value.args[0]
-    assert isinstance(number, int)
-    return number
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mmscope.kernel.include.mman import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, 
 from mmscope.kernel.include.sched import CLONE_VM
 from mmscope.kernel.include.signal import SIGKILL
 from mmscope.kernel.mm.memory import sync_mm_rss
-from mmscope.kernel.mm.memory_unmap import get_mm_counter
+from mmscope.kernel.mm.memory_rss import get_mm_counter
 from mmscope.kernel.mm.mmap import ksys_mmap_pgoff
 from mmscope.kernel.mm.oom_kill import LONG_MIN, oom_badness, out_of_memory, select_bad_process, tsk_is_oom_victim
 from mmscope.kernel.mm.page_alloc import alloc_page, put_page, totalram_pages

@@ -12,8 +12,8 @@ from mmscope.kernel.include.mm import VM_LOCKED, VM_READ, VM_SEQ_READ
 from mmscope.kernel.include.mm_types import AnonVma
 from mmscope.kernel.include.mman import MADV_FREE, MAP_PRIVATE, MAP_SHARED, PROT_READ
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_swapbacked
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.mm.debug_vm import validate_vm
-from mmscope.kernel.mm.filemap import lock_page, unlock_page
 from mmscope.kernel.mm.madvise import do_madvise
 from mmscope.kernel.mm.mlock import mlock
 from mmscope.kernel.mm.mmap import do_munmap

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mmscope.errors import BusError
-from mmscope.kernel.include.errno import EBUSY, EINVAL, ENOSPC, EPERM, KernelError
+from mmscope.kernel.include.errno import EBUSY, EINVAL, ENOSPC, EPERM
 from mmscope.kernel.include.fs import O_CREAT, O_DIRECT, O_RDWR, Inode, SuperBlock
 from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.shmem import SHMEM_SB, shmem_info
 from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY, NR_SHMEM
 from mmscope.machine import Machine, Process
+from tests.kernel.errnos import errno_of
 
 NR_LSEEK, NR_PREAD, NR_PWRITE, NR_FCNTL, NR_FTRUNCATE, NR_UNLINK, NR_FALLOCATE, NR_MEMFD = 8, 17, 18, 72, 77, 87, 285, 319
 KEEP_SIZE, PUNCH_HOLE, MADV_REMOVE = 1, 2, 9
@@ -62,12 +62,6 @@ def read(p: Process, fd: int, count: int, pos: int) -> bytes:
 
 def memfd(p: Process, flags: int = 2) -> int:
     return p.syscall(NR_MEMFD, put(p, b"name\0"), flags)
-
-
-def errno_of(function: Callable[[], object]) -> int | None:
-    with pytest.raises(KernelError) as error:
-        function()
-    return error.value.errno
 
 
 def test_a_hole_reads_as_zeroes_and_takes_no_page(p: Process) -> None:

@@ -234,11 +234,13 @@ static void test_mutex(void)
     pid_t pid = fork();
     if (!pid) {
         int tried = pthread_mutex_trylock(mutex), locked = pthread_mutex_lock(mutex);
+        await(3);
         printf(" [child: try %s, lock %s, unlock %s]", strerror(tried), strerror(locked), strerror(pthread_mutex_unlock(mutex)));
         _exit(0);
     }
     asleep(pid);
     printf(", unlock %s", strerror(pthread_mutex_unlock(mutex)));
+    set(3);
     waitpid(pid, NULL, 0);
     printf(", not held %s\n", strerror(pthread_mutex_unlock(mutex)));
 #ifdef __GLIBC__

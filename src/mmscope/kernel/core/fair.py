@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.core.timekeeping import NSEC_PER_SEC
 from mmscope.kernel.include.mm import VM_ACCESS_FLAGS, VM_MIXEDMAP, VM_READ, VM_WRITE
-from mmscope.kernel.mm.memory_unmap import get_mm_rss
+from mmscope.kernel.include.time import NSEC_PER_SEC
+from mmscope.kernel.mm.memory_rss import get_mm_rss
 from mmscope.kernel.mm.mempolicy import change_prot_numa, vma_migratable, vma_policy_mof
 from mmscope.kernel.mm.mmap_area import find_vma
 

@@ -75,11 +75,11 @@ def get_futex_key(k: Kernel, uaddr: int, shared: bool) -> tuple[object, int]:
         return mm, uaddr
     writable = True
     try:
-        pages = mm_gup.get_user_pages_remote(mm, uaddr & -4096, 1, FOLL_WRITE)
+        pages = mm_gup.get_user_pages_fast(k, uaddr & -4096, 1, FOLL_WRITE)
     except KernelError:
         writable = False
         try:
-            pages = mm_gup.get_user_pages_remote(mm, uaddr & -4096, 1, 0)
+            pages = mm_gup.get_user_pages_fast(k, uaddr & -4096, 1, 0)
         except KernelError:
             raise KernelError(EFAULT) from None
     if not pages:

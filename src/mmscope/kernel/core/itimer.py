@@ -8,8 +8,10 @@ import mmscope.kernel.core.posix_timers as core_posix_timers
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.hrtimer import HrTimer
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_CPU, Rlimit
 from mmscope.kernel.include.sched import SignalStruct
-from mmscope.kernel.include.signal import SI_KERNEL, SIGALRM, SIGPROF, SIGVTALRM, KernelSiginfo
+from mmscope.kernel.include.signal import SI_KERNEL, SIGALRM, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU, KernelSiginfo
+from mmscope.kernel.include.time import NSEC_PER_SEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +35,18 @@ def run_timers(k: Kernel) -> None:
         check_cpu_itimer(task, signal.it_virt, thread_group_cputime(task)[0], SIGVTALRM)
     if signal.it_prof[0] and not task.exit_state:
         check_cpu_itimer(task, signal.it_prof, sum(thread_group_cputime(task)), SIGPROF)
+    if signal.rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY and not task.exit_state:
+        check_cpu_limit(task, signal.rlim[RLIMIT_CPU])
+
+
+def check_cpu_limit(task: TaskStruct, limit: Rlimit) -> None:
+    """RLIMIT_CPU, in seconds: SIGXCPU at the soft limit and each second from there on, SIGKILL at the hard one."""
+    cpu_ns = sum(thread_group_cputime(task))
+    if cpu_ns >= limit.rlim_max * NSEC_PER_SEC:
+        core_signal.do_send_sig_info(SIGKILL, KernelSiginfo(SIGKILL, SI_KERNEL), task, True)
+    elif cpu_ns >= limit.rlim_cur * NSEC_PER_SEC:
+        limit.rlim_cur += 1
+        core_signal.do_send_sig_info(SIGXCPU, KernelSiginfo(SIGXCPU, SI_KERNEL), task, True)
 
 
 def thread_group_cputime(task: TaskStruct) -> tuple[int, int]:

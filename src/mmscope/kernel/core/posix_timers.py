@@ -7,7 +7,9 @@ import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EOPNOTSUPP, KernelError
 from mmscope.kernel.include.hrtimer import HrTimer
-from mmscope.kernel.include.signal import _NSIG, SI_TIMER, SIGALRM, KernelSiginfo
+from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
+from mmscope.kernel.include.signal import _NSIG, SI_TIMER, SIGALRM, KernelSiginfo, sigmask
+from mmscope.kernel.include.time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_TAI, TIMER_ABSTIME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +23,6 @@ SIGEV_NONE: Final = 1
 SIGEV_THREAD: Final = 2
 SIGEV_THREAD_ID: Final = 4
 
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 1
-CLOCK_BOOTTIME: Final = 7
-CLOCK_TAI: Final = 11
-TIMER_ABSTIME: Final = 1
 #: DELAYTIMER_MAX
 OVERRUN_MAX: Final = 0x7FFFFFFF
 
@@ -80,9 +77,11 @@ def do_timer_create(k: Kernel, which_clock: int, event: tuple[int, int, int, int
         if which_clock < 0 or which_clock in (2, 3):
             k.warn_once("timer_create: timers on CPU-time clocks are not implemented: EINVAL")
             raise KernelError(EINVAL)
-        raise KernelError(EOPNOTSUPP if which_clock in (4, 5, 6) else EINVAL)
+        # The alarm clocks, 8 and 9, need an RTC.
+        raise KernelError(EOPNOTSUPP if which_clock in (4, 5, 6, 8, 9) else EINVAL)
     signal = k.current.signal
-    if len(signal.posix_timers) >= 1 << 16:
+    # Its signal is allocated at once, and counts as queued.
+    if core_signal.queued_signals(k.current) >= signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
         raise KernelError(EAGAIN)
     signal.posix_timer_id += 1
     it_id = signal.posix_timer_id - 1
@@ -96,7 +95,7 @@ def do_timer_create(k: Kernel, which_clock: int, event: tuple[int, int, int, int
             if target is None or target.signal is not signal:
                 raise KernelError(EINVAL)
             task = target
-        if notify & ~SIGEV_THREAD_ID not in (SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD):
+        if notify not in (SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID):
             raise KernelError(EINVAL)
         if notify != SIGEV_NONE and not 0 < signo <= _NSIG:
             raise KernelError(EINVAL)
@@ -114,6 +113,12 @@ def lock_timer(k: Kernel, timer_id: int) -> KItimer:
 
 def timer_get(k: Kernel, timr: KItimer) -> tuple[int, int]:
     """(remaining, interval), ns; remaining 0 = not armed."""
+    if timr.notify == SIGEV_NONE:
+        # Never queued, so that nobody knows whether it was stopped.
+        now = k.timekeeper.now_ns
+        if timr.it_interval and timr.timer.expires <= now:
+            timr.timer.expires += ((now - timr.timer.expires) // timr.it_interval + 1) * timr.it_interval
+        return max(timr.timer.expires - now, 0), timr.it_interval
     if not timr.timer.queued:
         return 0, timr.it_interval
     return max(timr.timer.expires - k.timekeeper.now_ns, 1), timr.it_interval
@@ -125,7 +130,7 @@ def do_timer_settime(k: Kernel, timer_id: int, flags: int, value: int, interval:
     old = timer_get(k, timr)
     core_hrtimer.hrtimer_cancel(k, timr.timer)
     timr.it_overrun = 0
-    timr.queued = None
+    drop_signal(k, timr)
     timr.it_interval = interval if value else 0
     if value:
         now = k.timekeeper.now_ns
@@ -133,15 +138,32 @@ def do_timer_settime(k: Kernel, timer_id: int, flags: int, value: int, interval:
             expires = value - (k.timekeeper.wall_offset_ns if timr.it_clock in (CLOCK_REALTIME, CLOCK_TAI) else 0)
         else:
             expires = now + value
-        core_hrtimer.hrtimer_start(k, timr.timer, expires)
-        core_hrtimer.hrtimer_run_queues(k)
+        if timr.notify == SIGEV_NONE:
+            timr.timer.expires = expires
+        else:
+            core_hrtimer.hrtimer_start(k, timr.timer, expires)
+            core_hrtimer.hrtimer_run_queues(k)
     return old
+
+
+def drop_signal(k: Kernel, timr: KItimer) -> None:
+    """The timer is set anew, or gone. Since v6.13 the signal that it has sent before is never taken."""
+    info = timr.queued
+    timr.queued = None
+    if info is None or not k.config.at_least(6, 13):
+        return
+    for pending in (timr.task.pending, timr.task.signal.shared_pending):
+        if info in pending.list:
+            pending.list.remove(info)
+            if not any(other.si_signo == info.si_signo for other in pending.list):
+                pending.signal &= ~sigmask(info.si_signo)
 
 
 def do_timer_delete(k: Kernel, timer_id: int) -> None:
     """timer_delete(2)."""
     timr = lock_timer(k, timer_id)
     core_hrtimer.hrtimer_cancel(k, timr.timer)
+    drop_signal(k, timr)
     del k.current.signal.posix_timers[timer_id]
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.sched import SignalStruct, TaskStruct
 
 __all__ = [
-    "account_slice", "activate_task", "deactivate_task", "kill_stacks", "need_slices", "preempt_for_host", "run_until",
+    "account_slice", "activate_task", "deactivate_task", "kill_stacks", "preempt_for_host", "run_until",
     "schedule", "scheduler_tick", "set_current_state", "signal_pending_state", "sleep", "switch_current", "try_to_wake_up",
     "wake_up_new_task", "wake_up_process", "yield_task",
 ]  # fmt: skip
@@ -98,11 +98,6 @@ def deactivate_task(p: TaskStruct) -> None:
 
 
 # --- time
-
-
-def need_slices(k: Kernel) -> bool:
-    """The running task must be interrupted though it does not enter the kernel: others wait, or a timer runs."""
-    return bool(k.rq.queue) or bool(k.hrtimers)
 
 
 def account_slice(k: Kernel) -> None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.drop_caches import drop_caches
+from mmscope.kernel.fs.fs_writeback import dirty_writeback_centisecs_handler
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SYS_RAWIO
 from mmscope.kernel.include.errno import EINVAL, EPERM, KernelError
+from mmscope.kernel.include.limits import INT_MAX, ULONG_MAX
+from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.mm.page_alloc import setup_per_zone_wmarks
 
 TYPE_CHECKING = False
@@ -22,11 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CtlTable", "kern_table", "proc_dointvec_minmax", "proc_doulongvec_minmax", "vm_table"]
 
-INT_MAX: Final = 0x7FFFFFFF
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 #: A number has at most this many characters, and the buffer of a write one page.
 TMPBUFLEN: Final = 22
-PAGE_SIZE: Final = 4096
 __NEW_UTS_LEN: Final = 64
 _SPACES: Final = b" \t\n\v\f\r\xa0"
 
@@ -317,10 +317,6 @@ def _get_dirty_writeback_interval(k: Kernel) -> int:
     return k.config.dirty_writeback_interval
 
 
-def _set_dirty_writeback_interval(k: Kernel, value: int) -> None:
-    k.config.dirty_writeback_interval = value
-
-
 def _get_dirty_expire_interval(k: Kernel) -> int:
     return k.config.dirty_expire_interval
 
@@ -404,7 +400,7 @@ vm_table: Final = (
     CtlTable("dirty_bytes", 0o644, ULONG, _get_dirty_bytes, dirty_bytes_handler, 2 * PAGE_SIZE),
     CtlTable("dirty_expire_centisecs", 0o644, INT, _get_dirty_expire_interval, _set_dirty_expire_interval, 0),
     CtlTable("dirty_ratio", 0o644, INT, _get_dirty_ratio, dirty_ratio_handler, 0, 100),
-    CtlTable("dirty_writeback_centisecs", 0o644, INT, _get_dirty_writeback_interval, _set_dirty_writeback_interval),
+    CtlTable("dirty_writeback_centisecs", 0o644, INT, _get_dirty_writeback_interval, dirty_writeback_centisecs_handler),
     CtlTable("drop_caches", 0o200, INT, None, drop_caches, 1, 4),
     CtlTable("legacy_va_layout", 0o644, INT, _get_legacy_va_layout, _set_legacy_va_layout, 0),
     CtlTable("max_map_count", 0o644, INT, _get_max_map_count, _set_max_map_count, 0),

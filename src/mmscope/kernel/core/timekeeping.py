@@ -9,6 +9,7 @@ input so gives the same times. HZ is 250; the coarse clocks and the vvar page mo
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.vdso import update_vsyscall
+from mmscope.kernel.include.time import NSEC_PER_SEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ RDTSC_NS: Final = 25
 
 HZ: Final = 250
 TICK_NSEC: Final = 1_000_000_000 // HZ
-NSEC_PER_SEC: Final = 1_000_000_000
 #: USER_HZ: the unit of times(2).
 USER_HZ: Final = 100
-#: The frequency that the TSC is calibrated to.
-TSC_KHZ: Final = 1_000_000
 
 #: Boot is not instantaneous: CLOCK_MONOTONIC when the first program starts.
 BOOT_NS: Final = NSEC_PER_SEC

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from mmscope.kernel.fs.file import fd_install, get_unused_fd_flags
 from mmscope.kernel.include.fs import (
+    FMODE_LSEEK,
     FMODE_READ,
+    FMODE_STREAM,
     FMODE_WRITE,
     O_ACCMODE,
     O_NONBLOCK,
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
 
+def noop_llseek(file: File, offset: int, whence: int) -> int:
+    """lseek(2) does nothing, successfully."""
+    return file.f_pos
+
+
 def anon_inode_getfile(k: Kernel, name: str, fops: FileOperations, private: object, flags: int) -> File:
     """A new file; `name` is what /proc/PID/fd shows: "[eventfd]"."""
     if k.anon_inode is None:
@@ -30,6 +37,10 @@ def anon_inode_getfile(k: Kernel, name: str, fops: FileOperations, private: obje
     inode = k.anon_inode
     dentry = Dentry(inode.i_sb, f"anon_inode:{name}", None, inode)
     mode = (flags & O_ACCMODE) + 1 & (FMODE_READ | FMODE_WRITE)
+    # None of them has a position; that lseek(2) answers 0 is of v6.0 (868941b14441).
+    mode |= FMODE_STREAM
+    if fops.llseek is not None and k.config.at_least(6, 0):
+        mode |= FMODE_LSEEK
     file = File(dentry, inode, flags & (O_ACCMODE | O_NONBLOCK), mode, fops)
     file.private_data = private
     return file

@@ -48,6 +48,8 @@ def load_script(bprm: LinuxBinprm) -> None:
         i_end = buf_end
     while buf[i_end - 1] in b" \t":
         i_end -= 1
+    if bprm.path_inaccessible:
+        raise KernelError(ENOENT)
     i_name = next_non_spacetab(buf, 2, i_end)
     if i_name < 0 or i_name == i_end:
         raise KernelError(ENOEXEC)
@@ -58,9 +60,6 @@ def load_script(bprm: LinuxBinprm) -> None:
     name_end = i_sep if i_sep >= 0 and i_arg >= 0 else i_end
     name = buf[i_name:name_end].partition(b"\0")[0]
     argument = buf[i_arg:i_end].partition(b"\0")[0] if i_arg >= 0 else b""
-    if bprm.path_inaccessible:
-        # The interpreter could not open it.
-        raise KernelError(ENOENT)
     fs_exec.remove_arg_zero(bprm)
     fs_exec.copy_string_kernel(bprm.interp, bprm)
     bprm.argc += 1

@@ -8,13 +8,14 @@ with the page's data (do_invalidatepage), or when somebody wants to take the pag
 from __future__ import annotations
 
 import mmscope.kernel.fs.fs_writeback as fs_writeback
-import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
 from mmscope.kernel.include.fs import I_DIRTY_PAGES, AddressSpace
 from mmscope.kernel.include.mm_types import BufferHead, Page
+from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_dirty, PG_private, PG_uptodate, PG_writeback
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.mm.page_alloc import put_page
 
 TYPE_CHECKING = False
@@ -37,7 +38,6 @@ BH_Dirty: Final = 1 << 1
 BH_Mapped: Final = 1 << 4
 #: The block holds nothing yet.
 BH_New: Final = 1 << 5
-_PAGE_SIZE: Final = 4096
 
 
 def page_has_buffers(page: Page) -> bool:
@@ -129,11 +129,11 @@ def __block_write_begin_int(
     if page.flags & PG_uptodate:
         bh.b_state = (bh.b_state & ~BH_New) | BH_Uptodate
         return
-    start = pos & (_PAGE_SIZE - 1)
+    start = pos & (PAGE_SIZE - 1)
     if bh.b_state & BH_New:
         phys_write(page.kernel, page.pfn << 12, bytes(start))
-        phys_write(page.kernel, (page.pfn << 12) + start + len, bytes(_PAGE_SIZE - start - len))
-    elif not bh.b_state & BH_Uptodate and len < _PAGE_SIZE:
+        phys_write(page.kernel, (page.pfn << 12) + start + len, bytes(PAGE_SIZE - start - len))
+    elif not bh.b_state & BH_Uptodate and len < PAGE_SIZE:
         if read is None:
             raise KernelBug(f"__block_write_begin: {page!r} of {page.mapping!r} is mapped and not uptodate")
         read(page)
@@ -169,16 +169,16 @@ def block_page_mkwrite(vma: VmAreaStruct, vmf: VmFault, get_block: Callable[[Ino
     assert page is not None
     assert file is not None
     inode = file.f_inode
-    mm_filemap.lock_page(page)
+    lock_page(page)
     size = inode.i_size
     try:
         if page.mapping is not inode.i_mapping or page.index << 12 >= size:
             raise KernelError(EFAULT)
-        end = min(size - (page.index << 12), _PAGE_SIZE)
+        end = min(size - (page.index << 12), PAGE_SIZE)
         __block_write_begin(page, 0, end, get_block, None)
         block_commit_write(page)
     except KernelError:
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         raise
     mm_page_writeback.set_page_dirty(page)
     mm_page_writeback.wait_for_stable_page(page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mmscope.kernel.include.fs import Dentry, File
+    from mmscope.kernel.include.fs import Dentry
     from mmscope.kernel.include.kernel import Kernel
 
 
@@ -33,6 +33,16 @@ def d_path(k: Kernel, dentry: Dentry) -> str:
     return "/" + "/".join(reversed(names)) + deleted
 
 
+def path_is_under(dentry: Dentry, root: Dentry) -> bool:
+    """`root` is the dentry or stands above it, across mounts (fs/namespace.c)."""
+    at: Dentry | None = dentry
+    while at is not None:
+        if at is root:
+            return True
+        at = at.d_parent if at.d_parent is not None else at.d_covers
+    return False
+
+
 def simple_dname(dentry: Dentry) -> str:
     """The name of a dentry outside every tree."""
     name = dentry.d_name
@@ -42,8 +52,3 @@ def simple_dname(dentry: Dentry) -> str:
         if not name.endswith(" (deleted)"):
             name += " (deleted)"
     return name
-
-
-def file_path(k: Kernel, file: File) -> str:
-    """d_path of an open file."""
-    return d_path(k, file.f_dentry)

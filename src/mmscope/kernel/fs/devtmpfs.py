@@ -99,6 +99,8 @@ full_fops: Final = FileOperations("full_fops", llseek=null_lseek, read=read_zero
 urandom_fops: Final = FileOperations("urandom_fops", llseek=memory_lseek, read=urandom_read, write=write_null, open=memory_open)
 tty_fops: Final = FileOperations("tty_fops", open=tty_open)
 
+no_chrdev_fops: Final = FileOperations("def_chr_fops")
+
 #: name, major, minor, mode, driver
 _NODES: Final = (
     ("console", 5, 1, 0o600, tty_fops),
@@ -115,6 +117,14 @@ _LINKS: Final = (
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
 )
+
+
+def chrdev_fops(rdev: int) -> FileOperations:
+    """The driver of a character device; without ->open there is none: opening is ENXIO."""
+    for _, major, minor, _, fops in _NODES:
+        if rdev == major << 20 | minor:
+            return fops
+    return no_chrdev_fops
 
 
 def devtmpfs_init(k: Kernel, minor: int) -> SuperBlock:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.poll import POLLERR, POLLIN, POLLOUT, PollTable, poll_wait
@@ -84,7 +84,7 @@ def eventfd_read(file: File, count: int, pos: int) -> bytes:
 def eventfd_write(file: File, data: bytes, pos: int) -> int:
     """Add 8 bytes to the counter, waiting until they fit."""
     ctx = ctx_of(file)
-    if len(data) < 8:
+    if len(data) < 8 or (len(data) > 8 and ctx.kernel.config.at_least(6, 7)):
         raise KernelError(EINVAL)
     value = int.from_bytes(data[:8], "little")
     if value == ULLONG_MAX:
@@ -126,10 +126,12 @@ def eventfd_release(inode: Inode, file: File) -> None:
 
 eventfd_fops: Final = FileOperations(
     "eventfd_fops",
+    noop_llseek,
     read=eventfd_read,
     write=eventfd_write,
     poll=eventfd_poll,
     release=eventfd_release,
+    no_write_iter=True,
     show_fdinfo=eventfd_show_fdinfo,
 )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, put_user
 from mmscope.kernel.fs.namei import LOOKUP_EMPTY, LOOKUP_FOLLOW, user_path_at_empty
 from mmscope.kernel.include.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, KernelError
-from mmscope.kernel.include.fs import AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, Inode, SuperBlock
+from mmscope.kernel.include.fs import AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, Inode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,21 +14,12 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
 
-__all__ = ["ksys_name_to_handle_at", "mnt_id"]
+__all__ = ["ksys_name_to_handle_at"]
 
 MAX_HANDLE_SZ: Final = 128
 FILEID_INO32_GEN: Final = 1
 FILEID_KERNFS: Final = 0xFE
 FILEID_INVALID: Final = 0xFF
-
-
-def mnt_id(k: Kernel, sb: SuperBlock) -> int:
-    """real_mount()->mnt_id: mounts are numbered in order, those without a place (pipefs) have the number behind."""
-    mounts = k.vfs.mounts
-    for i in range(len(mounts)):
-        if mounts[i][1] is sb:
-            return i + 1
-    return len(mounts) + 1
 
 
 def i_generation(inode: Inode) -> int:
@@ -63,7 +54,7 @@ def ksys_name_to_handle_at(k: Kernel, dfd: int, name: int, handle: int, mount_id
     if room > MAX_HANDLE_SZ:
         raise KernelError(EINVAL)
     fits = len(data) <= room & -4
-    put_user(k, mount_id, mnt_id(k, inode.i_sb), 4)
+    put_user(k, mount_id, inode.i_sb.s_mnt_id, 4)
     head = len(data).to_bytes(4, "little") + (kind if fits else FILEID_INVALID).to_bytes(4, "little")
     copy_to_user(k, handle, head + data if fits else head)
     if not fits:

@@ -59,6 +59,8 @@ def iomap_dio_rw(
             raise KernelError(EIO)
         else:
             done = _iomap_dio_hole_iter(inode, segs, length)
+            if not done:
+                break
         segs = _advance(segs, done)
         pos += done
         count -= done
@@ -92,7 +94,7 @@ def _pieces(segs: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
 
 
 def _iomap_dio_hole_iter(inode: Inode, segs: list[tuple[int, int]], length: int) -> int:
-    """Zero `length` bytes, or what can be written of them. EFAULT if that is nothing."""
+    """Zero `length` bytes, or what can be written of them. EFAULT if that is nothing; before v5.16 the read ends there."""
     done = 0
     for addr, n in _pieces(segs, length):
         try:
@@ -100,7 +102,7 @@ def _iomap_dio_hole_iter(inode: Inode, segs: list[tuple[int, int]], length: int)
         except KernelError:
             break
         done += n
-    if not done:
+    if not done and inode.i_sb.kernel.config.at_least(5, 16):
         raise KernelError(EFAULT)
     return done
 

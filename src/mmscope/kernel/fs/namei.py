@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
-from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
+from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access, setattr_should_drop_suidgid
 from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
 from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.streams import HostStream, reopen_stream
@@ -36,6 +36,7 @@ from mmscope.kernel.include.fs import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
+    ATTR_FORCE,
     ATTR_MTIME,
     ATTR_SIZE,
     FMODE_PATH,
@@ -228,6 +229,9 @@ def d_lookup(parent: Dentry, name: str) -> Dentry:
     found: Inode | None = None
     if inode.i_op.lookup is not None:
         found = inode.i_op.lookup(inode, name)
+        if found is None and parent.d_sb.s_type == "proc":
+            # procfs has no negative dentries: not even who wants to make the name gets further.
+            raise KernelError(ENOENT)
     child = Dentry(parent.d_sb, name, parent, found)
     # procfs changes under us (fd/, tasks): its dentries are looked up afresh each time.
     if parent.d_sb.s_type != "proc":
@@ -423,7 +427,7 @@ class OpenFlags:
         self.lookup_flags = lookup_flags
 
 
-def build_open_flags(flags: int, mode: int) -> OpenFlags:
+def build_open_flags(k: Kernel, flags: int, mode: int) -> OpenFlags:
     """Check and take apart the flags of open(2) (with build_open_how, which drops what it does not know)."""
     flags &= VALID_OPEN_FLAGS
     if flags & O_PATH:
@@ -434,6 +438,9 @@ def build_open_flags(flags: int, mode: int) -> OpenFlags:
             raise KernelError(EINVAL)
         if not acc_mode & MAY_WRITE:
             raise KernelError(EINVAL)
+    elif flags & (O_DIRECTORY | O_CREAT) == O_DIRECTORY | O_CREAT and k.config.at_least(6, 4):
+        # Before (commit unknown) the file was made, and then was no directory.
+        raise KernelError(EINVAL)
     if flags & O_PATH:
         acc_mode = 0
     if flags & O_TRUNC:
@@ -541,7 +548,7 @@ def handle_truncate(inode: Inode) -> None:
     """O_TRUNC. The file must not be executed by anybody (ETXTBSY), though it be opened for reading."""
     get_write_access(inode)
     try:
-        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME))
+        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME | ATTR_FORCE | setattr_should_drop_suidgid(inode)))
     finally:
         put_write_access(inode)
 
@@ -556,8 +563,8 @@ def vfs_open(path: Dentry, flags: int) -> File:
     # OPEN_FMODE(), and FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
     f_mode = ((flags + 1) & O_ACCMODE) | 0x4 | 0x8 | 0x10
     kind = inode.i_mode & S_IFMT
-    if kind in (S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
-        # A host's device, FIFO or socket: there is no driver for it here.
+    if kind in (0, S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
+        # A host's device, FIFO or socket, for which there is no driver here; an anonymous file.
         raise KernelError(ENXIO)
     if f_mode & FMODE_WRITE and kind in (S_IFREG, S_IFDIR):
         get_write_access(inode)
@@ -619,12 +626,7 @@ def path_openat(k: Kernel, dfd: int, name: str, op: OpenFlags) -> File:
 
 def do_filp_open(k: Kernel, dfd: int, path: int | bytes | str, op: OpenFlags) -> File:
     """Open `path` relative to `dfd`."""
-    return path_openat(k, dfd, getname_flags(k, path, 0), op)
-
-
-def filp_open(k: Kernel, path: int | bytes | str, flags: int) -> File:
-    """Open for the kernel's own use."""
-    return do_filp_open(k, AT_FDCWD, path, build_open_flags(flags | O_LARGEFILE, 0))
+    return path_openat(k, dfd, getname_flags(k, path, op.lookup_flags & LOOKUP_EMPTY), op)
 
 
 def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str, flags: int = 0) -> File:
@@ -632,9 +634,10 @@ def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str, flags: int = 0)
 
     Nobody may write to it (ETXTBSY) until it is given back by exec_fput(). `flags`: AT_*.
     """
-    lookup_flags = 0 if flags & AT_SYMLINK_NOFOLLOW else LOOKUP_FOLLOW
-    name = getname_flags(k, path, LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0)
-    file = path_openat(k, dfd, name, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, lookup_flags))
+    if flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW):
+        raise KernelError(EINVAL)
+    lookup_flags = (0 if flags & AT_SYMLINK_NOFOLLOW else LOOKUP_FOLLOW) | (LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0)
+    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, lookup_flags))
     if path_noexec(file):
         fput(file)
         raise KernelError(EACCES)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.arch.x86.cpu import phys_read, phys_write
+from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.arch.x86.uaccess import put_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import alloc_fd, current_files, fd_install, fput, set_close_on_exec
+from mmscope.kernel.fs.inode import file_accessed, file_update_time
 from mmscope.kernel.include.capability import CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import (
     EAGAIN,
     EBADF,
     EBUSY,
+    EFAULT,
     EINVAL,
     ENOMEM,
     ENOTTY,
@@ -41,6 +43,7 @@ from mmscope.kernel.include.fs import (
     O_RDONLY,
     O_WRONLY,
     S_IFIFO,
+    SB_KERNMOUNT,
     Dentry,
     File,
     FileOperations,
@@ -48,10 +51,13 @@ from mmscope.kernel.include.fs import (
     SuperBlock,
 )
 from mmscope.kernel.include.gfp import ___GFP_ACCOUNT, GFP_HIGHUSER
+from mmscope.kernel.include.ioctls import FIONREAD
+from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, PollTable, poll_wait
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.include.wait import WaitQueueEntry, WaitQueueHead
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.mm.page_alloc import alloc_page, put_page
 
 TYPE_CHECKING = False
@@ -66,11 +72,9 @@ __all__ = [
     "pipe_fcntl", "pipe_full", "pipe_page_get", "pipefifo_fops",
 ]  # fmt: skip
 
-PAGE_SIZE: Final = 4096
 PIPE_DEF_BUFFERS: Final = 16
 #: fs.pipe-max-size: what a process without CAP_SYS_RESOURCE may ask for, bytes.
 pipe_max_size: Final = 1048576
-FIONREAD: Final = 0x541B
 F_SETPIPE_SZ: Final = 1031
 F_GETPIPE_SZ: Final = 1032
 O_NOTIFICATION_PIPE: Final = 0o200
@@ -114,7 +118,7 @@ class PipeInodeInfo:
         self.w_counter = 0
         self.rd_wait = WaitQueueHead()
         self.wr_wait = WaitQueueHead()
-        #: Somebody has polled it: since v5.14 each write and read then wakes, for the sake of edge-triggered epoll.
+        #: Somebody has polled it: since v5.14 each write then wakes, for the sake of edge-triggered epoll.
         self.poll_usage = False
         #: A page kept for the next write.
         self.tmp_page: Page | None = None
@@ -182,30 +186,45 @@ def pipe_full(pipe: PipeInodeInfo) -> bool:
 
 
 def pipe_read(file: File, count: int, pos: int) -> bytes:
-    """What is there, up to `count`; waits while there is nothing and somebody can write. b"" at the end."""
+    """pipe_read_iter() for the kernel itself."""
+    to = iov_iter_kvec_dest(pipe_of(file).kernel, count)
+    pipe_read_iter(file, to, pos)
+    return b"".join(to.out)
+
+
+def pipe_read_iter(file: File, to: IovIter, pos: int) -> int:
+    """What is there, as far as `to` has room; waits while there is nothing and somebody can write. 0 at the end.
+
+    A buffer that could not be copied stays in the pipe: EFAULT if it was the first.
+    """
     pipe = pipe_of(file)
     k = pipe.kernel
-    if count == 0:
-        return b""
+    if to.count == 0:
+        return 0
     was_full = pipe_full(pipe)
-    out: list[bytes] = []
-    left = count
+    wake_next_reader = False
+    done = 0
+    fault = False
     while True:
-        while pipe.bufs and left:
+        while pipe.bufs and to.count and not fault:
             buf = pipe.bufs[0]
-            chars = min(buf.len, left)
-            out.append(phys_read(k, (buf.page.pfn << 12) + buf.offset, chars))
+            chars = min(buf.len, to.count)
+            if copy_page_to_iter(buf.page, buf.offset, chars, to) < chars:
+                fault = True
+                break
+            done += chars
             buf.offset += chars
             buf.len -= chars
-            left -= chars
-            if buf.packet:
+            last = buf.packet
+            if last:
                 # The rest of a packet is lost.
-                left = 0
                 buf.len = 0
             if not buf.len:
                 pipe.bufs.pop(0)
                 pipe_buf_release(pipe, buf)
-        if out or not pipe.writers:
+            if last:
+                break
+        if done or fault or not pipe.writers:
             break
         if file.f_flags & O_NONBLOCK:
             raise KernelError(EAGAIN)
@@ -214,12 +233,17 @@ def pipe_read(file: File, count: int, pos: int) -> bytes:
         if not pipe_wait(k, pipe, pipe.rd_wait, True):
             raise KernelError(ERESTARTSYS)
         was_full = pipe_full(pipe)
-    if was_full or (pipe.poll_usage and k.config.at_least(5, 14)):
+        wake_next_reader = True
+    if was_full:
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
-    if pipe.bufs:
-        # Another reader may go on with the rest.
+    if wake_next_reader and pipe.bufs:
+        # We were woken alone: another reader may go on with the rest.
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
-    return b"".join(out)
+    if fault and not done:
+        raise KernelError(EFAULT)
+    if done:
+        file_accessed(file)
+    return done
 
 
 def pipe_readable(pipe: PipeInodeInfo) -> bool:
@@ -266,6 +290,7 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
         raise KernelError(EPIPE)
     done = 0
     was_empty = not pipe.bufs
+    wake_next_writer = False
     chars = total & (PAGE_SIZE - 1)
     if chars and not was_empty:
         buf = pipe.bufs[-1]
@@ -301,15 +326,18 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
             core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
         pipe_wait(k, pipe, pipe.wr_wait, False)
         was_empty = not pipe.bufs
+        wake_next_writer = True
     if was_empty or (pipe.poll_usage and k.config.at_least(5, 14)):
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
-    if not pipe_full(pipe):
+    if wake_next_writer and not pipe_full(pipe):
         # Another writer may go on.
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
     if error == EPIPE:
         core_signal.send_sig(k, SIGPIPE, k.current, 0)
     if error and not done:
         raise KernelError(error)
+    if done:
+        file_update_time(file)
     return done
 
 
@@ -378,6 +406,7 @@ def pipe_release(inode: Inode, file: File) -> None:
 pipefifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
+    read_iter=pipe_read_iter,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -447,6 +476,7 @@ def fifo_release(inode: Inode, file: File) -> None:
 fifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
+    read_iter=pipe_read_iter,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -458,7 +488,8 @@ fifo_fops: Final = FileOperations(
 def pipefs(k: Kernel) -> SuperBlock:
     """pipefs, made at the first pipe."""
     if k.pipe_mnt is None:
-        k.pipe_mnt = SuperBlock(k, "pipefs", k.vfs.get_anon_bdev())
+        k.pipe_mnt = SuperBlock(k, "pipefs", k.vfs.get_anon_bdev(), SB_KERNMOUNT)
+        k.pipe_mnt.s_mnt_id = len(k.vfs.mounts) + 1
     return k.pipe_mnt
 
 

@@ -1,20 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""procfs (fs/proc/generic.c, root.c, inode.c, ...): its directories, and the small files about the whole machine."""
+"""procfs (fs/proc/generic.c, root.c, inode.c, ...): its directories, and what stands in them."""
 
 from __future__ import annotations
 
-import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.ptrace import ptrace_may_access
 from mmscope.kernel.core.sysctl import CtlTable, kern_table, proc_read, proc_write, vm_table
 from mmscope.kernel.fs import proc_array, proc_base
+from mmscope.kernel.fs.attr import setattr_copy, setattr_prepare
 from mmscope.kernel.fs.libfs import generic_read_dir, set_times
 from mmscope.kernel.fs.proc_meminfo import meminfo_proc_show
+from mmscope.kernel.fs.proc_misc import (
+    cpuinfo_next,
+    filesystems_proc_show,
+    loadavg_proc_show,
+    proc_locks_next,
+    proc_mounts_link,
+    proc_self,
+    proc_thread_self,
+    show_stat,
+    swaps_proc_show,
+    uptime_proc_show,
+    version_proc_show,
+)
+from mmscope.kernel.fs.proc_namespace import show_mountinfo, show_vfsmnt
 from mmscope.kernel.fs.proc_page import kpagecount_proc_ops, kpageflags_proc_ops
 from mmscope.kernel.fs.seq_file import SeqFile, seq_lseek, seq_read
 from mmscope.kernel.include.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.fs import (
+    ATTR_MODE,
     FMODE_READ,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
@@ -25,6 +40,7 @@ from mmscope.kernel.include.fs import (
     Dentry,
     File,
     FileOperations,
+    Iattr,
     Inode,
     InodeOperations,
     SuperBlock,
@@ -265,6 +281,7 @@ def proc_make_inode(
     elif entry.kind == TEXT_LINK:
         inode.i_op = proc_self_inode_operations
     else:
+        inode.i_op = proc_file_inode_operations
         inode.i_fop = proc_file_operations(entry, task)
     return inode
 
@@ -421,7 +438,16 @@ def proc_text_get_link(inode: Inode) -> str:
     return data.entry.text(k, k.current).decode()
 
 
-proc_dir_inode_operations: Final = InodeOperations("proc_dir_inode_operations", lookup=proc_lookup)
+def proc_setattr(inode: Inode, attr: Iattr) -> None:
+    """i_op->setattr: an owner and times for as long as the inode lives, no mode; a size is nobody's business."""
+    if attr.ia_valid & ATTR_MODE:
+        raise KernelError(EPERM)
+    setattr_prepare(inode, attr)
+    setattr_copy(inode, attr)
+
+
+proc_dir_inode_operations: Final = InodeOperations("proc_dir_inode_operations", lookup=proc_lookup, setattr=proc_setattr)
+proc_file_inode_operations: Final = InodeOperations("proc_file_inode_operations", setattr=proc_setattr)
 proc_dir_operations: Final = FileOperations("proc_dir_operations", read=generic_read_dir, iterate=proc_readdir)
 proc_reg_file_ops: Final = FileOperations(
     "proc_reg_file_ops", llseek=seq_lseek, read=seq_read, write=proc_reg_write, open=proc_open
@@ -449,106 +475,20 @@ proc_sys_file_operations: Final = FileOperations(
     "proc_sys_file_operations", read=proc_sys_read, write=proc_sys_write, open=proc_sys_open, all_or_fault=True
 )
 proc_map_files_link_inode_operations: Final = InodeOperations(
-    "proc_map_files_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_map_files_get_link
+    "proc_map_files_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_map_files_get_link, setattr=proc_setattr
 )
 proc_pid_link_inode_operations: Final = InodeOperations(
-    "proc_pid_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_pid_get_link
+    "proc_pid_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_pid_get_link, setattr=proc_setattr
 )
 proc_self_inode_operations: Final = InodeOperations("proc_self_inode_operations", get_link=proc_text_get_link)
 
 
-# --- files about the machine
+def sysvipc_proc_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """A line of sysvipc/shm."""
+    # Imported here: most programs have no segments.
+    import mmscope.kernel.ipc.shm as ipc_shm
 
-
-def proc_self(k: Kernel, task: TaskStruct) -> bytes:
-    """The target of /proc/self."""
-    return str(task.tgid).encode()
-
-
-def proc_mounts_link(k: Kernel, task: TaskStruct) -> bytes:
-    """/proc/mounts -> self/mounts."""
-    return b"self/mounts"
-
-
-def show_vfsmnt(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
-    """A line of mounts."""
-    if index >= len(k.vfs.mounts):
-        return None
-    path, sb, source, options = k.vfs.mounts[index]
-    return f"{source} {path} {sb.s_type} {options} 0 0\n".encode(), index + 1
-
-
-def filesystems_proc_show(k: Kernel, task: TaskStruct) -> bytes:
-    """The file system types."""
-    return b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\n\text4\n"
-
-
-def proc_locks_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
-    """The next lock on a file."""
-    if not k.file_lock_list:
-        return None
-    import mmscope.kernel.fs.locks as locks
-
-    return locks.locks_show(k, index)
-
-
-def swaps_proc_show(k: Kernel, task: TaskStruct) -> bytes:
-    """No swap areas: the heading."""
-    return b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-
-
-#: CPUID(1) of the engine's Nehalem as Linux names its bits.
-_CPU_FLAGS: Final = (
-    "fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 syscall nx lm "
-    "constant_tsc nopl cpuid pni ssse3 cx16 sse4_1 sse4_2 popcnt hypervisor lahf_lm"
-)
-
-
-def cpuinfo_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
-    """The only processor."""
-    if index:
-        return None
-    lines = [
-        "processor\t: 0", "vendor_id\t: GenuineIntel", "cpu family\t: 6", "model\t\t: 26",
-        "model name\t: Intel Core i7 9xx (Nehalem Class Core i7)", "stepping\t: 3", "cpu MHz\t\t: 1000.000",
-        "cache size\t: 16384 KB", "physical id\t: 0", "siblings\t: 1", "core id\t\t: 0", "cpu cores\t: 1", "apicid\t\t: 0",
-        "initial apicid\t: 0", "fpu\t\t: yes", "fpu_exception\t: yes", "cpuid level\t: 11", "wp\t\t: yes",
-        f"flags\t\t: {_CPU_FLAGS}", "bugs\t\t:", "bogomips\t: 2000.00", "clflush size\t: 64", "cache_alignment\t: 64",
-        "address sizes\t: 40 bits physical, 48 bits virtual", "power management:", "",
-    ]  # fmt: skip
-    return ("\n".join(lines) + "\n").encode(), 1
-
-
-def uptime_proc_show(k: Kernel, task: TaskStruct) -> bytes:
-    """Seconds since boot, and idle ones."""
-    ns = k.timekeeper.ktime_get_ns()
-    return f"{ns // 10**9}.{ns % 10**9 // 10**7:02d} 0.00\n".encode()
-
-
-def loadavg_proc_show(k: Kernel, task: TaskStruct) -> bytes:
-    """Nothing but the process itself runs."""
-    return f"0.00 0.00 0.00 1/{len(k.tasks)} {k.last_pid}\n".encode()
-
-
-def version_proc_show(k: Kernel, task: TaskStruct) -> bytes:
-    """linux_proc_banner."""
-    return f"Linux version {core_sys.UTS_RELEASE} (mmscope) (python) {core_sys.UTS_VERSION}\n".encode()
-
-
-def show_stat(k: Kernel, task: TaskStruct) -> bytes:
-    """/proc/stat: all the time is the process's."""
-    ticks = k.timekeeper.ktime_get_ns() // 10_000_000
-    cpu = f"{ticks} 0 0 0 0 0 0 0 0 0"
-    btime = k.config.boot_time // 1_000_000_000
-    return (
-        f"cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {btime}\nprocesses {k.last_pid}\n"
-        f"procs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"
-    ).encode()
-
-
-def proc_thread_self(k: Kernel, task: TaskStruct) -> bytes:
-    """The target of /proc/thread-self."""
-    return f"{task.tgid}/task/{task.pid}".encode()
+    return ipc_shm.sysvipc_shm_proc_show(k, task, index)
 
 
 _FD_LINK: Final = ProcEntry("", LINK, 0o700)
@@ -574,6 +514,7 @@ _TID_BASE: Final = (
     ProcEntry("root", LINK, 0o777, link=proc_base.proc_root_link),
     ProcEntry("exe", LINK, 0o777, link=proc_base.proc_exe_link),
     ProcEntry("mounts", RECORDS, 0o444, next=show_vfsmnt),
+    ProcEntry("mountinfo", RECORDS, 0o444, next=show_mountinfo),
     ProcEntry("clear_refs", FILE, 0o200, write=proc_base.clear_refs_write),
     ProcEntry("smaps", RECORDS, 0o444, mm_next=proc_base.pid_smaps_next),
     ProcEntry("smaps_rollup", FILE, 0o444, mm_text=proc_base.pid_smaps_rollup),
@@ -607,6 +548,7 @@ _ROOT: Final = ProcEntry("", DIR, 0o555, children=(
     _SELF,
     ProcEntry("stat", FILE, 0o444, show_stat),
     ProcEntry("swaps", FILE, 0o444, swaps_proc_show),
+    ProcEntry("sysvipc", DIR, 0o555, children=(ProcEntry("shm", RECORDS, 0o444, next=sysvipc_proc_next),)),
     ProcEntry("sys", DIR, 0o555, children=(_sysctl_dir("kernel", kern_table), _sysctl_dir("vm", vm_table))),
     _THREAD_SELF,
     ProcEntry("uptime", FILE, 0o444, uptime_proc_show),

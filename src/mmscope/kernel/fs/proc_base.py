@@ -7,7 +7,6 @@ import mmscope.kernel.core.fork as core_fork
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.ptrace import mm_access, ptrace_may_access
 from mmscope.kernel.fs.d_path import d_path
-from mmscope.kernel.fs.fhandle import mnt_id
 from mmscope.kernel.fs.task_mmu import maps_next, show_smaps_rollup, smaps_next
 from mmscope.kernel.fs.task_mmu_pagemap import CLEAR_REFS_ALL, CLEAR_REFS_LAST, clear_refs, pagemap_read
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
@@ -15,7 +14,7 @@ from mmscope.kernel.include.errno import EACCES, EINVAL, EIO, ENOENT, ERANGE, ES
 from mmscope.kernel.include.fs import FMODE_READ, FMODE_UNSIGNED_OFFSET, FMODE_WRITE, Dentry, File, Inode
 from mmscope.kernel.include.mm import FOLL_ANON, FOLL_FORCE
 from mmscope.kernel.mm.memory_access import access_remote_vm, write_remote_vm
-from mmscope.kernel.mm.oom_kill import LONG_MIN, oom_badness
+from mmscope.kernel.mm.oom_kill import LONG_MIN, OOM_SCORE_ADJ_MIN, oom_badness
 from mmscope.kernel.mm.page_alloc import totalram_pages
 
 TYPE_CHECKING = False
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 PROC_NUMBUF: Final = 13
 TASK_COMM_LEN: Final = 16
 
-OOM_SCORE_ADJ_MIN: Final = -1000
 OOM_SCORE_ADJ_MAX: Final = 1000
 #: The old scale: /proc/PID/oom_adj.
 OOM_DISABLE: Final = -17
@@ -317,11 +315,11 @@ def proc_root_link(k: Kernel, task: TaskStruct) -> Dentry:
 
 def fd_link_mode(file: File) -> int:
     """The permission bits of /proc/PID/fd/N show how the file is open."""
-    mode = 0o100
+    mode = 0
     if file.f_mode & FMODE_READ:
-        mode |= 0o400
+        mode |= 0o500
     if file.f_mode & FMODE_WRITE:
-        mode |= 0o200
+        mode |= 0o300
     return mode
 
 
@@ -337,7 +335,7 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
     if files is None or file is None:
         raise KernelError(ENOENT)
     flags = file.f_flags | (0o2000000 if fd in files.close_on_exec else 0)
-    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id(k, file.f_inode.i_sb)}\n"
+    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t{file.f_inode.i_sb.s_mnt_id}\n"
     if file.f_inode.i_flctx is not None:
         import mmscope.kernel.fs.locks as locks
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import (
     access_ok,
     copy_from_user,
-    copy_to_user,
     copy_to_user_partial,
     get_user,
     put_user,
@@ -22,16 +21,19 @@ from mmscope.kernel.include.errno import (
     EOPNOTSUPP,
     EOVERFLOW,
     ESPIPE,
+    EXDEV,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
+    FMODE_NOWAIT,
     FMODE_PREAD,
     FMODE_PWRITE,
     FMODE_READ,
     FMODE_STREAM,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
+    MAX_RW_COUNT,
     O_APPEND,
     O_DIRECT,
     O_DSYNC,
@@ -39,38 +41,43 @@ from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFMT,
     S_IFREG,
+    SEEK_CUR,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_HOLE,
+    SEEK_SET,
     File,
 )
+from mmscope.kernel.include.limits import LLONG_MAX, ULONG_MAX
 from mmscope.kernel.lib.iov_iter import iov_iter_kvec, iov_iter_ubuf
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap_write import (
     generic_file_buffered_direct,
     generic_file_direct_read,
     generic_file_direct_write,
+    generic_write_check_limits,
     generic_write_checks,
     generic_write_sync,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
 
-#: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
-MAX_RW_COUNT: Final = 0x7FFFF000
+    ReadWrite = Callable[[Kernel, File, int, int, int], int]
+
 UIO_MAXIOV: Final = 1024
 
-SEEK_SET: Final = 0
-SEEK_CUR: Final = 1
-SEEK_END: Final = 2
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 
 RWF_DSYNC: Final = 0x2
 RWF_SYNC: Final = 0x4
 RWF_NOWAIT: Final = 0x8
 RWF_APPEND: Final = 0x10
+#: Since v6.9 (commit unknown).
+RWF_NOAPPEND: Final = 0x20
 
 
 def signed64(value: int) -> int:
@@ -117,7 +124,7 @@ def kernel_write(file: File, data: bytes, pos: int) -> int:
 
 
 def rw_verify_area(file: File, pos: int, count: int) -> None:
-    """EINVAL for a count or a position that is negative, EOVERFLOW for one beyond the largest file."""
+    """EINVAL for a count or a position that is or gets negative; EOVERFLOW where positions are unsigned (/proc/PID/mem)."""
     if count >> 63:
         raise KernelError(EINVAL)
     if file.f_mode & FMODE_UNSIGNED_OFFSET and pos >> 63:
@@ -126,8 +133,8 @@ def rw_verify_area(file: File, pos: int, count: int) -> None:
         return
     if pos < -1:
         raise KernelError(EINVAL)
-    if pos >= 0 and pos + count > 0x7FFFFFFFFFFFFFFF:
-        raise KernelError(EOVERFLOW)
+    if pos >= 0 and pos + count > LLONG_MAX and not file.f_mode & FMODE_UNSIGNED_OFFSET:
+        raise KernelError(EINVAL)
 
 
 def file_ppos(file: File) -> int:
@@ -257,54 +264,6 @@ def copy_from_user_partial(k: Kernel, buf: int, count: int) -> bytes:
     return b"".join(parts)
 
 
-def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
-    """read(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = file_ppos(file)
-        ret = _read_user(k, file, buf, count, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
-
-
-def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
-    """write(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = write_pos(file)
-        ret = _write_user(k, file, buf, count, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
-
-
-def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
-    """pread64(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PREAD:
-        raise KernelError(ESPIPE)
-    return _read_user(k, file, buf, count, pos)
-
-
-def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
-    """pwrite64(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PWRITE:
-        raise KernelError(ESPIPE)
-    return _write_user(k, file, buf, count, pos)
-
-
 def iovec_from_user(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]:
     """The user's iovec array as (address, length); EINVAL for too many or a negative length."""
     if nr_segs > UIO_MAXIOV:
@@ -335,7 +294,12 @@ def import_iovec(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]
     return segs
 
 
-def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+def _do_readv_nowait(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+    """_do_readv() with RWF_NOWAIT."""
+    return _do_readv(k, file, vec, vlen, pos, True)
+
+
+def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int, nowait: bool = False) -> int:
     """One read for all segments, as read_iter does it."""
     if not file.f_mode & FMODE_READ:
         raise KernelError(EBADF)
@@ -349,7 +313,9 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     if is_direct(file):
         return generic_file_direct_read(file, segs, pos)
     if file.f_op.read_iter is not None:
-        return file.f_op.read_iter(file, iov_iter_ubuf(k, segs), pos)
+        to = iov_iter_ubuf(k, segs)
+        to.nowait = nowait
+        return file.f_op.read_iter(file, to, pos)
     data = file.f_op.read(file, total, pos)
     done = 0
     for base, length in segs:
@@ -380,6 +346,8 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
         return direct_write(k, file, segs, pos)
     if file.f_op.write_iter is not None:
         return file.f_op.write_iter(file, iov_iter_ubuf(k, segs), pos)
+    if file.f_op.no_write_iter:
+        return do_loop_writev(k, file, segs, pos)
     data = b""
     for base, length in segs:
         try:
@@ -391,52 +359,85 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     return kernel_write(file, data, pos)
 
 
-def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
-    """readv(2)."""
+def do_loop_writev(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -> int:
+    """One write a segment; an error behind the first one only ends them."""
+    done = 0
+    for base, length in segs:
+        try:
+            n = _write_user(k, file, base, length, pos)
+        except KernelError:
+            if not done:
+                raise
+            break
+        done += n
+        if n < length:
+            break
+    return done
+
+
+def _at_f_pos(k: Kernel, fd: int, start: Callable[[File], int], rw: ReadWrite, buf: int, count: int) -> int:
+    """Read or write at the file's own position, which moves."""
     file = fdget(k, fd)
     try:
-        pos = file_ppos(file)
-        ret = _do_readv(k, file, vec, vlen, pos)
-        if pos >= 0:
+        pos = start(file)
+        ret = rw(k, file, buf, count, pos)
+        # A write of nothing with O_APPEND leaves it where it is.
+        if pos >= 0 and ret:
             file.f_pos = pos + ret
     finally:
         fdput(file)
     return ret
+
+
+def _at_pos(k: Kernel, fd: int, mode: int, rw: ReadWrite, buf: int, count: int, pos: int) -> int:
+    """Read or write at `pos`, in a file of FMODE_PREAD or FMODE_PWRITE (ESPIPE)."""
+    pos = signed64(pos)
+    if pos < 0:
+        raise KernelError(EINVAL)
+    file = fget(k, fd)
+    if not file.f_mode & mode:
+        raise KernelError(ESPIPE)
+    return rw(k, file, buf, count, pos)
+
+
+def ksys_read(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """read(2)."""
+    return _at_f_pos(k, fd, file_ppos, _read_user, buf, count)
+
+
+def ksys_write(k: Kernel, fd: int, buf: int, count: int) -> int:
+    """write(2)."""
+    return _at_f_pos(k, fd, write_pos, _write_user, buf, count)
+
+
+def ksys_pread64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pread64(2)."""
+    return _at_pos(k, fd, FMODE_PREAD, _read_user, buf, count, pos)
+
+
+def ksys_pwrite64(k: Kernel, fd: int, buf: int, count: int, pos: int) -> int:
+    """pwrite64(2)."""
+    return _at_pos(k, fd, FMODE_PWRITE, _write_user, buf, count, pos)
+
+
+def do_readv(k: Kernel, fd: int, vec: int, vlen: int) -> int:
+    """readv(2)."""
+    return _at_f_pos(k, fd, file_ppos, _do_readv, vec, vlen)
 
 
 def do_writev(k: Kernel, fd: int, vec: int, vlen: int) -> int:
     """writev(2)."""
-    file = fdget(k, fd)
-    try:
-        pos = write_pos(file)
-        ret = _do_writev(k, file, vec, vlen, pos)
-        if pos >= 0:
-            file.f_pos = pos + ret
-    finally:
-        fdput(file)
-    return ret
+    return _at_f_pos(k, fd, write_pos, _do_writev, vec, vlen)
 
 
 def do_preadv(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
     """preadv(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PREAD:
-        raise KernelError(ESPIPE)
-    return _do_readv(k, file, vec, vlen, pos)
+    return _at_pos(k, fd, FMODE_PREAD, _do_readv, vec, vlen, pos)
 
 
 def do_pwritev(k: Kernel, fd: int, vec: int, vlen: int, pos: int) -> int:
     """pwritev(2)."""
-    pos = signed64(pos)
-    if pos < 0:
-        raise KernelError(EINVAL)
-    file = fget(k, fd)
-    if not file.f_mode & FMODE_PWRITE:
-        raise KernelError(ESPIPE)
-    return _do_writev(k, file, vec, vlen, pos)
+    return _at_pos(k, fd, FMODE_PWRITE, _do_writev, vec, vlen, pos)
 
 
 def generic_file_llseek(file: File, offset: int, whence: int) -> int:
@@ -482,7 +483,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EBADF)
     if pos >= 0 and not in_file.f_mode & FMODE_PREAD:
         raise KernelError(ESPIPE)
-    if offset_addr and pos < 0:
+    if (offset_addr and pos < 0) or count >> 63:
         raise KernelError(EINVAL)
     out_file = fget(k, out_fd)
     if not out_file.f_mode & FMODE_WRITE:
@@ -520,26 +521,47 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
     return done
 
 
-def kiocb_set_rw_flags(flags: int) -> int:
-    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. NOWAIT is for files that can: EOPNOTSUPP."""
-    if flags & ~0x1F or flags & RWF_NOWAIT:
+def kiocb_set_rw_flags(file: File, flags: int) -> int:
+    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. Raises EOPNOTSUPP, EINVAL."""
+    known = 0x1F
+    if file.f_inode.i_sb.kernel.config.at_least(6, 9):
+        known |= RWF_NOAPPEND
+        if flags & RWF_APPEND and flags & RWF_NOAPPEND:
+            raise KernelError(EINVAL)
+    if flags & ~known or (flags & RWF_NOWAIT and not file.f_mode & FMODE_NOWAIT):
         raise KernelError(EOPNOTSUPP)
-    open_flags = 0
+    open_flags = file.f_flags
     if flags & RWF_DSYNC:
         open_flags |= O_DSYNC
     if flags & RWF_SYNC:
         open_flags |= O_SYNC
     if flags & RWF_APPEND:
         open_flags |= O_APPEND
+    if flags & RWF_NOAPPEND:
+        open_flags &= ~O_APPEND
     return open_flags
 
 
-def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
-    """pwritev2(2): position -1 is the file's own."""
-    open_flags = kiocb_set_rw_flags(flags)
+def do_preadv2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """preadv2(2): position -1 is the file's own."""
     file = fget(k, fd)
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    kiocb_set_rw_flags(file, flags)
+    readv = _do_readv_nowait if flags & RWF_NOWAIT else _do_readv
+    if pos == -1:
+        return _at_f_pos(k, fd, file_ppos, readv, vec, vlen)
+    return _at_pos(k, fd, FMODE_PREAD, readv, vec, vlen, pos)
+
+
+def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """pwritev2(2). A write through the page cache always waits: RWF_NOWAIT needs O_DIRECT."""
+    file = fget(k, fd)
+    open_flags = kiocb_set_rw_flags(file, flags)
+    if flags & RWF_NOWAIT and not is_direct(file):
+        raise KernelError(EOPNOTSUPP)
     saved = file.f_flags
-    file.f_flags |= open_flags
+    file.f_flags = open_flags
     try:
         return do_writev(k, fd, vec, vlen) if pos == -1 else do_pwritev(k, fd, vec, vlen, pos)
     finally:
@@ -568,6 +590,7 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
     pos_out = signed64(get_user(k, off_out, 8)) if off_out else file_pos(out_file)
     if flags:
         raise KernelError(EINVAL)
+    # generic_copy_file_checks()
     for file in (in_file, out_file):
         if file.f_inode.i_mode & S_IFMT == S_IFDIR:
             raise KernelError(EISDIR)
@@ -575,13 +598,18 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
             raise KernelError(EINVAL)
     if not in_file.f_mode & FMODE_READ or not out_file.f_mode & FMODE_WRITE or out_file.f_flags & O_APPEND:
         raise KernelError(EBADF)
-    if pos_in < 0 or pos_out < 0:
-        raise KernelError(EINVAL)
-    if pos_in + len > 0x7FFFFFFFFFFFFFFF or pos_out + len > 0x7FFFFFFFFFFFFFFF:
+    if in_file.f_inode.i_sb is not out_file.f_inode.i_sb:
+        # v5.19, and 5.10's stable releases
+        raise KernelError(EXDEV)
+    if (pos_in & ULONG_MAX) + len > ULONG_MAX or (pos_out & ULONG_MAX) + len > ULONG_MAX:
         raise KernelError(EOVERFLOW)
-    count = min(len, max(in_file.f_inode.i_size - pos_in, 0), MAX_RW_COUNT)
+    count = min(len, max(in_file.f_inode.i_size - pos_in, 0))
+    count = generic_write_check_limits(out_file, pos_out, count)
     if in_file.f_inode is out_file.f_inode and pos_out + count > pos_in and pos_out < pos_in + count:
         raise KernelError(EINVAL)
+    if pos_in < 0 or pos_out < 0:
+        raise KernelError(EINVAL)
+    count = min(count, MAX_RW_COUNT)
     if in_file.f_op.read is None or not can_write(out_file):
         raise KernelError(EINVAL)
     done = 0
@@ -616,11 +644,5 @@ def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
         raise KernelError(EBADF)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EINVAL)
-    generic_fadvise(file, offset, count, POSIX_FADV_WILLNEED)
-    return 0
-
-
-def write_user_bytes(k: Kernel, addr: int, data: bytes) -> int:
-    """copy_to_user for results of fixed layout: 0."""
-    copy_to_user(k, addr, data)
+    generic_fadvise(file, offset, signed64(count), POSIX_FADV_WILLNEED)
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_to_user
 from mmscope.kernel.fs.file import fget
-from mmscope.kernel.include.errno import EINVAL, ENOTDIR, KernelError
+from mmscope.kernel.fs.inode import file_accessed
+from mmscope.kernel.include.errno import EINVAL, ENOENT, ENOTDIR, KernelError
 from mmscope.kernel.include.fs import File
 
 TYPE_CHECKING = False
@@ -17,7 +18,12 @@ def iterate_dir(file: File) -> list[tuple[str, int, int]]:
     """All entries of an open directory: (name, inode number, DT_*). A mount's root shows its own inode in its parent."""
     if file.f_op.iterate is None:
         raise KernelError(ENOTDIR)
-    return file.f_op.iterate(file)
+    if file.f_inode.i_nlink == 0:
+        # IS_DEADDIR
+        raise KernelError(ENOENT)
+    entries = file.f_op.iterate(file)
+    file_accessed(file)
+    return entries
 
 
 def dirent64(name: bytes, ino: int, d_off: int, d_type: int) -> bytes:

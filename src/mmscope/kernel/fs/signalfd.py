@@ -6,13 +6,24 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
+from mmscope.kernel.core.siginfo import siginfo_layout
 from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
 from mmscope.kernel.fs.file import fget
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations
 from mmscope.kernel.include.poll import POLLIN, PollTable, poll_wait
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
-from mmscope.kernel.include.signal import KernelSiginfo
+from mmscope.kernel.include.signal import (
+    SIG_KERNEL_ONLY_MASK,
+    SIGSET_MASK,
+    SIL_CHLD,
+    SIL_FAULT,
+    SIL_FAULT_BNDERR,
+    SIL_KILL,
+    SIL_RT,
+    SIL_TIMER,
+    KernelSiginfo,
+)
 from mmscope.kernel.include.wait import WaitQueueEntry
 
 TYPE_CHECKING = False
@@ -50,19 +61,19 @@ def signalfd_copyinfo(info: KernelSiginfo) -> bytes:
     put(0, info.si_signo)
     put(4, info.si_errno)
     put(8, info.si_code)
-    layout = core_signal.siginfo_layout(info.si_signo, info.si_code)
-    if layout == core_signal.SIL_TIMER:
+    layout = siginfo_layout(info.si_signo, info.si_code)
+    if layout == SIL_TIMER:
         put(24, info.si_tid)
         put(32, info.si_overrun)
-    if layout in (core_signal.SIL_KILL, core_signal.SIL_CHLD, core_signal.SIL_RT):
+    if layout in (SIL_KILL, SIL_CHLD, SIL_RT):
         put(12, info.si_pid)
         put(16, info.si_uid)
-    if layout in (core_signal.SIL_TIMER, core_signal.SIL_RT):
+    if layout in (SIL_TIMER, SIL_RT):
         put(44, info.si_value)
         put(48, info.si_value, 8)
-    if layout in (core_signal.SIL_FAULT, core_signal.SIL_FAULT_BNDERR):
+    if layout in (SIL_FAULT, SIL_FAULT_BNDERR):
         put(72, info.si_addr, 8)
-    if layout == core_signal.SIL_CHLD:
+    if layout == SIL_CHLD:
         put(40, info.si_status)
         put(56, info.si_utime, 8)
         put(64, info.si_stime, 8)
@@ -125,7 +136,7 @@ def signalfd_poll(file: File, pt: PollTable | None) -> int:
 
 def signalfd_show_fdinfo(file: File) -> str:
     """The wanted signals."""
-    return f"sigmask:\t{~ctx_of(file).sigmask & core_signal.SIGSET_MASK:016x}\n"
+    return f"sigmask:\t{~ctx_of(file).sigmask & SIGSET_MASK:016x}\n"
 
 
 signalfd_fops: Final = FileOperations("signalfd_fops", read=signalfd_read, poll=signalfd_poll, show_fdinfo=signalfd_show_fdinfo)
@@ -135,7 +146,7 @@ def do_signalfd4(k: Kernel, ufd: int, mask: int, flags: int) -> int:
     """signalfd4(2): a new descriptor (ufd -1), or another set for an old one. EINVAL: flags, or no signalfd; EBADF."""
     if flags & ~(O_CLOEXEC | O_NONBLOCK):
         raise KernelError(EINVAL)
-    sigmask = ~(mask & ~core_signal.SIG_KERNEL_ONLY_MASK) & core_signal.SIGSET_MASK
+    sigmask = ~(mask & ~SIG_KERNEL_ONLY_MASK) & SIGSET_MASK
     if ufd == -1:
         return anon_inode_getfd(k, "[signalfd]", signalfd_fops, SignalfdCtx(sigmask), O_RDWR | flags)
     file = fget(k, ufd & 0xFFFFFFFF)

@@ -30,7 +30,7 @@ from mmscope.kernel.fs.pipe import (
     pipe_full,
     pipe_page_get,
 )
-from mmscope.kernel.fs.read_write import MAX_RW_COUNT, can_write, file_pos, import_iovec, kernel_write, set_file_pos, signed64
+from mmscope.kernel.fs.read_write import can_write, file_pos, import_iovec, kernel_write, set_file_pos, signed64
 from mmscope.kernel.include.errno import EAGAIN, EBADF, EFAULT, EINVAL, EPIPE, ERESTARTSYS, ESPIPE, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_PREAD,
@@ -38,6 +38,7 @@ from mmscope.kernel.include.fs import (
     FMODE_READ,
     FMODE_STREAM,
     FMODE_WRITE,
+    MAX_RW_COUNT,
     O_APPEND,
     O_DIRECT,
     O_NONBLOCK,

@@ -50,6 +50,7 @@ from mmscope.kernel.include.fs import (
     Inode,
     SuperBlock,
 )
+from mmscope.kernel.include.ioctls import FIONREAD, TCGETS, TCSETS, TCSETSF, TIOCGPGRP, TIOCGSID, TIOCGWINSZ, TIOCSPGRP
 from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, PollTable
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.mm.huge_memory import thp_get_unmapped_area
@@ -64,15 +65,6 @@ if TYPE_CHECKING:
 
 #: IN, PRI, OUT, RDNORM, RDBAND, WRNORM, WRBAND and RDHUP.
 POLL_ALL: Final = 0x23C7
-
-TCGETS: Final = 0x5401
-TCSETS: Final = 0x5402
-TCSETSF: Final = 0x5404
-TIOCGPGRP: Final = 0x540F
-TIOCSPGRP: Final = 0x5410
-TIOCGWINSZ: Final = 0x5413
-FIONREAD: Final = 0x541B
-TIOCGSID: Final = 0x5429
 
 
 class HostStream:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from mmscope.kernel.fs.file import fget
 from mmscope.kernel.fs.fs_writeback import sync_inodes_sb
 from mmscope.kernel.include.errno import EINVAL, ESPIPE, KernelError
-from mmscope.kernel.include.fs import S_IFBLK, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, File
+from mmscope.kernel.include.fs import S_IFBLK, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, WB_SYNC_NONE, File
+from mmscope.kernel.include.limits import LLONG_MAX
 from mmscope.kernel.mm.filemap_write import filemap_check_errors, filemap_fdatawait_range, filemap_fdatawrite_range
 
 TYPE_CHECKING = False
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 SYNC_FILE_RANGE_WAIT_BEFORE: Final = 1
 SYNC_FILE_RANGE_WRITE: Final = 2
 SYNC_FILE_RANGE_WAIT_AFTER: Final = 4
-LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
-WB_SYNC_NONE: Final = 0
 
 
 def vfs_fsync_range(file: File, start: int, end: int, datasync: bool) -> None:

@@ -29,7 +29,8 @@ from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_dirty, PG_referenced, PG_swapbacked
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.hugetlb import vma_kernel_pagesize, vma_mmu_pagesize
-from mmscope.kernel.mm.memory_unmap import get_mm_counter, vm_normal_page
+from mmscope.kernel.mm.memory_rss import get_mm_counter
+from mmscope.kernel.mm.memory_unmap import vm_normal_page
 from mmscope.kernel.mm.mmap_area import find_vma
 from mmscope.kernel.mm.page_alloc import page_count, page_mapcount
 from mmscope.kernel.mm.pagewalk import MmWalk, MmWalkOps, walk_page_vma

@@ -23,7 +23,8 @@ from mmscope.kernel.include.mm import VM_PFNMAP, VM_SOFTDIRTY
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_referenced
 from mmscope.kernel.include.swapops import MAX_SWAPFILES_SHIFT, PTE_MARKER_GUARD, SWP_PTE_MARKER, is_guard_pte_marker
-from mmscope.kernel.mm.memory_unmap import get_mm_rss, is_cow_mapping, vm_normal_page
+from mmscope.kernel.mm.memory_rss import get_mm_rss
+from mmscope.kernel.mm.memory_unmap import is_cow_mapping, vm_normal_page
 from mmscope.kernel.mm.mmap_area import find_vma, vm_flags_reset
 from mmscope.kernel.mm.mmap_limits import vma_set_page_prot
 from mmscope.kernel.mm.page_alloc import page_mapcount, page_maybe_dma_pinned

@@ -25,6 +25,7 @@ CAP_SYS_NICE: Final = 23
 CAP_SYS_RESOURCE: Final = 24
 CAP_SYS_TIME: Final = 25
 CAP_MKNOD: Final = 27
+CAP_SETFCAP: Final = 31
 CAP_MAC_OVERRIDE: Final = 32
 CAP_WAKE_ALARM: Final = 35
 #: Since v5.9.

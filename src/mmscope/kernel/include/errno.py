@@ -49,6 +49,7 @@ ENOSYS: Final = 38
 ENOTEMPTY: Final = 39
 ELOOP: Final = 40
 EIDRM: Final = 43
+EBADR: Final = 53
 ENODATA: Final = 61
 ELIBBAD: Final = 80
 EOVERFLOW: Final = 75

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.include.fs import BdiWriteback
+from mmscope.kernel.include.mmzone import MemMap
 from mmscope.kernel.include.rq import Rq
 from mmscope.kernel.tracepoint import Tracepoints
 
@@ -15,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable
+
+    from mypy_extensions import i64
 
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
@@ -26,12 +29,12 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.filelock import FileLock
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
-    from mmscope.kernel.include.mm_types import MmStruct, Page
+    from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import Cred, TaskStruct
+    from mmscope.kernel.include.socket import UnixSock
     from mmscope.kernel.mm.page_alloc import Zone
     from mmscope.kernel.mm.swap import LruState
     from mmscope.kernel.mm.vmstat import VmStat
-    from mmscope.kernel.net.af_unix import UnixSock
 
 
 class Kernel:
@@ -42,11 +45,11 @@ class Kernel:
         #: Physical memory, config.ram bytes, as bytes and as signed 64-bit words (index = physical address >> 3).
         self.ram = ram
         self.mem = memoryview(ram)
-        self.words = memoryview(ram).cast("q")
+        self.words: memoryview[i64] = memoryview(ram).cast("q")
         #: max_pfn: number of frames.
         self.max_pfn = config.ram >> 12
         #: pfn -> Page, for every frame that was ever allocated or reserved.
-        self.mem_map: dict[int, Page] = {}
+        self.mem_map = MemMap(self.max_pfn)
         self.tp = Tracepoints()
         #: Physical address of empty_zero_page, and my_zero_pfn().
         self.zero_pfn = 0
@@ -114,7 +117,8 @@ class Kernel:
         self.pipe_pages: dict[int, int] = {}
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
-        #: Address spaces of programs that are about to run, while execve waits for other threads to die: nobody's yet.
+        #: Address spaces that no task has: of programs that are about to run, while execve waits for other threads to die, and
+        #: of dead processes, as long as /proc/PID/mem is open.
         self.exec_mms: list[MmStruct] = []
         #: The ids of every task that new_task() makes.
         self.init_cred: Cred
@@ -141,7 +145,10 @@ class Kernel:
 
     def has_current(self) -> bool:
         """A task is running."""
-        return hasattr(self, "current")
+        try:
+            return self.current is not None
+        except AttributeError:
+            return False
 
     def printk(self, text: str) -> None:
         """A line for the kernel log."""

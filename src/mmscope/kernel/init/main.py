@@ -17,6 +17,7 @@ from mmscope.kernel.fs.exec import exec_user_process
 from mmscope.kernel.fs.namespace import Vfs
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.kernel import Kernel
+from mmscope.kernel.include.mman import MAP_NORESERVE
 from mmscope.kernel.include.resource import RLIMIT_MEMLOCK, RLIMIT_NPROC, RLIMIT_SIGPENDING, Rlimit
 from mmscope.kernel.include.sched import SIGNAL_UNKILLABLE, TASK_INTERRUPTIBLE, Cred, FilesStruct, FsStruct, TaskStruct
 from mmscope.kernel.include.signal import SIG_IGN, SIGCHLD
@@ -43,8 +44,6 @@ FIRST_PID: Final = 100
 THREAD_SIZE: Final = 16384
 MIN_THREADS: Final = 20
 
-_MAP_NORESERVE: Final = 0x4000
-
 
 def start_kernel(
     config: KernelConfig,
@@ -65,7 +64,7 @@ def start_kernel(
     if config.ram > MAX_RAM:
         raise KernelError(ENOMEM, f"RAM of {config.ram} bytes is too large: at most {MAX_RAM >> 40}T can be mapped")
     try:
-        ram = mmap.mmap(-1, config.ram, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+        ram = mmap.mmap(-1, config.ram, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
     except OSError as e:
         raise KernelError(ENOMEM, f"the host has no {config.ram} bytes for RAM: {e.strerror}") from None
     k = Kernel(config, ram)
@@ -96,7 +95,7 @@ def new_task(k: Kernel, comm: str) -> TaskStruct:
     if k.child_reaper is None:
         rest_init(k)
     task = TaskStruct(k, alloc_pid(k), comm[:15])
-    task.real_parent = k.child_reaper
+    task.real_parent = task.parent = k.child_reaper
     assert task.real_parent is not None
     task.real_parent.children.append(task)
     task.signal.threads.append(task)

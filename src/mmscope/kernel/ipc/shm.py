@@ -10,15 +10,19 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import fput, get_file
-from mmscope.kernel.include.capability import CAP_IPC_OWNER, CAP_SYS_ADMIN
-from mmscope.kernel.include.errno import EACCES, EEXIST, EIDRM, EINVAL, ENOENT, ENOSPC, EPERM, KernelBug, KernelError
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, O_RDONLY, O_RDWR, File, FileOperations, Inode
+from mmscope.kernel.include.capability import CAP_IPC_LOCK, CAP_IPC_OWNER, CAP_SYS_ADMIN
+from mmscope.kernel.include.errno import EACCES, EEXIST, EIDRM, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, KernelBug, KernelError
+from mmscope.kernel.include.fs import AS_UNEVICTABLE, FMODE_READ, FMODE_WRITE, O_RDONLY, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.mm import VM_NORESERVE
-from mmscope.kernel.include.mm_types import VmOperationsStruct
+from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_MEMLOCK
+from mmscope.kernel.lib.xarray import xa_find
 from mmscope.kernel.mm.gup import mm_populate
 from mmscope.kernel.mm.mmap import do_mmap, do_munmap, find_vma
 from mmscope.kernel.mm.shmem import shmem_kernel_file_setup
+from mmscope.kernel.mm.swap import check_move_unevictable_pages
+from mmscope.kernel.mm.util import rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +30,12 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmFault
+    from mmscope.kernel.include.sched import TaskStruct
 
-__all__ = ["IpcNamespace", "ShmidKernel", "do_shmat", "ksys_shmctl", "ksys_shmdt", "ksys_shmget", "shm_ids", "shm_vm_ops"]
+__all__ = [
+    "IpcNamespace", "ShmidKernel", "do_shmat", "ksys_shmctl", "ksys_shmdt", "ksys_shmget", "shm_ids", "shm_vm_ops",
+    "sysvipc_shm_proc_show",
+]  # fmt: skip
 
 IPC_PRIVATE: Final = 0
 IPC_CREAT: Final = 0o1000
@@ -36,6 +44,8 @@ IPC_RMID: Final = 0
 IPC_SET: Final = 1
 IPC_STAT: Final = 2
 IPC_INFO: Final = 3
+SHM_LOCK: Final = 11
+SHM_UNLOCK: Final = 12
 SHM_STAT: Final = 13
 SHM_INFO: Final = 14
 SHM_STAT_ANY: Final = 15
@@ -48,6 +58,7 @@ SHM_REMAP: Final = 0o40000
 SHM_EXEC: Final = 0o100000
 #: shm_perm.mode: destroyed with the last detach.
 SHM_DEST: Final = 0o1000
+SHM_LOCKED: Final = 0o2000
 
 SHMMNI: Final = 4096
 #: kernel.shmmax and shmall: ULONG_MAX - (1 << 24).
@@ -71,6 +82,8 @@ class ShmidKernel:
         self.shm_ctim = 0
         self.shm_cprid = 0
         self.shm_lprid = 0
+        #: SHM_LOCK: whose limit it counts against; -1: it is not locked.
+        self.mlock_user = -1
         self.uid = self.cuid = 0
         self.gid = self.cgid = 0
 
@@ -85,6 +98,8 @@ class IpcNamespace:
         self.seq = 0
         #: Pages of all segments.
         self.shm_tot = 0
+        #: user_struct->locked_shm: uid -> pages that SHM_LOCK holds in memory.
+        self.locked_shm: dict[int, int] = {}
 
 
 class ShmFileData:
@@ -166,8 +181,8 @@ def newseg(k: Kernel, key: int, size: int, shmflg: int) -> int:
     if numpages << 12 < size or ns.shm_tot + numpages > SHMMAX:
         raise KernelError(ENOSPC)
     if shmflg & SHM_HUGETLB:
-        # hugetlbfs is not there: as without CAP_IPC_LOCK and a group for it.
-        raise KernelError(EPERM)
+        # The pool is empty; EPERM: can_do_hugetlb_shm().
+        raise KernelError(ENOMEM if capable(k, CAP_IPC_LOCK) else EPERM)
     flags = VM_NORESERVE if shmflg & SHM_NORESERVE and k.config.sysctl_overcommit_memory != 2 else 0
     file = shmem_kernel_file_setup(k, f"SYSV{key & 0xFFFFFFFF:08x}", size, flags)
     try:
@@ -208,6 +223,7 @@ def ksys_shmget(k: Kernel, key: int, size: int, shmflg: int) -> int:
 def shm_destroy(ns: IpcNamespace, shp: ShmidKernel) -> None:
     """The segment goes: its file, and with it its pages."""
     ns.shm_tot -= (shp.shm_segsz + 4095) >> 12
+    shmem_unlock(ns, shp)
     del ns.segments[shp.id]
     fput(shp.shm_file)
 
@@ -394,7 +410,85 @@ def ksys_shmdt(k: Kernel, shmaddr: int) -> int:
     return 0
 
 
+# --- locked in memory
+
+
+def shmem_lock(k: Kernel, ns: IpcNamespace, shp: ShmidKernel) -> None:
+    """SHM_LOCK: its pages count against RLIMIT_MEMLOCK (ENOMEM), and those to come stand on the unevictable list."""
+    if shp.mlock_user >= 0:
+        return
+    uid = k.current.cred.uid
+    pages = (shp.shm_file.f_inode.i_size + 4095) >> 12
+    limit = rlimit(k, RLIMIT_MEMLOCK)
+    locked = ns.locked_shm.get(uid, 0) + pages
+    if limit != RLIM_INFINITY and locked > limit >> 12 and not capable(k, CAP_IPC_LOCK):
+        raise KernelError(ENOMEM)
+    ns.locked_shm[uid] = locked
+    shp.mlock_user = uid
+    shp.mode |= SHM_LOCKED
+    shp.shm_file.f_mapping.flags |= AS_UNEVICTABLE
+
+
+def shmem_unlock(ns: IpcNamespace, shp: ShmidKernel) -> None:
+    """SHM_UNLOCK, or the segment goes."""
+    if shp.mlock_user < 0:
+        return
+    ns.locked_shm[shp.mlock_user] -= (shp.shm_file.f_inode.i_size + 4095) >> 12
+    shp.mlock_user = -1
+    shp.mode &= ~SHM_LOCKED
+    mapping = shp.shm_file.f_mapping
+    mapping.flags &= ~AS_UNEVICTABLE
+    # shmem_unlock_mapping()
+    pages: list[Page] = []
+    found = xa_find(mapping.i_pages, 0, 1 << 52)
+    while found is not None:
+        if isinstance(found[1], Page):
+            pages.append(found[1])
+        found = xa_find(mapping.i_pages, found[0] + 1, 1 << 52)
+    check_move_unevictable_pages(pages)
+
+
+def shmctl_do_lock(k: Kernel, ns: IpcNamespace, shmid: int, cmd: int) -> int:
+    """SHM_LOCK, SHM_UNLOCK. Raises EPERM, ENOMEM."""
+    shp = shm_obtain_object_check(ns, shmid)
+    if not capable(k, CAP_IPC_LOCK):
+        if k.current.cred.euid not in (shp.uid, shp.cuid):
+            raise KernelError(EPERM)
+        if cmd == SHM_LOCK and not rlimit(k, RLIMIT_MEMLOCK):
+            raise KernelError(EPERM)
+    if cmd == SHM_LOCK:
+        shmem_lock(k, ns, shp)
+    else:
+        shmem_unlock(ns, shp)
+    return 0
+
+
 # --- shmctl
+
+
+def sysvipc_shm_proc_show(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """/proc/sysvipc/shm: a heading, then the segments by index."""
+    if index == 0:
+        heading = (
+            "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime"
+            "      ctime                   rss                  swap\n"
+        )
+        return heading.encode(), 1
+    segments = sorted(shm_ids(k).segments.values(), key=_shm_index)
+    if index > len(segments):
+        return None
+    shp = segments[index - 1]
+    key = shp.key - (1 << 32) if shp.key >> 31 else shp.key
+    line = (
+        f"{key:10d} {shp.id:10d}  {shp.mode:4o} {shp.shm_segsz:21d} {shp.shm_cprid:5d} {shp.shm_lprid:5d}  {shp.shm_nattch:5d} "
+        f"{shp.uid:5d} {shp.gid:5d} {shp.cuid:5d} {shp.cgid:5d} {shp.shm_atim:10d} {shp.shm_dtim:10d} {shp.shm_ctim:10d} "
+        f"{shp.shm_file.f_mapping.nrpages << 12:21d} {0:21d}\n"
+    )
+    return line.encode(), index + 1
+
+
+def _shm_index(shp: ShmidKernel) -> int:
+    return shp.id & (IPCMNI - 1)
 
 
 def shmid64_ds(shp: ShmidKernel) -> bytes:
@@ -410,7 +504,7 @@ def shmid64_ds(shp: ShmidKernel) -> bytes:
 
 
 def ksys_shmctl(k: Kernel, shmid: int, cmd: int, buf: int) -> int:
-    """shmctl(2). SHM_LOCK and SHM_UNLOCK would change nothing that can be seen without swap: EINVAL, with a warning."""
+    """shmctl(2)."""
     ns = shm_ids(k)
     if cmd < 0 or shmid < 0:
         raise KernelError(EINVAL)
@@ -435,9 +529,9 @@ def ksys_shmctl(k: Kernel, shmid: int, cmd: int, buf: int) -> int:
                 copy_to_user(k, buf, shmid64_ds(shp))
                 return shp.id
         raise KernelError(EINVAL)
+    if cmd in (SHM_LOCK, SHM_UNLOCK):
+        return shmctl_do_lock(k, ns, shmid, cmd)
     if cmd not in (IPC_RMID, IPC_SET, IPC_STAT):
-        if cmd in (11, 12):
-            k.warn_once("shmctl(SHM_LOCK, SHM_UNLOCK) is not there: there is no swap")
         raise KernelError(EINVAL)
     shp = shm_obtain_object_check(ns, shmid)
     if cmd == IPC_STAT:

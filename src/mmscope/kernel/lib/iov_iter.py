@@ -32,6 +32,8 @@ class IovIter:
         self.out: list[bytes] = []
         #: ITER_PIPE: takes (page, offset, bytes) as they are, and says how many bytes it took.
         self.sink: Callable[[Page, int, int], int] | None = None
+        #: IOCB_NOWAIT and IOCB_NOIO of the kiocb that goes with it: only what is in the page cache, else EAGAIN.
+        self.nowait = False
         self.count = 0
         for _, length in segs:
             self.count += length

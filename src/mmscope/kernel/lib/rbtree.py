@@ -120,11 +120,6 @@ def RB_EMPTY_NODE(node: RbNode) -> bool:
     return node.rb_parent is node
 
 
-def RB_EMPTY_ROOT(root: RbRoot) -> bool:
-    """The tree has no node."""
-    return root.rb_node is None
-
-
 def rb_link_node(node: RbNode, parent: RbNode | None, root: RbRoot, left: bool) -> None:
     """Hang the new red `node` under `parent` (None: it becomes the root of `root`). The rules may now be broken.
 

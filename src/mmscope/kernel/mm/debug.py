@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Consistency checks of an address space and its text for a bug report (mm/debug.c; validate_mm and browse_rb of mm/mmap.c)."""
+"""Consistency checks of an address space (validate_mm and browse_rb of mm/mmap.c)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,7 @@ from mmscope.kernel.lib.rbtree import RB_BLACK, RB_RED, RbNode
 from mmscope.kernel.mm.interval_tree import anon_vma_interval_tree_verify
 from mmscope.kernel.mm.mmap_area import vm_end_gap, vma_compute_gap
 
-__all__ = ["browse_rb", "dump_mm", "dump_vma", "validate_mm", "validate_mm_now"]
-
-
-def dump_vma(vma: VmAreaStruct) -> str:
-    """The VMA's fields, as the kernel logs them before a BUG."""
-    file = vma.vm_file.f_dentry.d_name if vma.vm_file is not None else None
-    ops = vma.vm_ops.ops_name if vma.vm_ops is not None else None
-    return (
-        f"vma start {vma.vm_start:#x} end {vma.vm_end:#x} next {vma.vm_next!r} prev {vma.vm_prev!r} "
-        f"prot {vma.vm_page_prot & 0xFFFFFFFFFFFFFFFF:#x} anon_vma {vma.anon_vma is not None} vm_ops {ops} "
-        f"pgoff {vma.vm_pgoff:#x} file {file} flags {vma.vm_flags:#x} rb_subtree_gap {vma.rb_subtree_gap:#x}"
-    )
-
-
-def dump_mm(mm: MmStruct) -> str:
-    """The address space's fields, and one line a VMA."""
-    lines = [
-        f"mm task_size {mm.task_size:#x} mmap_base {mm.mmap_base:#x} highest_vm_end {mm.highest_vm_end:#x} "
-        f"pgd {mm.pgd:#x} mm_users {mm.mm_users} mm_count {mm.mm_count} pgtables_bytes {mm.pgtables_bytes} "
-        f"map_count {mm.map_count} total_vm {mm.total_vm:#x} locked_vm {mm.locked_vm:#x} data_vm {mm.data_vm:#x} "
-        f"exec_vm {mm.exec_vm:#x} stack_vm {mm.stack_vm:#x} brk {mm.brk:#x}"
-    ]
-    vma = mm.mmap
-    while vma is not None:
-        lines.append(dump_vma(vma))
-        vma = vma.vm_next
-    return "\n".join(lines)
+__all__ = ["browse_rb", "validate_mm", "validate_mm_now"]
 
 
 def _browse(node: RbNode | None, parent: RbNode | None, vmas: list[VmAreaStruct]) -> tuple[int, int]:

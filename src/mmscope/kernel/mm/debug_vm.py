@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.cpu import X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.pgtable import PTE_PFN_MASK, pte_exec, pte_none, pte_present, pte_protnone, pte_write
-from mmscope.kernel.fs.buffer import check_page_buffers
+from mmscope.kernel.fs.buffer import BH_Uptodate, check_page_buffers
 from mmscope.kernel.include.errno import KernelBug
 from mmscope.kernel.include.fs import AddressSpace
 from mmscope.kernel.include.mm import (
@@ -87,7 +87,7 @@ def debug_vm_check(k: Kernel) -> None:
     if not k.config.CONFIG_DEBUG_VM:
         return
     k.debug_vm_events += 1
-    if k.debug_vm_events * PAGES_PER_EVENT >= len(k.mem_map):
+    if k.debug_vm_events * PAGES_PER_EVENT >= len(k.mem_map.pages):
         k.debug_vm_events = 0
         validate_vm(k)
 
@@ -95,6 +95,9 @@ def debug_vm_check(k: Kernel) -> None:
 def validate_vm(k: Kernel) -> None:
     """Compare all that is stored twice. Raises KernelBug."""
     found = _Found()
+    for mm in k.exec_mms:
+        # Without users it is nothing but its PGD.
+        found.tables[mm.pgd >> PAGE_SHIFT] = 4
     for mm in _address_spaces(k):
         validate_mm_now(mm)
         _check_vm_stat(mm)
@@ -102,7 +105,7 @@ def validate_vm(k: Kernel) -> None:
         _check_page_tables(mm, found)
     _check_rmap_trees(found)
     _check_pages(k, found)
-    for page in k.mem_map.values():
+    for page in k.mem_map.pages:
         mapping = page.mapping
         if isinstance(mapping, AddressSpace) and page._refcount:
             found.mappings[mapping] = None
@@ -120,7 +123,7 @@ def validate_vm(k: Kernel) -> None:
 
 
 def _address_spaces(k: Kernel) -> list[MmStruct]:
-    mms: list[MmStruct] = list(k.exec_mms)
+    mms: list[MmStruct] = [mm for mm in k.exec_mms if mm.mm_users]
     tasks = list(k.tasks.values())
     if k.has_current() and k.current not in tasks:
         tasks.append(k.current)
@@ -175,8 +178,9 @@ def validate_mapping(mapping: AddressSpace) -> int:
         if page.mapping is not mapping or page.index != found[0] or page._refcount < 1 + max(page._mapcount + 1, 0):
             raise KernelBug(f"inode {mapping.host.i_ino} caches {page!r} at {found[0]}: index {page.index}, {page.mapping!r}")
         check_page_buffers(page, mapping)
-        # (A page that fallocate() gave a tmpfs file is so.)
-        if writes_back and page.flags & PG_dirty and not page.flags & PG_uptodate:
+        # (A page that fallocate() gave a tmpfs file is so; and one whose buffer only has been read, to be changed.)
+        known = page.flags & PG_uptodate or (page.private is not None and page.private.b_state & BH_Uptodate)
+        if writes_back and page.flags & PG_dirty and not known:
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino} is dirty and not uptodate")
         if writes_back and (page.flags & PG_dirty != 0) != xa_get_mark(mapping.i_pages, found[0], PAGECACHE_TAG_DIRTY):
             raise KernelBug(f"{page!r} of inode {mapping.host.i_ino}: PG_dirty and the mark of {mapping.i_pages!r} differ")
@@ -284,8 +288,8 @@ def _check_page_tables(mm: MmStruct, found: _Found) -> None:
     """Walk all of them: pgtables_bytes, RSS, and each entry against its VMA."""
     k = mm.kernel
     rss = [0] * NR_MM_COUNTERS
-    before = len(found.tables)
     found.tables[mm.pgd >> PAGE_SHIFT] = 4
+    before = len(found.tables) - 1
     vma = _check_table(mm, mm.pgd, 4, 0, mm.mmap, rss, found)
     tables = len(found.tables) - before - 1
     if mm.pgtables_bytes != tables * PAGE_SIZE:
@@ -400,7 +404,8 @@ def _check_pages(k: Kernel, found: _Found) -> None:
     """_mapcount and _refcount of every frame, and that it waits for, or stands on, an LRU list if it should."""
     held = _pagevecs(k)
     adding = {page.pfn for page in k.lru.lru_add}
-    for pfn, page in k.mem_map.items():
+    for page in k.mem_map.pages:
+        pfn = page.pfn
         maps = found.ptes.get(pfn, 0)
         level = found.tables.get(pfn, 0)
         if level:

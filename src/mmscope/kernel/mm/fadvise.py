@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from mmscope.kernel.fs.file import fget
 from mmscope.kernel.include.errno import EINVAL, ESPIPE, KernelError
-from mmscope.kernel.include.fs import FMODE_RANDOM, S_IFIFO, S_IFMT, File
+from mmscope.kernel.include.fs import FMODE_RANDOM, S_IFIFO, S_IFMT, WB_SYNC_NONE, File
+from mmscope.kernel.include.limits import LLONG_MAX, ULONG_MAX
 from mmscope.kernel.mm.filemap_write import filemap_fdatawrite_range
 from mmscope.kernel.mm.readahead import ReadaheadControl, force_page_cache_ra
 from mmscope.kernel.mm.swap import lru_add_drain
@@ -25,10 +26,6 @@ POSIX_FADV_SEQUENTIAL: Final = 2
 POSIX_FADV_WILLNEED: Final = 3
 POSIX_FADV_DONTNEED: Final = 4
 POSIX_FADV_NOREUSE: Final = 5
-
-LLONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
-WB_SYNC_NONE: Final = 0
 
 
 def generic_fadvise(file: File, offset: int, len: int, advice: int) -> None:

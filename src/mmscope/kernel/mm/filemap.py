@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.readahead as mm_readahead
 from mmscope.kernel.fs.file import fput
-from mmscope.kernel.include.errno import EEXIST, EFAULT, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.errno import EAGAIN, EEXIST, EFAULT, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.fs import AddressSpace, File
 from mmscope.kernel.include.gfp import __GFP_WRITE, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
@@ -28,6 +28,7 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
 )
 from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
+from mmscope.kernel.include.page import PAGE_SHIFT
 from mmscope.kernel.include.page_flags import (
     PG_dirty,
     PG_error,
@@ -37,6 +38,7 @@ from mmscope.kernel.include.page_flags import (
     PG_swapbacked,
     PG_uptodate,
 )
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.lib.xarray import xa_erase, xa_find, xa_get_mark, xa_load, xa_store
 from mmscope.kernel.mm.mmap_area import vma_pages
@@ -63,8 +65,8 @@ __all__ = [
     "find_lock_page",
     "find_or_create_page", "generic_file_buffered_read", "generic_file_buffered_read_iter",
     "generic_file_mmap", "generic_file_readonly_mmap",
-    "generic_file_vm_ops", "lock_page", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
-    "read_cache_page", "read_mapping_page", "trylock_page", "unlock_page",
+    "generic_file_vm_ops", "page_cache_next_miss", "page_cache_prev_miss", "pagecache_get_page",
+    "read_cache_page", "read_mapping_page",
 ]  # fmt: skip
 
 FGP_ACCESSED: Final = 0x01
@@ -76,33 +78,7 @@ FGP_FOR_MMAP: Final = 0x40
 
 #: A file with more misses than that is not read around.
 MMAP_LOTSAMISS: Final = 100
-_PAGE_SHIFT: Final = 12
 _PAGES_MAX_READ: Final = 512
-
-
-# The page lock
-
-
-def trylock_page(page: Page) -> bool:
-    """Lock the page unless it is locked."""
-    if page.flags & PG_locked:
-        return False
-    page.flags |= PG_locked
-    return True
-
-
-def lock_page(page: Page) -> None:
-    """Lock the page. Nobody sleeps with a page locked (I/O is synchronous), so a locked page is a bug."""
-    if page.flags & PG_locked:
-        raise KernelBug(f"lock_page: {page!r} is locked already, mapping {page.mapping!r}")
-    page.flags |= PG_locked
-
-
-def unlock_page(page: Page) -> None:
-    """Unlock the page."""
-    if not page.flags & PG_locked:
-        raise KernelBug(f"unlock_page: {page!r} is not locked, mapping {page.mapping!r}")
-    page.flags &= ~PG_locked
 
 
 # Into and out of the page cache
@@ -344,7 +320,7 @@ def generic_file_buffered_read_iter(file: File, to: IovIter, pos: int) -> int:
         if looks_first and pos >= inode.i_size:
             break
         try:
-            pages = generic_file_buffered_read_get_pages(file, to.count, pos)
+            pages = generic_file_buffered_read_get_pages(file, to.count, pos, to.nowait)
         except KernelError:
             # What was read before the error is returned; the next read meets the error again.
             if written:
@@ -356,9 +332,9 @@ def generic_file_buffered_read_iter(file: File, to: IovIter, pos: int) -> int:
             _put_pages(pages)
             break
         end_offset = min(isize, pos + to.count)
-        nr = min(len(pages), ((end_offset + 4095) >> _PAGE_SHIFT) - (pos >> _PAGE_SHIFT))
+        nr = min(len(pages), ((end_offset + 4095) >> PAGE_SHIFT) - (pos >> PAGE_SHIFT))
         # A page read in several small pieces counts as accessed once.
-        if pos >> _PAGE_SHIFT != last_pos >> _PAGE_SHIFT:
+        if pos >> PAGE_SHIFT != last_pos >> PAGE_SHIFT:
             mark_page_accessed(pages[0])
         for i in range(1, nr):
             mark_page_accessed(pages[i])
@@ -389,20 +365,35 @@ def _put_pages(pages: list[Page]) -> None:
         put_page(page)
 
 
-def generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> list[Page]:
-    """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError."""
+def generic_file_buffered_read_get_pages(file: File, count: int, pos: int, nowait: bool) -> list[Page]:
+    """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError.
+
+    `nowait`: no I/O is waited for, nor started, not even by a marker of readahead: EAGAIN if that leaves none.
+    """
+    # IOCB_NOIO no longer goes with RWF_NOWAIT: after v6.1 (commit unknown).
+    starts = file.f_inode.i_sb.kernel.config.at_least(6, 10)
     mapping = file.f_mapping
-    index = pos >> _PAGE_SHIFT
-    last_index = (pos + count + 4095) >> _PAGE_SHIFT
+    index = pos >> PAGE_SHIFT
+    last_index = (pos + count + 4095) >> PAGE_SHIFT
     nr = min(last_index - index, _PAGES_MAX_READ)
     pages = find_get_pages_contig(mapping, index, nr)
     if not pages:
+        if nowait and not starts:
+            raise KernelError(EAGAIN)
         mm_readahead.page_cache_sync_readahead(mapping, file, index, last_index - index)
+        if nowait:
+            # It is on its way.
+            raise KernelError(EAGAIN)
         pages = find_get_pages_contig(mapping, index, nr)
         if not pages:
             return [generic_file_buffered_read_no_cached_page(file, index)]
     for i in range(len(pages)):
         page = pages[i]
+        if nowait and ((page.flags & PG_readahead and not starts) or not page.flags & PG_uptodate):
+            _put_pages(pages[i:])
+            if i == 0:
+                raise KernelError(EAGAIN)
+            return pages[:i]
         if page.flags & PG_readahead:
             mm_readahead.page_cache_async_readahead(mapping, file, page, index + i, last_index - index - i)
         if not page.flags & PG_uptodate:
@@ -485,7 +476,7 @@ def filemap_fault(vmf: VmFault) -> int:
     mapping = file.f_mapping
     inode = mapping.host
     offset = vmf.pgoff
-    if offset >= (inode.i_size + 4095) >> _PAGE_SHIFT:
+    if offset >= (inode.i_size + 4095) >> PAGE_SHIFT:
         return VM_FAULT_SIGBUS
     ret = 0
     fpin: File | None = None
@@ -567,10 +558,10 @@ def filemap_map_pages(vmf: VmFault, start_pgoff: int, end_pgoff: int) -> None:
             else:
                 page.flags |= PG_locked
                 mapped = False
-                if page.index < (mapping.host.i_size + 4095) >> _PAGE_SHIFT:
+                if page.index < (mapping.host.i_size + 4095) >> PAGE_SHIFT:
                     if mmap_miss > 0:
                         mmap_miss -= 1
-                    vmf.address += (index - last_pgoff) << _PAGE_SHIFT
+                    vmf.address += (index - last_pgoff) << PAGE_SHIFT
                     if vmf.pte:
                         vmf.pte += index - last_pgoff
                     last_pgoff = index

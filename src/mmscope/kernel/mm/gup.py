@@ -19,6 +19,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_pfn,
     pte_present,
     pte_protnone,
+    pte_special,
     pte_write,
     pud_none,
     pud_offset,
@@ -40,6 +41,7 @@ from mmscope.kernel.include.mm import (
     FAULT_FLAG_KILLABLE,
     FAULT_FLAG_REMOTE,
     FAULT_FLAG_RETRY_NOWAIT,
+    FAULT_FLAG_TRIED,
     FAULT_FLAG_UNSHARE,
     FAULT_FLAG_WRITE,
     FOLL_ANON,
@@ -53,8 +55,10 @@ from mmscope.kernel.include.mm import (
     FOLL_POPULATE,
     FOLL_REMOTE,
     FOLL_TOUCH,
+    FOLL_TRIED,
     FOLL_WRITE,
     GUP_PIN_COUNTING_BIAS,
+    VM_FAULT_COMPLETED,
     VM_FAULT_ERROR,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
@@ -72,9 +76,9 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.page import PAGE_SIZE
-from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty
-from mmscope.kernel.mm.filemap import trylock_page, unlock_page
+from mmscope.kernel.include.page import PAGE_SIZE, TASK_SIZE_MAX
+from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty, PG_referenced
+from mmscope.kernel.include.pagemap import trylock_page, unlock_page
 from mmscope.kernel.mm.memory import (
     handle_mm_fault,
     is_cow_mapping,
@@ -235,12 +239,14 @@ def faultin_page(vma: VmAreaStruct, address: int, flags: int, locked: GupLocked 
         fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE
     if flags & FOLL_NOWAIT:
         fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT
+    if flags & FOLL_TRIED:
+        fault_flags |= FAULT_FLAG_TRIED
     if unshare:
         fault_flags |= FAULT_FLAG_UNSHARE
     ret = handle_mm_fault(vma, address, fault_flags, None)
     if ret & VM_FAULT_ERROR:
         return vm_fault_to_errno(ret), flags
-    if ret & VM_FAULT_RETRY:
+    if ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED):
         if locked is not None and not fault_flags & FAULT_FLAG_RETRY_NOWAIT:
             locked.locked = 0
         return EBUSY, flags
@@ -337,11 +343,38 @@ def get_user_pages_remote(mm: MmStruct, start: int, nr_pages: int, gup_flags: in
     return pages
 
 
+def __get_user_pages_locked(mm: MmStruct, start: int, nr_pages: int, gup_flags: int, pages: list[Page]) -> None:
+    """__get_user_pages() for callers that can do without mmap_lock meanwhile: a fault may give it up, and is tried again.
+
+    `pages` gets what can be had. Raises the errno if that is nothing.
+    """
+    locked = GupLocked()
+    while nr_pages:
+        try:
+            done = __get_user_pages(mm, start, nr_pages, gup_flags, pages, locked)
+            nr_pages -= done
+            start += done * PAGE_SIZE
+            if locked.locked:
+                # Nothing was given up: that is all.
+                return
+            while not locked.locked:
+                if core_signal.fatal_signal_pending(mm.kernel.current):
+                    raise KernelError(EINTR)
+                locked.locked = 1
+                done = __get_user_pages(mm, start, 1, gup_flags | FOLL_TRIED, pages, locked)
+            nr_pages -= done
+            start += done * PAGE_SIZE
+        except KernelError:
+            if not pages:
+                raise
+            return
+
+
 def pin_user_pages_remote(mm: MmStruct, start: int, nr_pages: int, gup_flags: int) -> list[Page]:
     """get_user_pages_remote() for those who read or write the pages' data: each is pinned, and fork() will not share it."""
     pages: list[Page] = []
     mm.has_pinned = True
-    __get_user_pages(mm, start, nr_pages, gup_flags | FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE, pages, None)
+    __get_user_pages_locked(mm, start, nr_pages, gup_flags | FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE, pages)
     return pages
 
 
@@ -361,12 +394,56 @@ def unpin_user_pages_dirty_lock(pages: list[Page], make_dirty: bool) -> None:
         unpin_user_page(page)
 
 
+def get_user_pages_unlocked(mm: MmStruct, start: int, nr_pages: int, gup_flags: int, pages: list[Page]) -> None:
+    """get_user_pages() that takes mmap_lock itself, and so may give it up."""
+    __get_user_pages_locked(mm, start, nr_pages, gup_flags | FOLL_TOUCH, pages)
+
+
+def gup_pte_range(mm: MmStruct, addr: int, gup_flags: int) -> Page | None:
+    """The page at `addr` with a reference, if the entry permits the access as it stands; nothing is locked, nothing faults.
+
+    Neither the entry nor the page becomes dirty by that, and the page is referenced, not accessed.
+    """
+    k = mm.kernel
+    words = k.words
+    pgdp = pgd_offset(mm, addr)
+    if pgd_none(words[pgdp]):
+        return None
+    pudp = pud_offset(k, pgdp, addr)
+    if pud_none(words[pudp]):
+        return None
+    pmdp = pmd_offset(k, pudp, addr)
+    if pmd_none(words[pmdp]):
+        return None
+    pte: i64 = words[pte_offset_map(k, pmdp, addr)]
+    # pte_access_permitted()
+    if not pte_present(pte) or pte_protnone(pte) or pte_special(pte) or (gup_flags & FOLL_WRITE and not pte_write(pte)):
+        return None
+    page = pfn_to_page(k, pte_pfn(pte))
+    if not pte_write(pte) and gup_must_unshare(gup_flags, page):
+        return None
+    try_grab_page(page, gup_flags)
+    page.flags |= PG_referenced
+    return page
+
+
 def get_user_pages_fast(k: Kernel, start: int, nr_pages: int, gup_flags: int) -> list[Page]:
-    """Pages of the current task's address space with a reference each; may be fewer than asked for. Raises EFAULT."""
+    """Pages of the current task's address space with a reference each; may be fewer than asked for. Raises EFAULT.
+
+    Those that are mapped as they are wanted come without a look at the VMA; from the first that is not on, the slow way.
+    """
     mm = k.current.mm
     assert mm is not None
+    if start < 0 or start + nr_pages * PAGE_SIZE > TASK_SIZE_MAX:
+        raise KernelError(EFAULT)
+    gup_flags |= FOLL_GET
     pages: list[Page] = []
-    __get_user_pages(mm, start, nr_pages, gup_flags | FOLL_GET | FOLL_TOUCH, pages, None)
+    while len(pages) < nr_pages:
+        page = gup_pte_range(mm, start + len(pages) * PAGE_SIZE, gup_flags)
+        if page is None:
+            get_user_pages_unlocked(mm, start + len(pages) * PAGE_SIZE, nr_pages - len(pages), gup_flags, pages)
+            break
+        pages.append(page)
     return pages
 
 

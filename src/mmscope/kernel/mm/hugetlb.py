@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.memory as mm_memory
 from mmscope.kernel.arch.x86.pgtable import pgd_offset
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelBug, KernelError
-from mmscope.kernel.include.mm import VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_HUGETLB, VM_NORESERVE
+from mmscope.kernel.include.mm import VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_NORESERVE
 from mmscope.kernel.include.mm_types import VmAreaStruct, VmFault, VmOperationsStruct
 from mmscope.kernel.include.page import PAGE_SIZE
 
@@ -35,11 +35,6 @@ def hstate_sizelog(page_size_log: int) -> int:
 def is_file_hugepages(file: File) -> bool:
     """A file of hugetlbfs, whoever's operations it has (include/linux/hugetlb.h)."""
     return file.f_inode.i_sb.s_type == "hugetlbfs"
-
-
-def is_vm_hugetlb_page(vma: VmAreaStruct) -> bool:
-    """`vma` maps huge pages of the pool (include/linux/hugetlb_inline.h)."""
-    return vma.vm_flags & VM_HUGETLB != 0
 
 
 def vma_kernel_pagesize(vma: VmAreaStruct) -> int:

@@ -6,24 +6,25 @@
                      file      -> do_fault -> do_read_fault | do_cow_fault | do_shared_fault
         present, write to a read-only entry -> do_wp_page -> wp_page_reuse | wp_page_copy | wp_page_shared | wp_pfn_shared
 
-The other parts of Linux's memory.c are memory_unmap.py, memory_wp.py (do_wp_page) and memory_fork.py; everything of them can be
-imported from here. A PROT_NONE entry in a VMA that permits access is a NUMA hint: do_numa_page() of mempolicy.py. Left out: swap
-entries, huge pages, userfaultfd.
+The other parts of Linux's memory.c are memory_rss.py (counters), memory_pgtables.py (page-table pages), memory_unmap.py
+(zapping), memory_wp.py (do_wp_page) and memory_fork.py; everything of them can be imported from here. A PROT_NONE entry in a VMA
+that permits access is a NUMA hint: do_numa_page() of mempolicy.py. Left out: swap entries, transparent huge pages, userfaultfd.
 """
 
 from __future__ import annotations
 
-import mmscope.kernel.mm.filemap as mm_filemap
 import mmscope.kernel.mm.hugetlb as mm_hugetlb
 from mmscope.kernel.arch.x86.pgtable import (
     PTRS_PER_PTE,
     mk_pte,
     pfn_pte,
     pgd_offset,
+    pgtable_vaddr,
     pmd_none,
     pmd_populate,
     pte_alloc_one,
     pte_free,
+    pte_index,
     pte_mkdirty,
     pte_mkspecial,
     pte_mkwrite,
@@ -60,52 +61,52 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import MMF_UNSTABLE, VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_uptodate
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_fork import copy_page_range
-from mmscope.kernel.mm.memory_unmap import (
-    TASK_RSS_EVENTS_THRESH,
+from mmscope.kernel.mm.memory_pgtables import (
     __pmd_alloc,
     __pte_alloc,
     __pud_alloc,
-    add_mm_counter,
+    free_pgd_range,
+    free_pgtables,
+    get_locked_pte,
+    p4d_alloc,
+    pmd_alloc,
+    pte_alloc,
+    pte_alloc_map,
+    pud_alloc,
+    walk_to_pmd,
+)
+from mmscope.kernel.mm.memory_rss import (
+    TASK_RSS_EVENTS_THRESH,
     add_mm_counter_fast,
     add_mm_rss_vec,
     check_sync_rss_stat,
     dec_mm_counter,
     dec_mm_counter_fast,
-    free_pgd_range,
-    free_pgtables,
-    get_locked_pte,
     get_mm_counter,
-    get_mm_hiwater_rss,
-    get_mm_hiwater_vm,
     get_mm_rss,
-    inc_mm_counter,
     inc_mm_counter_fast,
+    mm_counter,
+    mm_counter_file,
+    sync_mm_rss,
+    update_hiwater_rss,
+    update_hiwater_vm,
+)
+from mmscope.kernel.mm.memory_unmap import (
     insert_page,
     insert_pfn,
     is_cow_mapping,
     is_zero_pfn,
-    mm_counter,
-    mm_counter_file,
-    mm_pgtables_bytes,
-    p4d_alloc,
-    pmd_alloc,
     print_bad_pte,
-    pte_alloc,
-    pte_alloc_map,
-    pud_alloc,
-    sync_mm_rss,
     unmap_page_range,
     unmap_single_vma,
     unmap_vmas,
-    update_hiwater_rss,
-    update_hiwater_vm,
     vm_insert_page,
     vm_normal_page,
     vmf_insert_pfn,
     vmf_insert_pfn_prot,
-    walk_to_pmd,
     zap_page_range,
     zap_page_range_single,
 )
@@ -140,13 +141,13 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.ptrace import PtRegs
 
 __all__ = [
-    "TASK_RSS_EVENTS_THRESH", "__do_fault", "__handle_mm_fault", "__pmd_alloc", "__pte_alloc", "__pud_alloc", "add_mm_counter",
+    "TASK_RSS_EVENTS_THRESH", "__do_fault", "__handle_mm_fault", "__pmd_alloc", "__pte_alloc", "__pud_alloc",
     "add_mm_counter_fast", "add_mm_rss_vec", "alloc_set_pte", "check_sync_rss_stat", "copy_page_range", "dec_mm_counter",
     "dec_mm_counter_fast", "do_anonymous_page", "do_fault", "do_wp_page", "finish_fault", "free_pgd_range", "free_pgtables",
     "get_locked_pte",
-    "get_mm_counter", "get_mm_hiwater_rss", "get_mm_hiwater_vm", "get_mm_rss", "handle_mm_fault", "handle_pte_fault",
-    "inc_mm_counter", "inc_mm_counter_fast", "insert_page", "insert_pfn", "is_cow_mapping", "is_zero_pfn",
-    "maybe_mkwrite", "maybe_unlock_mmap_for_io", "mm_counter", "mm_counter_file", "mm_pgtables_bytes", "p4d_alloc",
+    "get_mm_counter", "get_mm_rss", "handle_mm_fault", "handle_pte_fault",
+    "inc_mm_counter_fast", "insert_page", "insert_pfn", "is_cow_mapping", "is_zero_pfn",
+    "maybe_mkwrite", "maybe_unlock_mmap_for_io", "mm_counter", "mm_counter_file", "p4d_alloc",
     "pmd_alloc", "print_bad_pte", "pte_alloc", "pte_alloc_map", "pud_alloc", "sync_mm_rss", "unmap_page_range",
     "unmap_single_vma", "unmap_vmas", "update_hiwater_rss", "update_hiwater_vm", "vm_insert_page", "vm_normal_page",
     "vma_is_accessible", "vma_is_anonymous", "vmf_error", "vmf_insert_pfn", "vmf_insert_pfn_prot", "walk_to_pmd",
@@ -230,11 +231,12 @@ def handle_pte_fault(vmf: VmFault) -> int:
     """Decide by the entry that is there."""
     vma = vmf.vma
     words = vma.vm_mm.kernel.words
-    if pmd_none(words[vmf.pmd]):
+    pmd: i64 = words[vmf.pmd]
+    if pmd_none(pmd):
         # No page table yet: do_anonymous_page and alloc_set_pte make it as late as possible.
         vmf.pte = 0
     else:
-        vmf.pte = pte_offset_map(vma.vm_mm.kernel, vmf.pmd, vmf.address)
+        vmf.pte = pgtable_vaddr(pmd) + pte_index(vmf.address)
         vmf.orig_pte = words[vmf.pte]
         if pte_none(vmf.orig_pte):
             vmf.pte = 0
@@ -332,7 +334,7 @@ def __do_fault(vmf: VmFault) -> int:
     page = vmf.page
     assert page is not None
     if not ret & VM_FAULT_LOCKED:
-        mm_filemap.lock_page(page)
+        lock_page(page)
     elif not page.flags & PG_locked:
         raise KernelBug(f"__do_fault: {vma.vm_ops.ops_name} returned {page!r} unlocked with VM_FAULT_LOCKED for {vma!r}")
     return ret
@@ -443,7 +445,7 @@ def do_read_fault(vmf: VmFault) -> int:
     ret |= finish_fault(vmf)
     page = vmf.page
     assert page is not None
-    mm_filemap.unlock_page(page)
+    unlock_page(page)
     if ret & _UNFINISHED:
         put_page(page)
     return ret
@@ -468,7 +470,7 @@ def do_cow_fault(vmf: VmFault) -> int:
     copy_user_highpage(new_page, page, vmf.address, vma)
     new_page.flags |= PG_uptodate
     ret |= finish_fault(vmf)
-    mm_filemap.unlock_page(page)
+    unlock_page(page)
     put_page(page)
     if ret & _UNFINISHED:
         put_page(new_page)
@@ -485,14 +487,14 @@ def do_shared_fault(vmf: VmFault) -> int:
     page = vmf.page
     assert page is not None
     if vma.vm_ops.page_mkwrite is not None:
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         tmp = do_page_mkwrite(vmf)
         if tmp == 0 or tmp & (VM_FAULT_ERROR | VM_FAULT_NOPAGE):
             put_page(page)
             return tmp
     ret |= finish_fault(vmf)
     if ret & _UNFINISHED:
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         put_page(page)
         return ret
     return ret | fault_dirty_shared_page(vmf)

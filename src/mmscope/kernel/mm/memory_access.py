@@ -7,7 +7,7 @@ from mmscope.kernel.arch.x86.cpu import phys_read, phys_write
 from mmscope.kernel.include.errno import KernelError
 from mmscope.kernel.include.mm import FOLL_WRITE
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
-from mmscope.kernel.mm.filemap import lock_page, unlock_page
+from mmscope.kernel.include.pagemap import lock_page, unlock_page
 from mmscope.kernel.mm.gup import get_user_pages_remote
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import set_page_dirty

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from mmscope.kernel.include.fs import AddressSpace
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.mm.interval_tree import vma_interval_tree_iter_first, vma_interval_tree_iter_next
 from mmscope.kernel.mm.memory_unmap import zap_page_range_single
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    pass
 
 __all__ = ["unmap_mapping_pages", "unmap_mapping_range", "unmap_mapping_range_tree"]
-
-_ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def unmap_mapping_range_tree(mapping: AddressSpace, first: int, last: int, check_mapping: AddressSpace | None) -> None:
@@ -31,11 +30,11 @@ def unmap_mapping_range_tree(mapping: AddressSpace, first: int, last: int, check
 
 def unmap_mapping_pages(mapping: AddressSpace, start: int, nr: int, even_cows: bool) -> None:
     """Unmap `nr` pages from page `start` on (0: to the end). `even_cows`: private copies of them too, as truncation must."""
-    last = _ULONG_MAX if nr == 0 else min(start + nr - 1, _ULONG_MAX)
+    last = ULONG_MAX if nr == 0 else min(start + nr - 1, ULONG_MAX)
     if mapping.i_mmap.rb_root.rb_node is not None:
         unmap_mapping_range_tree(mapping, start, last, None if even_cows else mapping)
 
 
 def unmap_mapping_range(mapping: AddressSpace, holebegin: int, holelen: int, even_cows: bool) -> None:
     """unmap_mapping_pages() by bytes: from the page of `holebegin`, rounded up by the caller; length 0, or less = to the end."""
-    unmap_mapping_pages(mapping, holebegin >> 12, ((holelen + 4095) & _ULONG_MAX) >> 12, even_cows)
+    unmap_mapping_pages(mapping, holebegin >> 12, ((holelen + 4095) & ULONG_MAX) >> 12, even_cows)

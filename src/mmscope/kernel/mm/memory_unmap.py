@@ -1,31 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The first half of mm/memory.c: RSS counters, page-table pages, vm_normal_page, zapping, inserting pages and frames.
-
-mm/memory.py, the fault half, re-exports all of it: import from there.
-"""
+"""What takes pages out of page tables, and what puts one in by hand: zapping, vm_normal_page, vm_insert_page (of mm/memory.c)."""
 
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.pgtable import (
-    PMD_MASK,
-    PMD_SIZE,
-    PUD_MASK,
+    clear_ptes,
+    get_ptes,
     mk_pte,
-    p4d_populate,
     pfn_pte,
     pgd_addr_end,
-    pgd_bad,
     pgd_none,
     pgd_offset,
     pmd_addr_end,
-    pmd_alloc_one,
-    pmd_bad,
     pmd_none,
     pmd_offset,
-    pmd_pfn,
-    pmd_populate,
-    pte_alloc_one,
-    pte_clear,
     pte_dirty,
     pte_mkdirty,
     pte_mkspecial,
@@ -37,22 +25,16 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_present,
     pte_special,
     pte_young,
-    ptep_get_and_clear_full,
     ptep_set_access_flags,
     pud_addr_end,
-    pud_alloc_one,
-    pud_bad,
     pud_none,
     pud_offset,
-    pud_populate,
-    set_pte,
     set_pte_at,
 )
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import (
     MM_ANONPAGES,
-    MM_FILEPAGES,
-    MM_SHMEMPAGES,
     NR_MM_COUNTERS,
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
@@ -64,379 +46,51 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_slab, PG_swapbacked
+from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PageAnon, PG_slab
 from mmscope.kernel.include.swapops import is_guard_pte_marker
+from mmscope.kernel.mm.memory_pgtables import (
+    get_locked_pte,
+)
+from mmscope.kernel.mm.memory_rss import (
+    add_mm_rss_vec,
+    inc_mm_counter_fast,
+    mm_counter_file,
+    update_hiwater_rss,
+)
 from mmscope.kernel.mm.mmu_gather import (
     MmuGather,
     __tlb_remove_page,
-    pmd_free_tlb,
-    pte_free_tlb,
-    pud_free_tlb,
     tlb_finish_mmu,
     tlb_flush_mmu,
     tlb_flush_mmu_tlbonly,
     tlb_gather_mmu,
     tlb_remove_tlb_entry,
 )
-from mmscope.kernel.mm.page_alloc import get_page, pfn_to_page
+from mmscope.kernel.mm.page_alloc import get_page
 from mmscope.kernel.mm.page_writeback import set_page_dirty
-from mmscope.kernel.mm.rmap import page_add_file_rmap, page_remove_rmap, unlink_anon_vmas
+from mmscope.kernel.mm.rmap import page_add_file_rmap, page_remove_rmap
 from mmscope.kernel.mm.swap import lru_add_drain, mark_page_accessed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mypy_extensions import i64
 
     from mmscope.kernel.include.fs import AddressSpace
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
-    from mmscope.kernel.include.sched import TaskStruct
+    from mmscope.kernel.include.mm_types import Page, VmAreaStruct
 
 __all__ = [
-    "TASK_RSS_EVENTS_THRESH", "__pmd_alloc", "__pte_alloc", "__pud_alloc", "add_mm_counter", "add_mm_counter_fast",
-    "add_mm_rss_vec", "check_sync_rss_stat", "dec_mm_counter", "dec_mm_counter_fast", "free_pgd_range", "free_pgtables",
-    "get_locked_pte", "get_mm_counter", "get_mm_hiwater_rss", "get_mm_hiwater_vm", "get_mm_rss", "inc_mm_counter",
-    "inc_mm_counter_fast", "insert_page", "insert_pfn", "is_cow_mapping", "is_zero_pfn", "mm_counter", "mm_counter_file",
-    "mm_pgtables_bytes", "p4d_alloc", "pmd_alloc", "print_bad_pte", "pte_alloc", "pte_alloc_map", "pud_alloc", "sync_mm_rss",
-    "unmap_page_range", "unmap_single_vma", "unmap_vmas", "update_hiwater_rss", "update_hiwater_vm", "vm_insert_page",
-    "vm_normal_page", "vmf_insert_pfn", "vmf_insert_pfn_prot", "walk_to_pmd", "zap_page_range", "zap_page_range_single",
+    "insert_page", "insert_pfn", "is_cow_mapping", "is_zero_pfn", "print_bad_pte", "unmap_page_range", "unmap_single_vma",
+    "unmap_vmas", "vm_insert_page", "vm_normal_page", "vmf_insert_pfn", "vmf_insert_pfn_prot", "zap_page_range",
+    "zap_page_range_single",
 ]  # fmt: skip
-
-_ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
-
-#: SPLIT_RSS_COUNTING: after more than that many faults a task adds its cached RSS deltas to the mm (until v6.2).
-TASK_RSS_EVENTS_THRESH: Final = 64
-
-
-# --- RSS counters (include/linux/mm.h, SPLIT_RSS_COUNTING)
-
-
-def get_mm_counter(mm: MmStruct, member: int) -> int:
-    """Pages of one kind, without what tasks still cache; never negative."""
-    val = mm.rss_stat[member]
-    return val if val > 0 else 0
-
-
-def add_mm_counter(mm: MmStruct, member: int, value: int) -> None:
-    """Change the mm's own counter."""
-    mm.rss_stat[member] += value
-
-
-def inc_mm_counter(mm: MmStruct, member: int) -> None:
-    """One page more."""
-    mm.rss_stat[member] += 1
-
-
-def dec_mm_counter(mm: MmStruct, member: int) -> None:
-    """One page less."""
-    mm.rss_stat[member] -= 1
-
-
-def get_mm_rss(mm: MmStruct) -> int:
-    """Resident pages of all kinds."""
-    return get_mm_counter(mm, MM_FILEPAGES) + get_mm_counter(mm, MM_ANONPAGES) + get_mm_counter(mm, MM_SHMEMPAGES)
-
-
-def get_mm_hiwater_rss(mm: MmStruct) -> int:
-    """Most pages that were ever resident, as far as they were noted."""
-    return max(mm.hiwater_rss, get_mm_rss(mm))
-
-
-def get_mm_hiwater_vm(mm: MmStruct) -> int:
-    """Most pages that were ever mapped."""
-    return max(mm.hiwater_vm, mm.total_vm)
-
-
-def update_hiwater_rss(mm: MmStruct) -> None:
-    """Note the RSS before it shrinks."""
-    rss = get_mm_rss(mm)
-    if mm.hiwater_rss < rss:
-        mm.hiwater_rss = rss
-
-
-def update_hiwater_vm(mm: MmStruct) -> None:
-    """Note total_vm before it shrinks."""
-    if mm.hiwater_vm < mm.total_vm:
-        mm.hiwater_vm = mm.total_vm
-
-
-def mm_pgtables_bytes(mm: MmStruct) -> int:
-    """Memory of PTE, PMD and PUD pages, bytes."""
-    return mm.pgtables_bytes
-
-
-def mm_counter_file(page: Page) -> int:
-    """Which counter a page-cache page goes to."""
-    return MM_SHMEMPAGES if page.flags & PG_swapbacked else MM_FILEPAGES
-
-
-def mm_counter(page: Page) -> int:
-    """Which counter a page goes to."""
-    return MM_ANONPAGES if page.mapping_tag & PAGE_MAPPING_ANON else mm_counter_file(page)
-
-
-def sync_mm_rss(mm: MmStruct) -> None:
-    """Add what the current task caches to its mm. Precondition: `mm` is the current task's."""
-    task = mm.kernel.current
-    cached = task.rss_stat
-    for i in range(NR_MM_COUNTERS):
-        if cached[i]:
-            mm.rss_stat[i] += cached[i]
-            cached[i] = 0
-    task.rss_stat_events = 0
-
-
-def add_mm_counter_fast(mm: MmStruct, member: int, val: int) -> None:
-    """Count in the current task's cache if `mm` is its own."""
-    k = mm.kernel
-    if k.has_current() and k.current.mm is mm:
-        k.current.rss_stat[member] += val
-    else:
-        mm.rss_stat[member] += val
-
-
-def inc_mm_counter_fast(mm: MmStruct, member: int) -> None:
-    """One page more, cached."""
-    add_mm_counter_fast(mm, member, 1)
-
-
-def dec_mm_counter_fast(mm: MmStruct, member: int) -> None:
-    """One page less, cached."""
-    add_mm_counter_fast(mm, member, -1)
-
-
-def check_sync_rss_stat(task: TaskStruct) -> None:
-    """Called by each fault: empties the task's cache now and then."""
-    events = task.rss_stat_events
-    task.rss_stat_events = events + 1
-    if events > TASK_RSS_EVENTS_THRESH:
-        assert task.mm is not None
-        sync_mm_rss(task.mm)
-
-
-def add_mm_rss_vec(mm: MmStruct, rss: list[int]) -> None:
-    """Apply the counts of one zapped page table, after emptying the task's cache."""
-    k = mm.kernel
-    if k.has_current() and k.current.mm is mm:
-        sync_mm_rss(mm)
-    for i in range(NR_MM_COUNTERS):
-        if rss[i]:
-            mm.rss_stat[i] += rss[i]
-
-
-# --- page-table pages
-
-
-def __pud_alloc(mm: MmStruct, pgdp: int, address: int) -> bool:
-    """Hang a new PUD under *pgdp; False when out of memory."""
-    new = pud_alloc_one(mm, address)
-    if new is None:
-        return False
-    mm.pgtables_bytes += PAGE_SIZE
-    p4d_populate(mm, address, pgdp, new)
-    return True
-
-
-def __pmd_alloc(mm: MmStruct, pudp: int, address: int) -> bool:
-    """Hang a new PMD under *pudp; False when out of memory."""
-    new = pmd_alloc_one(mm, address)
-    if new is None:
-        return False
-    mm.pgtables_bytes += PAGE_SIZE
-    pud_populate(mm, address, pudp, new)
-    return True
-
-
-def __pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
-    """Hang a new page table under *pmdp; False when out of memory."""
-    new = pte_alloc_one(mm.kernel, mm)
-    if new is None:
-        return False
-    mm.pgtables_bytes += PAGE_SIZE
-    pmd_populate(mm, address, pmdp, new)
-    return True
-
-
-def p4d_alloc(mm: MmStruct, pgdp: int, address: int) -> int:
-    """The P4D entry: the PGD entry itself, 4-level tables fold that level."""
-    return pgdp
-
-
-def pud_alloc(mm: MmStruct, p4dp: int, address: int) -> int:
-    """The PUD entry of `address`, its table made if need be; 0 when out of memory."""
-    k = mm.kernel
-    if pgd_none(k.words[p4dp]) and not __pud_alloc(mm, p4dp, address):
-        return 0
-    return pud_offset(k, p4dp, address)
-
-
-def pmd_alloc(mm: MmStruct, pudp: int, address: int) -> int:
-    """The PMD entry of `address`, its table made if need be; 0 when out of memory."""
-    k = mm.kernel
-    if pud_none(k.words[pudp]) and not __pmd_alloc(mm, pudp, address):
-        return 0
-    return pmd_offset(k, pudp, address)
-
-
-def pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
-    """Make sure that *pmdp has a page table; False when out of memory."""
-    return not pmd_none(mm.kernel.words[pmdp]) or __pte_alloc(mm, pmdp, address)
-
-
-def pte_alloc_map(mm: MmStruct, pmdp: int, address: int) -> int:
-    """The PTE of `address`, its table made if need be; 0 when out of memory."""
-    if not pte_alloc(mm, pmdp, address):
-        return 0
-    return pte_offset_map(mm.kernel, pmdp, address)
-
-
-def walk_to_pmd(mm: MmStruct, addr: int) -> int:
-    """The PMD entry of `addr`, tables made if need be; 0 when out of memory."""
-    pud = pud_alloc(mm, p4d_alloc(mm, pgd_offset(mm, addr), addr), addr)
-    if pud == 0:
-        return 0
-    return pmd_alloc(mm, pud, addr)
-
-
-def get_locked_pte(mm: MmStruct, addr: int) -> int:
-    """The PTE of `addr`, tables made if need be; 0 when out of memory (__get_locked_pte)."""
-    pmd = walk_to_pmd(mm, addr)
-    if pmd == 0:
-        return 0
-    return pte_alloc_map(mm, pmd, addr)
-
-
-def _bad_table(level: str, entryp: int, entry: int) -> KernelBug:
-    return KernelBug(f"bad {level} entry {entry & _ULONG_MAX:#018x} at physical {entryp << 3:#x}: not a page table")
-
-
-def free_pte_range(tlb: MmuGather, pmdp: int, addr: int) -> None:
-    """Take the page table from *pmdp. Nothing is checked: zapping has emptied it."""
-    mm = tlb.mm
-    token = pfn_to_page(mm.kernel, pmd_pfn(mm.kernel.words[pmdp]))
-    pte_clear(mm, addr & PMD_MASK, pmdp)
-    pte_free_tlb(tlb, token, addr)
-    mm.pgtables_bytes -= PAGE_SIZE
-
-
-def free_pmd_range(tlb: MmuGather, pudp: int, addr: int, end: int, floor: int, ceiling: int) -> None:
-    """Free the page tables of [addr, end), and the PMD itself if nothing else between floor and ceiling needs it."""
-    mm = tlb.mm
-    k = mm.kernel
-    start = addr
-    pmdp = pmd_offset(k, pudp, addr)
-    while addr != end:
-        next = pmd_addr_end(addr, end)
-        entry: i64 = k.words[pmdp]
-        if not pmd_none(entry):
-            if pmd_bad(entry):
-                raise _bad_table("pmd", pmdp, entry)
-            free_pte_range(tlb, pmdp, addr)
-        pmdp += 1
-        addr = next
-    start &= PUD_MASK
-    if start < floor:
-        return
-    if ceiling:
-        ceiling &= PUD_MASK
-        if not ceiling:
-            return
-    if end - 1 > (ceiling - 1) & _ULONG_MAX:
-        return
-    page = pfn_to_page(k, pmd_pfn(k.words[pudp]))
-    pte_clear(mm, start, pudp)
-    pmd_free_tlb(tlb, page, start)
-    mm.pgtables_bytes -= PAGE_SIZE
-
-
-def free_pud_range(tlb: MmuGather, pgdp: int, addr: int, end: int, floor: int, ceiling: int) -> None:
-    """The same one level up: free the PMDs of [addr, end) and the PUD."""
-    mm = tlb.mm
-    k = mm.kernel
-    start = addr
-    pudp = pud_offset(k, pgdp, addr)
-    while addr != end:
-        next = pud_addr_end(addr, end)
-        entry: i64 = k.words[pudp]
-        if not pud_none(entry):
-            if pud_bad(entry):
-                raise _bad_table("pud", pudp, entry)
-            free_pmd_range(tlb, pudp, addr, next, floor, ceiling)
-        pudp += 1
-        addr = next
-    start &= -1 << 39  # P4D_MASK of the folded level
-    if start < floor:
-        return
-    if ceiling:
-        ceiling &= -1 << 39
-        if not ceiling:
-            return
-    if end - 1 > (ceiling - 1) & _ULONG_MAX:
-        return
-    page = pfn_to_page(k, pmd_pfn(k.words[pgdp]))
-    pte_clear(mm, start, pgdp)
-    pud_free_tlb(tlb, page, start)
-    mm.pgtables_bytes -= PAGE_SIZE
-
-
-def free_pgd_range(tlb: MmuGather, addr: int, end: int, floor: int, ceiling: int) -> None:
-    """Free the page tables of [addr, end) that cover nothing outside of (floor, ceiling); ceiling 0 = no limit.
-
-    floor and ceiling are the ends of the neighbouring VMAs: a table that one of them shares must stay.
-    """
-    addr &= PMD_MASK
-    if addr < floor:
-        addr = (addr + PMD_SIZE) & _ULONG_MAX
-        if not addr:
-            return
-    if ceiling:
-        ceiling &= PMD_MASK
-        if not ceiling:
-            return
-    if end - 1 > (ceiling - 1) & _ULONG_MAX:
-        end -= PMD_SIZE
-    if addr > end - 1:
-        return
-    mm = tlb.mm
-    k = mm.kernel
-    pgdp = pgd_offset(mm, addr)
-    while addr != end:
-        next = pgd_addr_end(addr, end)
-        entry: i64 = k.words[pgdp]
-        if not pgd_none(entry):
-            if pgd_bad(entry):
-                raise _bad_table("pgd", pgdp, entry)
-            free_pud_range(tlb, pgdp, addr, next, floor, ceiling)
-        pgdp += 1
-        addr = next
-
-
-def free_pgtables(tlb: MmuGather, vma: VmAreaStruct | None, floor: int, ceiling: int) -> None:
-    """Take `vma` and its followers off the reverse maps and free their page tables, near VMAs in one go."""
-    # Imported here: mmap.py is above this layer, and its imports lead back.
-    import mmscope.kernel.mm.mmap as mm_mmap
-
-    while vma is not None:
-        next = vma.vm_next
-        addr = vma.vm_start
-        unlink_anon_vmas(vma)
-        mm_mmap.unlink_file_vma(vma)
-        while next is not None and next.vm_start <= vma.vm_end + PMD_SIZE:
-            vma = next
-            next = vma.vm_next
-            unlink_anon_vmas(vma)
-            mm_mmap.unlink_file_vma(vma)
-        free_pgd_range(tlb, addr, vma.vm_end, floor, next.vm_start if next is not None else ceiling)
-        vma = next
 
 
 # --- what stands behind an entry
 
 
-def is_zero_pfn(k: Kernel, pfn: int) -> bool:
+def is_zero_pfn(k: Kernel, pfn: i64) -> bool:
     """The frame is empty_zero_page."""
     return pfn == k.zero_pfn
 
@@ -448,7 +102,7 @@ def is_cow_mapping(flags: int) -> bool:
 
 def print_bad_pte(vma: VmAreaStruct, addr: int, pte: int, page: Page | None) -> KernelBug:
     """An entry that this VMA cannot have. Linux logs and goes on; here it is the model's bug: raise the result."""
-    return KernelBug(f"bad page map in {vma!r} at {addr:#x}: pte {pte & _ULONG_MAX:#018x}, {page!r}")
+    return KernelBug(f"bad page map in {vma!r} at {addr:#x}: pte {pte & ULONG_MAX:#018x}, {page!r}")
 
 
 def vm_normal_page(vma: VmAreaStruct, addr: int, pte: i64) -> Page | None:
@@ -472,49 +126,58 @@ def vm_normal_page(vma: VmAreaStruct, addr: int, pte: i64) -> Page | None:
 # --- zapping
 
 
-def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
-    """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping)."""
+def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
+    """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping).
+
+    The entries are read together, and emptied together, before the TLB is flushed.
+    """
     mm = tlb.mm
     k = mm.kernel
-    words = k.words
     seq_read = vma.vm_flags & VM_SEQ_READ != 0
     while True:
         force_flush = False
+        anon: i64 = 0
         rss = [0] * NR_MM_COUNTERS
         ptep = pte_offset_map(k, pmdp, addr)
-        while addr != end:
-            ptent: i64 = words[ptep]
+        #: From here on all entries met are to be emptied.
+        start = addr
+        for ptent in get_ptes(k, ptep, (end - addr) >> PAGE_SHIFT):
             here = addr
-            entryp = ptep
             addr += PAGE_SIZE
-            ptep += 1
             if pte_none(ptent):
                 continue
+            page: Page | None = None
             if is_guard_pte_marker(ptent):
-                if tlb.drop_markers:
-                    set_pte(k, mm, here, entryp, 0)
-                continue
-            if not pte_present(ptent):
+                stays = not tlb.drop_markers
+            elif pte_present(ptent):
+                page = vm_normal_page(vma, here, ptent)
+                stays = mapping is not None and page is not None and (page.mapping_tag != 0 or page.mapping is not mapping)
+                if not stays:
+                    tlb_remove_tlb_entry(tlb, ptep + ((here - start) >> PAGE_SHIFT), here)
+            else:
                 raise KernelBug(f"zap_pte_range: swap entry {ptent:#x} in {vma!r} at {here:#x}: there is no swap yet")
-            page = vm_normal_page(vma, here, ptent)
-            if mapping is not None and page is not None and (page.mapping_tag or page.mapping is not mapping):
+            if stays:
+                ptep = clear_ptes(mm, start, ptep, (here - start) >> PAGE_SHIFT) + 1
+                start = addr
                 continue
-            ptent = ptep_get_and_clear_full(mm, here, entryp, tlb.fullmm)
-            tlb_remove_tlb_entry(tlb, entryp, here)
             if page is None:
                 continue
-            if page.mapping_tag & PAGE_MAPPING_ANON == 0:
+            if PageAnon(page):
+                anon += 1
+            else:
+                rss[mm_counter_file(page)] -= 1
                 # The file page keeps what the entry knew.
                 if pte_dirty(ptent):
                     force_flush = True
                     set_page_dirty(page)
                 if pte_young(ptent) and not seq_read:
                     mark_page_accessed(page)
-            rss[mm_counter(page)] -= 1
             page_remove_rmap(page)
             if __tlb_remove_page(tlb, page):
                 force_flush = True
                 break
+        clear_ptes(mm, start, ptep, (addr - start) >> PAGE_SHIFT)
+        rss[MM_ANONPAGES] -= anon
         add_mm_rss_vec(mm, rss)
         if force_flush:
             tlb_flush_mmu_tlbonly(tlb)
@@ -538,7 +201,7 @@ def unmap_page_range(tlb: MmuGather, vma: VmAreaStruct, addr: int, end: int, map
         addr = next
 
 
-def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """[addr, end) of one PUD."""
     k = tlb.mm.kernel
     pudp = pud_offset(k, pgdp, addr)
@@ -550,7 +213,7 @@ def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: int, addr: int, end: 
         addr = next
 
 
-def zap_pmd_range(tlb: MmuGather, vma: VmAreaStruct, pudp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pmd_range(tlb: MmuGather, vma: VmAreaStruct, pudp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """[addr, end) of one PMD."""
     k = tlb.mm.kernel
     pmdp = pmd_offset(k, pudp, addr)

@@ -10,7 +10,6 @@ Import from mm/memory.py, which re-exports what others need.
 
 from __future__ import annotations
 
-import mmscope.kernel.mm.filemap as mm_filemap
 from mmscope.kernel.arch.x86.cpu import copy_page
 from mmscope.kernel.arch.x86.pgtable import (
     mk_pte,
@@ -51,13 +50,9 @@ from mmscope.kernel.include.mm import (
 )
 from mmscope.kernel.include.mm_types import VmFault
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_lru, PG_mlocked, PG_uptodate
-from mmscope.kernel.mm.memory_unmap import (
-    dec_mm_counter_fast,
-    inc_mm_counter_fast,
-    is_zero_pfn,
-    mm_counter_file,
-    vm_normal_page,
-)
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
+from mmscope.kernel.mm.memory_rss import dec_mm_counter_fast, inc_mm_counter_fast, mm_counter_file
+from mmscope.kernel.mm.memory_unmap import is_zero_pfn, vm_normal_page
 from mmscope.kernel.mm.page_alloc import (
     alloc_page_vma,
     alloc_zeroed_user_highpage_movable,
@@ -124,9 +119,9 @@ def do_page_mkwrite(vmf: VmFault) -> int:
     if ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE):
         return ret
     if not ret & VM_FAULT_LOCKED:
-        mm_filemap.lock_page(page)
+        lock_page(page)
         if page.mapping is None:
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
             return 0
         ret |= VM_FAULT_LOCKED
     return ret
@@ -147,7 +142,7 @@ def fault_dirty_shared_page(vmf: VmFault) -> int:
         raise KernelBug(f"fault_dirty_shared_page: {page!r} is anonymous, in {vma!r}")
     # The mapping is read before unlocking: truncation may take the page out of the file then.
     mapping = page_rmapping(page)
-    mm_filemap.unlock_page(page)
+    unlock_page(page)
     if not page_mkwrite:
         assert vma.vm_file is not None
         file_update_time(vma.vm_file)
@@ -235,12 +230,12 @@ def wp_page_copy(vmf: VmFault) -> int:
         put_page(release)
     if old_page is not None:
         if page_copied and vma.vm_flags & VM_LOCKED:
-            mm_filemap.lock_page(old_page)
+            lock_page(old_page)
             if old_page.flags & PG_mlocked:
                 import mmscope.kernel.mm.mlock as mm_mlock
 
                 mm_mlock.munlock_vma_page(old_page)
-            mm_filemap.unlock_page(old_page)
+            unlock_page(old_page)
         put_page(old_page)
     return VM_FAULT_WRITE if page_copied and not unshare else 0
 
@@ -283,12 +278,12 @@ def wp_page_shared(vmf: VmFault) -> int:
             return tmp
         tmp = finish_mkwrite_fault(vmf)
         if tmp & (VM_FAULT_ERROR | VM_FAULT_NOPAGE):
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
             put_page(page)
             return tmp
     else:
         wp_page_reuse(vmf)
-        mm_filemap.lock_page(page)
+        lock_page(page)
     ret |= fault_dirty_shared_page(vmf)
     put_page(page)
     return ret
@@ -309,13 +304,13 @@ def wp_can_reuse_anon_page(page: Page, vma: VmAreaStruct) -> bool:
             lru_add_drain(k)
         if page_count(page) > 1:
             return False
-    if not mm_filemap.trylock_page(page):
+    if not trylock_page(page):
         return False
     # Once more, now that nobody can bring it back from swap: that is where the swap cache's reference is given up.
     alone = page_count(page) == 1 and (drains or page_mapcount(page) == 1)
     if alone and k.config.at_least(5, 19):
         page_move_anon_rmap(page, vma)
-    mm_filemap.unlock_page(page)
+    unlock_page(page)
     return alone
 
 

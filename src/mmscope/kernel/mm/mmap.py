@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mmap, munmap and brk (mm/mmap.c).
 
-Linux's file has 3,800 lines; here it is six: mmap_area.py finds VMAs and free space, mmap_vma.py links and splits VMAs,
-mmap_merge.py merges them, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, and this one holds the
-operations. All names are importable from here, and only from here. mmap_remap.py stands above: remap_file_pages.
+Linux's file has 3,800 lines; here it is seven: mmap_area.py finds VMAs and free space, mmap_vma.py links and splits VMAs,
+mmap_merge.py merges them, mmap_limits.py counts and grows the stack, mmap_special.py maps the vdso, mmap_unmap.py unmaps,
+and this one maps and moves the break. All names are importable from here, and only from here. mmap_remap.py stands above:
+remap_file_pages.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import mmscope.kernel.fs.file as fs_file
 import mmscope.kernel.fs.hugetlbfs as fs_hugetlbfs
 import mmscope.kernel.mm.gup as mm_gup
 import mmscope.kernel.mm.hugetlb as mm_hugetlb
-import mmscope.kernel.mm.memory as mm_memory
-import mmscope.kernel.mm.mlock as mm_mlock
 import mmscope.kernel.mm.shmem as mm_shmem
 import mmscope.kernel.mm.shmem_acct as mm_shmem_acct
 import mmscope.kernel.mm.util as mm_util
@@ -29,7 +28,8 @@ from mmscope.kernel.include.errno import (
     EPERM,
     KernelError,
 )
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, S_APPEND, S_IFBLK, S_IFMT, S_IFREG
+from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, MAX_LFS_FILESIZE, S_APPEND, S_IFBLK, S_IFMT, S_IFREG
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DATA_FLAGS_EXEC,
@@ -83,7 +83,7 @@ from mmscope.kernel.include.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
+from mmscope.kernel.include.page import PAGE_ALIGN
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_DATA
 from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
 from mmscope.kernel.lib.rbtree import RbNode
@@ -139,7 +139,18 @@ from mmscope.kernel.mm.mmap_merge import (
     vma_merge_extend,
     vma_merge_new,
 )
-from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops, vma_is_special_mapping
+from mmscope.kernel.mm.mmap_special import _install_special_mapping, special_mapping_vmops
+from mmscope.kernel.mm.mmap_unmap import (
+    __do_munmap,
+    detach_vmas_to_be_unmapped,
+    do_munmap,
+    exit_mmap,
+    munmap_vma_range,
+    remove_vma,
+    split_at_borders,
+    unmap_region,
+    vm_munmap,
+)
 from mmscope.kernel.mm.mmap_vma import (
     __split_vma,
     __vma_adjust,
@@ -160,14 +171,10 @@ from mmscope.kernel.mm.mmap_vma import (
     vma_link,
     vma_rb_erase,
 )
-from mmscope.kernel.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
-from mmscope.kernel.mm.swap import lru_add_drain
-from mmscope.kernel.mm.vmacache import vmacache_invalidate
+from mmscope.kernel.mm.mmu_gather import MmuGather
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.fs import File
     from mmscope.kernel.include.kernel import Kernel
 
@@ -184,12 +191,10 @@ __all__ = [
     "unmap_region", "unmapped_area", "unmapped_area_topdown", "validate_mm", "vm_area_alloc", "vm_area_dup", "vm_brk_flags",
     "vm_end_gap", "vm_get_page_prot", "vm_munmap", "vm_pgprot_modify", "vm_stat_account", "vm_start_gap", "vm_unmapped_area",
     "vma_adjust", "vma_compute_gap", "vma_gap_callbacks", "vma_gap_update", "vma_is_accessible", "vma_is_anonymous",
-    "vma_is_special_mapping", "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
+    "vma_link", "vma_merge", "vma_next", "vma_pages", "vma_rb_erase", "vma_set_page_prot",
     "vm_flags_reset", "is_shared_maywrite", "vma_merge_extend", "vma_merge_new", "vma_wants_writenotify",
 ]  # fmt: skip
 
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
-MAX_LFS_FILESIZE: Final = 0x7FFFFFFFFFFFFFFF
 
 # ---- mmap
 
@@ -350,18 +355,6 @@ def count_vma_pages_range(mm: MmStruct, addr: int, end: int) -> int:
     return nr_pages
 
 
-def split_at_borders(mm: MmStruct, addr: int, end: int) -> None:
-    """Make `addr` and `end` borders of VMAs (since v6.12 the first half of vms_gather_munmap_vmas())."""
-    vma = find_vma_intersection(mm, addr, end)
-    if vma is not None and vma.vm_start < addr:
-        if end < vma.vm_end and mm.map_count >= mm.kernel.config.sysctl_max_map_count:
-            raise KernelError(ENOMEM)
-        __split_vma(mm, vma, addr, False)
-    last = find_vma(mm, end)
-    if last is not None and last.vm_start < end:
-        __split_vma(mm, last, end, True)
-
-
 def count_accounted_pages_range(mm: MmStruct, addr: int, end: int) -> int:
     """Pages of [addr, end) that are charged (VM_ACCOUNT): what unmapping the range gives back."""
     nr_pages = 0
@@ -371,18 +364,6 @@ def count_accounted_pages_range(mm: MmStruct, addr: int, end: int) -> int:
             nr_pages += (min(end, vma.vm_end) - max(addr, vma.vm_start)) >> 12
         vma = vma.vm_next
     return nr_pages
-
-
-def munmap_vma_range(mm: MmStruct, start: int, len: int) -> tuple[VmAreaStruct | None, bool, RbNode | None]:
-    """Unmap what stands in [start, start + len); (prev, rb_link, rb_parent) of the hole. ENOMEM if that fails."""
-    links = find_vma_links(mm, start, start + len)
-    while links is None:
-        try:
-            do_munmap(mm, start, len)
-        except KernelError:
-            raise KernelError(ENOMEM) from None
-        links = find_vma_links(mm, start, start + len)
-    return links
 
 
 def mmap_region(mm: MmStruct, file: File | None, addr: int, len: int, vm_flags: int, pgoff: int) -> int:
@@ -500,116 +481,6 @@ def _mmap_region_file(
     return vma
 
 
-# ---- munmap
-
-
-def remove_vma(vma: VmAreaStruct) -> VmAreaStruct | None:
-    """Close and drop an unlinked VMA; the next one of its list."""
-    next = vma.vm_next
-    if vma.vm_ops is not None and vma.vm_ops.close is not None:
-        vma.vm_ops.close(vma)
-    if vma.vm_file is not None:
-        fs_file.fput(vma.vm_file)
-    return next
-
-
-def remove_vma_list(mm: MmStruct, first: VmAreaStruct) -> None:
-    """Discount and drop the VMAs that were detached."""
-    nr_accounted = 0
-    mm_memory.update_hiwater_vm(mm)
-    vma: VmAreaStruct | None = first
-    while vma is not None:
-        nrpages = vma_pages(vma)
-        if vma.vm_flags & VM_ACCOUNT:
-            nr_accounted += nrpages
-        vm_stat_account(mm, vma.vm_flags, -nrpages)
-        vma = remove_vma(vma)
-    mm_util.vm_unacct_memory(mm.kernel, nr_accounted)
-    validate_mm(mm)
-
-
-def unmap_region(mm: MmStruct, vma: VmAreaStruct, prev: VmAreaStruct | None, start: int, end: int) -> None:
-    """Free the pages of [start, end), and the page tables that no neighbour needs. The VMAs are off the list already."""
-    next = vma_next(mm, prev)
-    lru_add_drain(mm.kernel)
-    tlb = tlb_gather_mmu(mm, start, end)
-    mm_memory.update_hiwater_rss(mm)
-    mm_memory.unmap_vmas(tlb, vma, start, end)
-    mm_memory.free_pgtables(tlb, vma, prev.vm_end if prev is not None else 0, next.vm_start if next is not None else 0)
-    tlb_finish_mmu(tlb)
-
-
-def detach_vmas_to_be_unmapped(mm: MmStruct, first: VmAreaStruct, prev: VmAreaStruct | None, end: int) -> None:
-    """Cut the VMAs from `first` up to `end` out of tree and list; they stay linked among themselves."""
-    first.vm_prev = None
-    vma: VmAreaStruct | None = first
-    tail_vma = first
-    while vma is not None and vma.vm_start < end:
-        vma_rb_erase(vma, mm)
-        mm.map_count -= 1
-        tail_vma = vma
-        vma = vma.vm_next
-    if prev is not None:
-        prev.vm_next = vma
-    else:
-        mm.mmap = vma
-    if vma is not None:
-        vma.vm_prev = prev
-        vma_gap_update(vma)
-    else:
-        mm.highest_vm_end = vm_end_gap(prev) if prev is not None else 0
-    tail_vma.vm_next = None
-    vmacache_invalidate(mm)
-
-
-def __do_munmap(mm: MmStruct, start: int, len: int) -> None:
-    """Unmap [start, start + len); parts of VMAs at both ends are split off first."""
-    if start & 4095 or start > TASK_SIZE or len > TASK_SIZE - start:
-        raise KernelError(EINVAL)
-    len = PAGE_ALIGN(len)
-    end = start + len
-    if len == 0:
-        raise KernelError(EINVAL)
-    vma = find_vma(mm, start)
-    if vma is None or vma.vm_start >= end:
-        return
-    prev = vma.vm_prev
-    if start > vma.vm_start:
-        # map_count may pass its limit for a moment, but not stay there.
-        if end < vma.vm_end and mm.map_count >= mm.kernel.config.sysctl_max_map_count:
-            raise KernelError(ENOMEM)
-        __split_vma(mm, vma, start, False)
-        prev = vma
-    last = find_vma(mm, end)
-    if last is not None and end > last.vm_start:
-        __split_vma(mm, last, end, True)
-    vma = vma_next(mm, prev)
-    assert vma is not None
-
-    if mm.locked_vm:
-        tmp: VmAreaStruct | None = vma
-        while tmp is not None and tmp.vm_start < end:
-            if tmp.vm_flags & VM_LOCKED:
-                mm.locked_vm -= vma_pages(tmp)
-                mm_mlock.munlock_vma_pages_range(tmp, tmp.vm_start, tmp.vm_end)
-            tmp = tmp.vm_next
-    detach_vmas_to_be_unmapped(mm, vma, prev, end)
-    unmap_region(mm, vma, prev, start, end)
-    remove_vma_list(mm, vma)
-
-
-def do_munmap(mm: MmStruct, start: int, len: int) -> None:
-    """munmap(2) on an address space."""
-    __do_munmap(mm, start, len)
-
-
-def vm_munmap(k: Kernel, start: int, len: int) -> None:
-    """munmap(2) of the current task."""
-    mm = k.current.mm
-    assert mm is not None
-    __do_munmap(mm, start, len)
-
-
 # ---- brk
 
 
@@ -698,33 +569,3 @@ def vm_brk_flags(k: Kernel, addr: int, request: int, flags: int) -> None:
     do_brk_flags(mm, addr, len, flags)
     if mm.def_flags & VM_LOCKED:
         mm_gup.mm_populate(mm, addr, len)
-
-
-# ---- the end of an address space
-
-
-def exit_mmap(mm: MmStruct) -> None:
-    """The last user is gone: free all pages, page tables and VMAs."""
-    if mm.locked_vm:
-        vma = mm.mmap
-        while vma is not None:
-            if vma.vm_flags & VM_LOCKED:
-                mm_mlock.munlock_vma_pages_range(vma, vma.vm_start, vma.vm_end)
-            vma = vma.vm_next
-    vma = mm.mmap
-    if vma is None:
-        return
-    lru_add_drain(mm.kernel)
-    tlb = tlb_gather_mmu(mm, 0, ULONG_MAX)
-    mm_memory.unmap_vmas(tlb, vma, 0, ULONG_MAX)
-    mm_memory.free_pgtables(tlb, vma, 0, 0)
-    tlb_finish_mmu(tlb)
-    nr_accounted = 0
-    while vma is not None:
-        if vma.vm_flags & VM_ACCOUNT:
-            nr_accounted += vma_pages(vma)
-        vma = remove_vma(vma)
-    mm_util.vm_unacct_memory(mm.kernel, nr_accounted)
-    # C leaves the pointers dangling; nobody may follow them here either.
-    mm.mmap = None
-    mm.mm_rb.rb_node = None

@@ -28,6 +28,7 @@ from mmscope.kernel.include.resource import RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLO
 from mmscope.kernel.mm.debug import validate_mm
 from mmscope.kernel.mm.mmap_area import find_vma, vma_gap_update
 from mmscope.kernel.mm.mmap_vma import anon_vma_interval_tree_post_update_vma, anon_vma_interval_tree_pre_update_vma
+from mmscope.kernel.mm.rmap import anon_vma_prepare
 from mmscope.kernel.tracepoint import trace_vma_adjust
 
 TYPE_CHECKING = False
@@ -161,9 +162,7 @@ def expand_downwards(vma: VmAreaStruct, address: int) -> None:
     if prev is not None and not prev.vm_flags & VM_GROWSDOWN and vma_is_accessible(prev):
         if address - prev.vm_end < config.stack_guard_gap:
             raise KernelError(ENOMEM)
-    import mmscope.kernel.mm.rmap as mm_rmap  # late: rmap asks mmap for neighbours
-
-    mm_rmap.anon_vma_prepare(vma)
+    anon_vma_prepare(vma)
     if address < vma.vm_start:
         size = vma.vm_end - address
         grow = (vma.vm_start - address) >> 12

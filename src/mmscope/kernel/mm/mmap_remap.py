@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmscope.kernel.fs.file as fs_file
 import mmscope.kernel.mm.gup as mm_gup
 from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import VM_LOCKED, VM_SHARED
 from mmscope.kernel.include.mman import MAP_FIXED, MAP_LOCKED, MAP_NONBLOCK, MAP_POPULATE, MAP_SHARED
 from mmscope.kernel.include.page import PAGE_MASK
@@ -13,12 +14,8 @@ from mmscope.kernel.mm.mmap import do_mmap, find_vma
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import VmAreaStruct
-
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def _same_mapping(vma: VmAreaStruct, end: int) -> bool:

@@ -66,11 +66,6 @@ special_mapping_vmops: Final = VmOperationsStruct(
 )
 
 
-def vma_is_special_mapping(vma: VmAreaStruct, sm: VmSpecialMapping) -> bool:
-    """`vma` maps `sm`."""
-    return vma.vm_private_data is sm and vma.vm_ops is special_mapping_vmops
-
-
 def _install_special_mapping(mm: MmStruct, addr: int, len: int, vm_flags: int, spec: VmSpecialMapping) -> VmAreaStruct:
     """Map kernel-made pages (vdso, vvar) at a fixed free place."""
     vma = vm_area_alloc(mm)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.pgtable import pgtable_pmd_page_dtor, pgtable_pte_page_dtor
 from mmscope.kernel.arch.x86.tlbflush import TLB_FLUSH_ALL, flush_tlb_mm_range
 from mmscope.kernel.include.gfp import __GFP_NOWARN, GFP_NOWAIT
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.page import PAGE_SIZE, TASK_SIZE
 from mmscope.kernel.mm.page_alloc import __get_free_pages, free_pages
 from mmscope.kernel.mm.swap import lru_add_drain, release_pages
@@ -17,12 +18,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mypy_extensions import i64
+
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page
 
 __all__ = [
     "MmuGather", "free_pages_and_swap_cache", "pmd_free_tlb", "pte_free_tlb", "pud_free_tlb", "tlb_finish_mmu", "tlb_flush_mmu",
-    "tlb_flush_mmu_tlbonly", "tlb_flush_pmd_range", "tlb_flush_pte_range", "tlb_gather_mmu", "tlb_remove_page",
+    "tlb_flush_mmu_tlbonly", "tlb_flush_pte_range", "tlb_gather_mmu", "tlb_remove_page",
     "tlb_remove_tlb_entry",
 ]  # fmt: skip
 
@@ -30,7 +33,8 @@ __all__ = [
 MMU_GATHER_BUNDLE: Final = 8
 MAX_GATHER_BATCH: Final = 510
 MAX_GATHER_BATCH_COUNT: Final = 19
-_ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
+#: Above all addresses, as ~0UL is in Linux.
+_ABOVE_ALL: Final = 0x7FFFFFFFFFFFFFFF
 
 
 class MmuGather:
@@ -44,8 +48,8 @@ class MmuGather:
         #: ZAP_FLAG_DROP_MARKER: PTE markers go too, since the mapping goes.
         self.drop_markers = False
         #: The range to flush, bytes; empty (start > end) when nothing was unmapped yet.
-        self.start = 0
-        self.end = 0
+        self.start: i64 = 0
+        self.end: i64 = 0
         self.freed_tables = False
         #: Levels at which entries were cleared: sets the flush's stride.
         self.cleared_ptes = False
@@ -61,7 +65,7 @@ class MmuGather:
 
 def __tlb_reset_range(tlb: MmuGather) -> None:
     if tlb.fullmm:
-        tlb.start = tlb.end = _ULONG_MAX
+        tlb.start = tlb.end = _ABOVE_ALL
     else:
         tlb.start = TASK_SIZE
         tlb.end = 0
@@ -72,7 +76,7 @@ def __tlb_reset_range(tlb: MmuGather) -> None:
     tlb.cleared_p4ds = False
 
 
-def __tlb_adjust_range(tlb: MmuGather, address: int, range_size: int) -> None:
+def __tlb_adjust_range(tlb: MmuGather, address: i64, range_size: i64) -> None:
     if address < tlb.start:
         tlb.start = address
     if address + range_size > tlb.end:
@@ -81,7 +85,7 @@ def __tlb_adjust_range(tlb: MmuGather, address: int, range_size: int) -> None:
 
 def tlb_gather_mmu(mm: MmStruct, start: int, end: int) -> MmuGather:
     """Begin to unmap [start, end); (0, -1) = the whole address space. Since v5.12 without the range."""
-    tlb = MmuGather(mm, start == 0 and end in (-1, _ULONG_MAX))
+    tlb = MmuGather(mm, start == 0 and end in (-1, ULONG_MAX))
     __tlb_reset_range(tlb)
     mm.tlb_flush_pending += 1
     return tlb
@@ -163,19 +167,13 @@ def tlb_remove_page(tlb: MmuGather, page: Page) -> None:
         tlb_flush_mmu(tlb)
 
 
-def tlb_flush_pte_range(tlb: MmuGather, address: int, size: int) -> None:
+def tlb_flush_pte_range(tlb: MmuGather, address: i64, size: i64) -> None:
     """PTEs of [address, address + size) were cleared or changed."""
     __tlb_adjust_range(tlb, address, size)
     tlb.cleared_ptes = True
 
 
-def tlb_flush_pmd_range(tlb: MmuGather, address: int, size: int) -> None:
-    """PMD entries of [address, address + size) were cleared or changed."""
-    __tlb_adjust_range(tlb, address, size)
-    tlb.cleared_pmds = True
-
-
-def tlb_remove_tlb_entry(tlb: MmuGather, ptep: int, address: int) -> None:
+def tlb_remove_tlb_entry(tlb: MmuGather, ptep: i64, address: i64) -> None:
     """The PTE of `address` was cleared."""
     tlb_flush_pte_range(tlb, address, PAGE_SIZE)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, KernelError
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import (
     VM_ACCOUNT,
     VM_DONTEXPAND,
@@ -43,14 +44,10 @@ from mmscope.kernel.mm.util import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 
 __all__ = ["do_mremap", "move_page_tables"]
-
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def move_vma(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.shmem as mm_shmem
 from mmscope.kernel.include.errno import EFAULT, EINVAL, ENOMEM, KernelError
+from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED
 from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from mmscope.kernel.include.page import PAGE_ALIGN, TASK_SIZE
@@ -28,11 +29,7 @@ from mmscope.kernel.mm.util import security_vm_enough_memory_mm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
-
-ULONG_MAX: Final = 0xFFFFFFFFFFFFFFFF
 
 
 class VmaRemapStruct:

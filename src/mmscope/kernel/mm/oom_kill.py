@@ -24,7 +24,8 @@ from mmscope.kernel.include.mm_types import MMF_OOM_SKIP, MMF_UNSTABLE, MmStruct
 from mmscope.kernel.include.page import PAGE_SIZE
 from mmscope.kernel.include.sched import PF_EXITING
 from mmscope.kernel.include.signal import SI_KERNEL, SIGKILL, KernelSiginfo
-from mmscope.kernel.mm.memory_unmap import get_mm_counter, get_mm_rss, unmap_page_range
+from mmscope.kernel.mm.memory_rss import get_mm_counter, get_mm_rss
+from mmscope.kernel.mm.memory_unmap import unmap_page_range
 from mmscope.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from mmscope.kernel.mm.page_alloc import totalram_pages
 from mmscope.kernel.mm.vmstat import OOM_KILL, count_vm_event

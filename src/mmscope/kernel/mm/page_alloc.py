@@ -27,9 +27,9 @@ __all__ = [
     "FreeArea", "MAX_ORDER", "Zone", "__alloc_pages_nodemask", "__free_pages", "__get_free_pages", "__put_page",
     "alloc_page", "alloc_page_vma", "copy_user_highpage",
     "alloc_pages", "alloc_pages_vma", "alloc_zeroed_user_highpage_movable", "drain_all_pages", "free_pages", "free_unref_page",
-    "free_unref_page_list", "get_page", "get_page_unless_zero", "get_zeroed_page",
+    "free_unref_page_list", "get_page", "get_zeroed_page",
     "is_free_buddy_page", "mem_init", "nr_free_pages", "page_count",
-    "page_mapcount", "page_mapped", "page_ref_add", "page_ref_freeze", "page_to_pfn", "pfn_to_page", "pfn_valid", "put_page",
+    "page_mapcount", "page_ref_add", "pfn_to_page", "pfn_valid", "put_page",
     "put_page_testzero", "setup_per_zone_wmarks", "totalram_pages", "validate_zone",
 ]  # fmt: skip
 
@@ -113,7 +113,6 @@ class Zone:
         self.watermark_low = 0
         self.watermark_high = 0
         #: Frames that never were free (mem_map keeps PG_reserved pages for those below the kernel's end on demand).
-        self.reserved_pages = 0
 
 
 # struct page and pfn
@@ -131,16 +130,11 @@ def pfn_to_page(k: Kernel, pfn: int) -> Page:
         if not pfn_valid(k, pfn):
             raise KernelBug(f"pfn_to_page: pfn {pfn:#x} is outside RAM of {k.max_pfn:#x} frames")
         page = Page(k, pfn)
-        k.mem_map[pfn] = page
+        k.mem_map.add(page)
         if pfn < RESERVED_PFNS:
             page.flags = PG_reserved
             page._refcount = 1
     return page
-
-
-def page_to_pfn(page: Page) -> int:
-    """The frame of a struct page."""
-    return page.pfn
 
 
 def page_count(page: Page) -> int:
@@ -153,11 +147,6 @@ def page_mapcount(page: Page) -> int:
     return page._mapcount + 1 if page._mapcount >= -1 else 0
 
 
-def page_mapped(page: Page) -> bool:
-    """Some PTE maps `page`."""
-    return page._mapcount >= 0
-
-
 def get_page(page: Page) -> None:
     """Take a reference. Precondition: the caller, or something he holds on to, has one already."""
     if page._refcount <= 0:
@@ -165,25 +154,9 @@ def get_page(page: Page) -> None:
     page._refcount += 1
 
 
-def get_page_unless_zero(page: Page) -> bool:
-    """Take a reference, if the page is not free."""
-    if page._refcount == 0:
-        return False
-    page._refcount += 1
-    return True
-
-
 def page_ref_add(page: Page, nr: int) -> None:
     """`nr` references more."""
     page._refcount += nr
-
-
-def page_ref_freeze(page: Page, count: int) -> bool:
-    """If exactly `count` references exist, make it 0: nobody can get one any more."""
-    if page._refcount != count:
-        return False
-    page._refcount = 0
-    return True
 
 
 def page_maybe_dma_pinned(page: Page) -> bool:
@@ -330,7 +303,7 @@ def prep_new_page(k: Kernel, pfn: int, order: int, gfp: int) -> Page:
         page = mem_map.get(frame)
         if page is None:
             # Never used since power-on: zero already.
-            mem_map[frame] = Page(k, frame)
+            mem_map.add(Page(k, frame))
             continue
         if page._refcount != 0 or page._mapcount != -1 or page.mapping is not None or page.flags & PAGE_FLAGS_CHECK_AT_FREE:
             raise KernelBug(f"bad page in the free lists: {page!r}, mapping {page.mapping!r}")
@@ -567,7 +540,6 @@ def mem_init(k: Kernel) -> None:
         raise KernelError(ENOMEM)
     zone = k.zone
     init_zero_pfn(k)
-    zone.reserved_pages = RESERVED_PFNS
     zone.managed_pages = k.max_pfn - RESERVED_PFNS
     zone.nr_free = zone.managed_pages
     # memblock frees upwards, in the largest aligned blocks, each put last on its list (since v5.10).
@@ -631,7 +603,8 @@ def validate_zone(k: Kernel) -> None:
         if pfn in free:
             raise KernelBug(f"frame {pfn:#x} is on the per-CPU list and in the free block at {free[pfn]:#x}")
         free[pfn] = pfn
-    for pfn, page in k.mem_map.items():
+    for page in k.mem_map.pages:
+        pfn = page.pfn
         if pfn in free:
             if page._refcount:
                 raise KernelBug(f"{page!r} is in use and in the free block at {free[pfn]:#x}")

@@ -16,8 +16,11 @@ from mmscope.kernel.include.errno import EIO, ENOSPC, KernelBug, KernelError
 from mmscope.kernel.include.fs import I_DIRTY_PAGES, AddressSpace, WritebackControl
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_dirty, PG_error, PG_reclaim, PG_writeback
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 from mmscope.kernel.lib.xarray import XA_MARK_0, XA_MARK_1, XA_MARK_2, xa_clear_mark, xa_find_marked, xa_get_mark, xa_set_mark
 from mmscope.kernel.mm.page_alloc import put_page
+from mmscope.kernel.mm.rmap import page_mkclean
+from mmscope.kernel.mm.swap import rotate_reclaimable_page
 from mmscope.kernel.mm.vmstat import (
     NR_DIRTIED,
     NR_FILE_DIRTY,
@@ -170,16 +173,13 @@ def balance_dirty_pages_ratelimited(mapping: AddressSpace) -> None:
 
 def clear_page_dirty_for_io(page: Page) -> bool:
     """A locked page is about to be written: from now on a store to it makes it dirty again. False if it was clean."""
-    # Imported here and below: all of mm/ marks pages dirty, so this module is beneath it.
-    import mmscope.kernel.mm.rmap as mm_rmap
-
     mapping = page_mapping(page)
     if mapping is None:
         dirty = page.flags & PG_dirty != 0
         page.flags &= ~PG_dirty
         return dirty
     # A store between the two would set the PTE's dirty bit only: page_mkclean() finds it and the page stays dirty until here.
-    if mm_rmap.page_mkclean(page):
+    if page_mkclean(page):
         set_page_dirty(page)
     if not page.flags & PG_dirty:
         return False
@@ -207,7 +207,10 @@ def end_page_writeback(page: Page) -> None:
     """The device is done with the page."""
     if not page.flags & PG_writeback:
         raise KernelBug(f"end_page_writeback: {page!r} of {page.mapping!r} is not being written")
-    page.flags &= ~(PG_writeback | PG_reclaim)
+    if page.flags & PG_reclaim:
+        page.flags &= ~PG_reclaim
+        rotate_reclaimable_page(page)
+    page.flags &= ~PG_writeback
     mapping = page_mapping(page)
     if mapping is not None:
         xa_clear_mark(mapping.i_pages, page.index, PAGECACHE_TAG_WRITEBACK)
@@ -245,8 +248,6 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
 
     WB_SYNC_NONE stops at the first error and after wbc.nr_to_write pages.
     """
-    import mmscope.kernel.mm.filemap as mm_filemap
-
     index = wbc.range_start >> 12
     end = wbc.range_end >> 12
     error: KernelError | None = None
@@ -263,14 +264,14 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
         assert isinstance(page, Page)
         page._refcount += 1
         if wbc.sync_mode:
-            mm_filemap.lock_page(page)
-        elif not mm_filemap.trylock_page(page):
+            lock_page(page)
+        elif not trylock_page(page):
             # The flusher of Linux waits; here it runs in reclaim, on behalf of who may have locked the page.
             put_page(page)
             continue
         if page.mapping is not mapping or not page.flags & PG_dirty:
             xa_clear_mark(mapping.i_pages, found[0], PAGECACHE_TAG_TOWRITE)
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
             put_page(page)
             continue
         wait_on_page_writeback(page)
@@ -281,7 +282,7 @@ def write_cache_pages(mapping: AddressSpace, wbc: WritebackControl, writepage: C
                 if error is None:
                     error = failure
         else:
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
         put_page(page)
         wbc.nr_to_write -= 1
         if not wbc.sync_mode and (error is not None or wbc.nr_to_write <= 0):

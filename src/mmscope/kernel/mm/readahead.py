@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.filemap as mm_filemap
 from mmscope.kernel.include.errno import KernelError
-from mmscope.kernel.include.fs import ReadaheadControl
+from mmscope.kernel.include.fs import FMODE_RANDOM, ReadaheadControl
 from mmscope.kernel.include.gfp import ___GFP_NORETRY, __GFP_NOWARN, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.page_flags import PG_error, PG_locked, PG_readahead, PG_writeback
+from mmscope.kernel.include.pagemap import unlock_page
 from mmscope.kernel.lib.xarray import xa_load
 from mmscope.kernel.mm.page_alloc import put_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.fs import AddressSpace, File
     from mmscope.kernel.include.mm_types import Page
 
@@ -29,8 +28,6 @@ __all__ = [
     "PG_readahead", "ReadaheadControl", "do_page_cache_ra", "force_page_cache_ra", "ondemand_readahead", "page_cache_async_ra",
     "page_cache_async_readahead", "page_cache_ra_unbounded", "page_cache_sync_ra", "page_cache_sync_readahead",
 ]  # fmt: skip
-
-FMODE_RANDOM: Final = 0x1000
 
 
 def read_pages(rac: ReadaheadControl) -> None:
@@ -49,7 +46,7 @@ def read_pages(rac: ReadaheadControl) -> None:
             except KernelError:
                 page.flags |= PG_error
         if page.flags & PG_locked:
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
         put_page(page)
     rac.pages = []
 

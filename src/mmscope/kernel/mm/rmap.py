@@ -37,6 +37,8 @@ from mmscope.kernel.mm.interval_tree import (
     vma_interval_tree_iter_first,
     vma_interval_tree_iter_next,
 )
+from mmscope.kernel.mm.memory_rss import dec_mm_counter, mm_counter_file, update_hiwater_rss
+from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.vmstat import NR_ANON_MAPPED, NR_FILE_MAPPED, mod_page_state
 from mmscope.kernel.tracepoint import trace_page_add_rmap, trace_page_remove_rmap
 
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TTU_IGNORE_MLOCK", "TTU_MUNLOCK", "PageVmaMappedWalk", "RmapWalkControl", "__anon_vma_prepare", "__page_set_anon_rmap",
-    "anon_vma_clone", "anon_vma_fork", "anon_vma_merge", "anon_vma_prepare", "linear_page_index", "page_add_anon_rmap",
+    "anon_vma_clone", "anon_vma_fork", "anon_vma_merge", "anon_vma_prepare", "linear_page_index",
     "page_add_file_rmap", "page_add_new_anon_rmap", "page_address_in_vma", "page_dup_rmap", "page_get_anon_vma",
     "page_lock_anon_vma_read", "page_mapped_in_vma", "page_mkclean", "page_move_anon_rmap", "page_referenced",
     "page_remove_rmap", "page_try_dup_anon_rmap", "page_vma_mapped_walk", "put_anon_vma", "rmap_walk", "try_to_munlock",
@@ -447,10 +449,8 @@ def page_mkclean(page: Page) -> int:
 
 def try_to_unmap_one(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkControl) -> bool:
     """Take away the entry of one VMA; False = it has to stay, and the page with it."""
-    import mmscope.kernel.mm.memory as mm_memory
     import mmscope.kernel.mm.mlock as mm_mlock
     import mmscope.kernel.mm.page_writeback as mm_page_writeback
-    from mmscope.kernel.mm.page_alloc import put_page
 
     flags = rwc.flags
     mm = vma.vm_mm
@@ -467,7 +467,7 @@ def try_to_unmap_one(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkC
         pteval = ptep_clear_flush(vma, pvmw.address, pvmw.pte)
         if pte_dirty(pteval):
             mm_page_writeback.set_page_dirty(page)
-        mm_memory.update_hiwater_rss(mm)
+        update_hiwater_rss(mm)
         if page.mapping_tag & PAGE_MAPPING_ANON:
             if page.flags & PG_swapbacked:
                 # Here the entry gets the page's place in swap (swap_duplicate): add_to_swap() has to come first.
@@ -477,9 +477,9 @@ def try_to_unmap_one(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkC
                 set_pte_at(mm, pvmw.address, pvmw.pte, pteval)
                 page.flags |= PG_swapbacked
                 return False
-            mm_memory.dec_mm_counter(mm, MM_ANONPAGES)
+            dec_mm_counter(mm, MM_ANONPAGES)
         else:
-            mm_memory.dec_mm_counter(mm, mm_memory.mm_counter_file(page))
+            dec_mm_counter(mm, mm_counter_file(page))
         page_remove_rmap(page)
         put_page(page)
     return True
@@ -532,15 +532,6 @@ def __page_set_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive:
     page.mapping = anon_vma
     page.mapping_tag = PAGE_MAPPING_ANON
     page.index = ((address - vma.vm_start) >> 12) + vma.vm_pgoff
-
-
-def page_add_anon_rmap(page: Page, vma: VmAreaStruct, address: int, exclusive: bool = False) -> None:
-    """One more PTE maps an anonymous page that may be mapped already."""
-    page._mapcount += 1
-    if page._mapcount == 0:
-        mod_page_state(page.kernel, NR_ANON_MAPPED, 1)
-        __page_set_anon_rmap(page, vma, address, exclusive)
-    trace_page_add_rmap(page, vma, address)
 
 
 def page_dup_rmap(page: Page, vma: VmAreaStruct, address: int) -> None:

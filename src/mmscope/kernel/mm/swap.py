@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.page_alloc as mm_page_alloc
 from mmscope.kernel.include.errno import KernelBug
+from mmscope.kernel.include.fs import AS_UNEVICTABLE, AddressSpace
 from mmscope.kernel.include.mm import VM_LOCKED, VM_SPECIAL
 from mmscope.kernel.include.page_flags import (
     PageAnon,
@@ -39,6 +40,7 @@ from mmscope.kernel.mm.workingset import workingset_activation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
@@ -90,8 +92,11 @@ def page_lru(page: Page) -> int:
 
 
 def page_evictable(page: Page) -> bool:
-    """Not mlocked (unevictable mappings do not exist here)."""
-    return page.flags & PG_mlocked == 0
+    """Neither mlocked nor of a file that is locked in memory."""
+    if page.flags & PG_mlocked:
+        return False
+    mapping = page.mapping
+    return not isinstance(mapping, AddressSpace) or mapping.flags & AS_UNEVICTABLE == 0
 
 
 def add_page_to_lru_list(page: Page, lru: int) -> None:
@@ -120,7 +125,26 @@ def del_page_from_lru_list(page: Page) -> None:
     k.vmstat.stat[lru] -= 1
 
 
+def check_move_unevictable_pages(pages: list[Page]) -> None:
+    """SHM_UNLOCK: pages of the unevictable list that need no longer be there go to the list of their kind (mm/vmscan.c)."""
+    for page in pages:
+        if page.flags & PG_lru and page.flags & PG_unevictable and page_evictable(page):
+            del_page_from_lru_list(page)
+            page.flags &= ~PG_unevictable
+            add_page_to_lru_list(page, page_lru(page))
+            count_vm_event(page.kernel, UNEVICTABLE_PGRESCUED)
+
+
 # Adding
+
+
+def pagevec_lru_move_fn(k: Kernel, pvec: list[Page], move_fn: Callable[[Page], None]) -> None:
+    """Empty a pagevec: `move_fn` for each of its pages, which it may find on no list, then drop the pagevec's references."""
+    pages = pvec.copy()
+    pvec.clear()
+    for page in pages:
+        move_fn(page)
+    release_pages(k, pages)
 
 
 def lru_cache_add(page: Page) -> None:
@@ -158,18 +182,14 @@ def __pagevec_lru_add_fn(page: Page) -> None:
 
 def __pagevec_lru_add(k: Kernel) -> None:
     """Drain lru_add: each page onto its list, then drop the pagevec's reference."""
-    pages = k.lru.lru_add
-    k.lru.lru_add = []
-    for page in pages:
-        __pagevec_lru_add_fn(page)
-    release_pages(k, pages)
+    pagevec_lru_move_fn(k, k.lru.lru_add, __pagevec_lru_add_fn)
 
 
 # Moving
 
 
 def __activate_page(page: Page) -> None:
-    if page.flags & (PG_active | PG_unevictable) == 0:
+    if page.flags & (PG_lru | PG_active | PG_unevictable) == PG_lru:
         del_page_from_lru_list(page)
         page.flags |= PG_active
         add_page_to_lru_list(page, page_lru(page))
@@ -177,7 +197,7 @@ def __activate_page(page: Page) -> None:
 
 
 def lru_deactivate_file_fn(page: Page) -> None:
-    if page.flags & PG_unevictable or page._mapcount >= 0:
+    if page.flags & (PG_lru | PG_unevictable) != PG_lru or page._mapcount >= 0:
         return
     active = page.flags & PG_active != 0
     del_page_from_lru_list(page)
@@ -193,7 +213,7 @@ def lru_deactivate_file_fn(page: Page) -> None:
 
 
 def lru_deactivate_fn(page: Page) -> None:
-    if page.flags & (PG_active | PG_unevictable) == PG_active:
+    if page.flags & (PG_lru | PG_active | PG_unevictable) == PG_lru | PG_active:
         del_page_from_lru_list(page)
         page.flags &= ~(PG_active | PG_referenced)
         add_page_to_lru_list(page, page_lru(page))
@@ -201,7 +221,7 @@ def lru_deactivate_fn(page: Page) -> None:
 
 
 def lru_lazyfree_fn(page: Page) -> None:
-    if PageAnon(page) and page.flags & (PG_swapbacked | PG_unevictable) == PG_swapbacked:
+    if PageAnon(page) and page.flags & (PG_lru | PG_swapbacked | PG_unevictable) == PG_lru | PG_swapbacked:
         del_page_from_lru_list(page)
         # Without PG_swapbacked an anonymous page is clean: reclaim just drops it (MADV_FREE).
         page.flags &= ~(PG_active | PG_referenced | PG_swapbacked)
@@ -210,107 +230,55 @@ def lru_lazyfree_fn(page: Page) -> None:
 
 
 def pagevec_move_tail_fn(page: Page) -> None:
-    if not page.flags & PG_unevictable:
+    if page.flags & (PG_lru | PG_unevictable) == PG_lru:
         del_page_from_lru_list(page)
         page.flags &= ~PG_active
         add_page_to_lru_list_tail(page, page_lru(page))
         count_vm_event(page.kernel, PGROTATED)
 
 
-def _drain_rotate(k: Kernel) -> None:
-    pages = k.lru.lru_rotate
-    k.lru.lru_rotate = []
-    for page in pages:
-        if page.flags & PG_lru:
-            pagevec_move_tail_fn(page)
-    release_pages(k, pages)
-
-
-def _drain_deactivate_file(k: Kernel) -> None:
-    pages = k.lru.lru_deactivate_file
-    k.lru.lru_deactivate_file = []
-    for page in pages:
-        if page.flags & PG_lru:
-            lru_deactivate_file_fn(page)
-    release_pages(k, pages)
-
-
-def _drain_deactivate(k: Kernel) -> None:
-    pages = k.lru.lru_deactivate
-    k.lru.lru_deactivate = []
-    for page in pages:
-        if page.flags & PG_lru:
-            lru_deactivate_fn(page)
-    release_pages(k, pages)
-
-
-def _drain_lazyfree(k: Kernel) -> None:
-    pages = k.lru.lru_lazyfree
-    k.lru.lru_lazyfree = []
-    for page in pages:
-        if page.flags & PG_lru:
-            lru_lazyfree_fn(page)
-    release_pages(k, pages)
+def _pagevec_add(pvec: list[Page], page: Page, move_fn: Callable[[Page], None]) -> None:
+    """Put a page into a pagevec, which is emptied when it is full."""
+    page._refcount += 1
+    pvec.append(page)
+    if len(pvec) >= PAGEVEC_SIZE:
+        pagevec_lru_move_fn(page.kernel, pvec, move_fn)
 
 
 def activate_page_drain(k: Kernel) -> None:
-    pages = k.lru.activate_page
-    k.lru.activate_page = []
-    for page in pages:
-        if page.flags & PG_lru:
-            __activate_page(page)
-    release_pages(k, pages)
+    """Pages on their way to an active list arrive."""
+    pagevec_lru_move_fn(k, k.lru.activate_page, __activate_page)
 
 
 def rotate_reclaimable_page(page: Page) -> None:
     """Writeback of a page that reclaim waits for is done: to the tail of the inactive list."""
     if page.flags & (PG_dirty | PG_unevictable | PG_lru) == PG_lru:
-        lru = page.kernel.lru
-        page._refcount += 1
-        lru.lru_rotate.append(page)
-        if len(lru.lru_rotate) >= PAGEVEC_SIZE:
-            _drain_rotate(page.kernel)
+        _pagevec_add(page.kernel.lru.lru_rotate, page, pagevec_move_tail_fn)
 
 
 def activate_page(page: Page) -> None:
     """Send a page on an inactive list to the active one, by way of a pagevec."""
     if page.flags & (PG_lru | PG_active | PG_unevictable) == PG_lru:
-        lru = page.kernel.lru
-        page._refcount += 1
-        lru.activate_page.append(page)
-        if len(lru.activate_page) >= PAGEVEC_SIZE:
-            activate_page_drain(page.kernel)
+        _pagevec_add(page.kernel.lru.activate_page, page, __activate_page)
 
 
 def deactivate_file_page(page: Page) -> None:
     """Clean page cache that could not be invalidated: to the inactive list's tail."""
     if page.flags & PG_unevictable or page._refcount == 0:
         return
-    lru = page.kernel.lru
-    page._refcount += 1
-    lru.lru_deactivate_file.append(page)
-    if len(lru.lru_deactivate_file) >= PAGEVEC_SIZE:
-        _drain_deactivate_file(page.kernel)
+    _pagevec_add(page.kernel.lru.lru_deactivate_file, page, lru_deactivate_file_fn)
 
 
 def deactivate_page(page: Page) -> None:
     """MADV_COLD: from the active to the inactive list."""
     if page.flags & (PG_lru | PG_active | PG_unevictable) == PG_lru | PG_active:
-        lru = page.kernel.lru
-        page._refcount += 1
-        lru.lru_deactivate.append(page)
-        if len(lru.lru_deactivate) >= PAGEVEC_SIZE:
-            _drain_deactivate(page.kernel)
+        _pagevec_add(page.kernel.lru.lru_deactivate, page, lru_deactivate_fn)
 
 
 def mark_page_lazyfree(page: Page) -> None:
     """MADV_FREE: an anonymous page whose content is no longer needed."""
     if PageAnon(page) and page.flags & (PG_lru | PG_swapbacked | PG_unevictable) == PG_lru | PG_swapbacked:
-        lru = page.kernel.lru
-        page._refcount += 1
-        lru.lru_lazyfree.append(page)
-        if len(lru.lru_lazyfree) >= PAGEVEC_SIZE:
-            _drain_lazyfree(page.kernel)
+        _pagevec_add(page.kernel.lru.lru_lazyfree, page, lru_lazyfree_fn)
 
 
 def mark_page_accessed(page: Page) -> None:
@@ -339,13 +307,13 @@ def lru_add_drain_cpu(k: Kernel) -> None:
     if lru.lru_add:
         __pagevec_lru_add(k)
     if lru.lru_rotate:
-        _drain_rotate(k)
+        pagevec_lru_move_fn(k, lru.lru_rotate, pagevec_move_tail_fn)
     if lru.lru_deactivate_file:
-        _drain_deactivate_file(k)
+        pagevec_lru_move_fn(k, lru.lru_deactivate_file, lru_deactivate_file_fn)
     if lru.lru_deactivate:
-        _drain_deactivate(k)
+        pagevec_lru_move_fn(k, lru.lru_deactivate, lru_deactivate_fn)
     if lru.lru_lazyfree:
-        _drain_lazyfree(k)
+        pagevec_lru_move_fn(k, lru.lru_lazyfree, lru_lazyfree_fn)
     if lru.activate_page:
         activate_page_drain(k)
 

@@ -10,6 +10,7 @@ import mmscope.kernel.mm.page_writeback as mm_page_writeback
 from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_locked, PG_mappedtodisk, PG_private, PG_writeback
+from mmscope.kernel.include.pagemap import lock_page, trylock_page, unlock_page
 from mmscope.kernel.lib.xarray import xa_erase, xa_find
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.swap import deactivate_file_page, lru_add_drain
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.fs import AddressSpace, Inode
 
 __all__ = [
-    "invalidate_inode_page", "invalidate_inode_pages2", "invalidate_inode_pages2_range", "invalidate_mapping_pages",
+    "invalidate_inode_page", "invalidate_inode_pages2_range", "invalidate_mapping_pages",
     "pagecache_isize_extended", "truncate_inode_page", "truncate_inode_pages", "truncate_inode_pages_final",
-    "truncate_inode_pages_range", "truncate_pagecache", "truncate_pagecache_range", "truncate_setsize",
+    "truncate_inode_pages_range", "truncate_pagecache", "truncate_pagecache_range",
 ]  # fmt: skip
 
 #: Beyond the last page that any file can have.
@@ -71,11 +72,11 @@ def truncate_inode_pages_range(mapping: AddressSpace, lstart: int, lend: int) ->
     partial_end = 0 if lend == -1 else (lend + 1) & 4095
     end = _PAGES_MAX if lend == -1 else (lend + 1) >> 12
     for page in _pages_in_range(mapping, start, end - 1):
-        mm_filemap.lock_page(page)
+        lock_page(page)
         if page.mapping is mapping:
             mm_page_writeback.wait_on_page_writeback(page)
             truncate_inode_page(mapping, page)
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         put_page(page)
     if mapping.nrexceptional:
         clear_shadow_entries(mapping, start, end - 1)
@@ -128,15 +129,6 @@ def truncate_pagecache(inode: Inode, newsize: int) -> None:
     mm_memory.unmap_mapping_range(mapping, holebegin, 0, True)
 
 
-def truncate_setsize(inode: Inode, newsize: int) -> None:
-    """Set i_size and bring the page cache in line; the blocks are the file system's own business."""
-    oldsize = inode.i_size
-    inode.i_size = newsize
-    if newsize > oldsize:
-        pagecache_isize_extended(inode, oldsize, newsize)
-    truncate_pagecache(inode, newsize)
-
-
 def pagecache_isize_extended(inode: Inode, from_: int, to: int) -> None:
     """With blocks smaller than a page the last page would have to fault again, to get blocks: here a block is a page."""
 
@@ -175,11 +167,11 @@ def invalidate_mapping_pages(mapping: AddressSpace, start: int, end: int) -> int
     """
     count = 0
     for page in _pages_in_range(mapping, start, end):
-        if page.flags & PG_locked or not mm_filemap.trylock_page(page):
+        if page.flags & PG_locked or not trylock_page(page):
             put_page(page)
             continue
         removed = invalidate_inode_page(page)
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         if removed:
             count += 1
         else:
@@ -197,9 +189,9 @@ def invalidate_inode_pages2_range(mapping: AddressSpace, start: int, end: int) -
     # The pagevec's own reference would keep a fresh page (invalidate_complete_page2 drains it on failure).
     lru_add_drain(mapping.host.i_sb.kernel)
     for page in _pages_in_range(mapping, start, end):
-        mm_filemap.lock_page(page)
+        lock_page(page)
         if page.mapping is not mapping:
-            mm_filemap.unlock_page(page)
+            unlock_page(page)
             put_page(page)
             continue
         mm_page_writeback.wait_on_page_writeback(page)
@@ -214,11 +206,6 @@ def invalidate_inode_pages2_range(mapping: AddressSpace, start: int, end: int) -
         else:
             mm_filemap.__delete_from_page_cache(page)
             put_page(page)
-        mm_filemap.unlock_page(page)
+        unlock_page(page)
         put_page(page)
     return all_gone
-
-
-def invalidate_inode_pages2(mapping: AddressSpace) -> bool:
-    """invalidate_inode_pages2_range() of the whole file."""
-    return invalidate_inode_pages2_range(mapping, 0, _PAGES_MAX)

@@ -11,7 +11,7 @@ import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.arch.x86.uaccess import put_user
-from mmscope.kernel.fs.file import fd_install, fput, get_file, get_unused_fd_flags, set_close_on_exec
+from mmscope.kernel.fs.file import fput, get_file
 from mmscope.kernel.fs.namei import inode_permission, path_lookup
 from mmscope.kernel.fs.namei_create import do_mknodat
 from mmscope.kernel.include.errno import (
@@ -21,11 +21,12 @@ from mmscope.kernel.include.errno import (
     ECONNREFUSED,
     ECONNRESET,
     EEXIST,
+    EINTR,
     EINVAL,
     EISCONN,
     EMSGSIZE,
+    ENOENT,
     ENOTCONN,
-    ENOTSOCK,
     ENOTTY,
     EOPNOTSUPP,
     EPERM,
@@ -38,21 +39,12 @@ from mmscope.kernel.include.errno import (
 )
 from mmscope.kernel.include.fs import (
     AT_FDCWD,
-    FMODE_READ,
-    FMODE_STREAM,
-    FMODE_WRITE,
     MAY_WRITE,
-    O_CLOEXEC,
-    O_NONBLOCK,
-    O_RDWR,
     S_IFMT,
     S_IFSOCK,
-    Dentry,
     File,
-    FileOperations,
-    Inode,
-    SuperBlock,
 )
+from mmscope.kernel.include.ioctls import FIONREAD
 from mmscope.kernel.include.poll import (
     POLLERR,
     POLLHUP,
@@ -62,126 +54,54 @@ from mmscope.kernel.include.poll import (
     POLLRDNORM,
     POLLWRBAND,
     POLLWRNORM,
-    PollTable,
-    poll_wait,
 )
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE, TASK_RUNNING
-from mmscope.kernel.include.signal import SIGPIPE
-from mmscope.kernel.include.wait import WaitQueueEntry, WaitQueueHead
+from mmscope.kernel.include.socket import (
+    AF_UNIX,
+    MAX_DGRAM_QLEN,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    MSG_WAITALL,
+    OVERFLOWUID,
+    RCV_SHUTDOWN,
+    SEND_SHUTDOWN,
+    SHUTDOWN_MASK,
+    SIOCOUTQ,
+    SKB_OVERHEAD,
+    SOCK_DGRAM,
+    SOCK_MAX,
+    SOCK_RAW,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+    SOMAXCONN,
+    STREAM_CHUNK,
+    TCP_CLOSE,
+    TCP_ESTABLISHED,
+    TCP_LISTEN,
+    SkBuff,
+    Ucred,
+    UnixSock,
+)
+from mmscope.kernel.include.wait import WaitQueueEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
-
-AF_UNIX: Final = 1
-SOCK_STREAM: Final = 1
-SOCK_DGRAM: Final = 2
-SOCK_RAW: Final = 3
-SOCK_SEQPACKET: Final = 5
-SOCK_MAX: Final = 11
-SOCK_TYPE_MASK: Final = 0xF
-SOCK_CLOEXEC: Final = O_CLOEXEC
-SOCK_NONBLOCK: Final = O_NONBLOCK
-
-MSG_OOB: Final = 0x1
-MSG_PEEK: Final = 0x2
-MSG_CTRUNC: Final = 0x8
-MSG_TRUNC: Final = 0x20
-MSG_DONTWAIT: Final = 0x40
-MSG_WAITALL: Final = 0x100
-MSG_NOSIGNAL: Final = 0x4000
-
-RCV_SHUTDOWN: Final = 1
-SEND_SHUTDOWN: Final = 2
-SHUTDOWN_MASK: Final = 3
-
-TCP_ESTABLISHED: Final = 1
-TCP_CLOSE: Final = 7
-TCP_LISTEN: Final = 10
-
-#: net.core.wmem_default and rmem_default, bytes; net.core.somaxconn; net.unix.max_dgram_qlen.
-SK_BUF_DEFAULT: Final = 212992
-SOMAXCONN: Final = 4096
-MAX_DGRAM_QLEN: Final = 10
-#: The longest piece of a stream: SKB_MAX_ALLOC and UNIX_SKB_FRAGS_SZ.
-STREAM_CHUNK: Final = 36544
-#: What a message takes of the send buffer besides its bytes (SKB_TRUESIZE).
-SKB_OVERHEAD: Final = 768
-
-FIONREAD: Final = 0x541B
-SIOCOUTQ: Final = 0x5411
-
-
-class Ucred:
-    """struct ucred."""
-
-    def __init__(self, pid: int, uid: int, gid: int) -> None:
-        self.pid = pid
-        self.uid = uid
-        self.gid = gid
-
-
-class SkBuff:
-    """struct sk_buff: one message on its way."""
-
-    def __init__(self, data: bytes, sock: UnixSock, cred: Ucred, files: list[File]) -> None:
-        self.data = data
-        #: Bytes already read, by a stream.
-        self.consumed = 0
-        #: The sender, in whose send buffer it counts.
-        self.sock = sock
-        self.addr = sock.addr
-        self.cred = cred
-        self.files = files
-        self.truesize = len(data) + SKB_OVERHEAD
-
-
-class UnixSock:
-    """struct unix_sock, with its struct socket."""
-
-    def __init__(self, kernel: Kernel, sk_type: int) -> None:
-        self.kernel = kernel
-        self.type = sk_type
-        self.state = TCP_CLOSE
-        self.peer: UnixSock | None = None
-        #: sun_path as bound, None = none.
-        self.addr: bytes | None = None
-        self.inode: Inode | None = None
-        self.queue: list[SkBuff] = []
-        #: Connections that wait for accept(2), and how many may.
-        self.backlog: list[UnixSock] = []
-        self.max_backlog = 0
-        self.shutdown = 0
-        self.err = 0
-        self.wmem = 0
-        self.sndbuf = SK_BUF_DEFAULT
-        self.rcvbuf = SK_BUF_DEFAULT
-        #: SO_RCVTIMEO, SO_SNDTIMEO, ns; None = for ever.
-        self.rcvtimeo: int | None = None
-        self.sndtimeo: int | None = None
-        self.passcred = 0
-        #: Who connected or listened: SO_PEERCRED of the other side.
-        self.peer_cred: Ucred | None = None
-        self.wq = WaitQueueHead()
-        self.dead = False
-        #: Options that are only kept: (level, name) -> value.
-        self.options: dict[tuple[int, int], int] = {}
 
 
 def current_cred(k: Kernel) -> Ucred:
-    """The current process as others see it."""
+    """The current process as SO_PEERCRED of others shows it."""
     task = k.current
     return Ucred(task.tgid, task.cred.euid, task.cred.egid)
 
 
-def sock_of(file: File) -> UnixSock:
-    """The socket behind `file`. ENOTSOCK."""
-    sock = file.private_data
-    if not isinstance(sock, UnixSock):
-        raise KernelError(ENOTSOCK)
-    return sock
+def maybe_add_creds(sock: UnixSock, other: UnixSock) -> Ucred:
+    """A message without SCM_CREDENTIALS: the sender's real ids if one side has asked for them by now, else nobody."""
+    if sock.passcred or other.passcred or not other.accepted:
+        task = sock.kernel.current
+        return Ucred(task.tgid, task.cred.uid, task.cred.gid)
+    return Ucred(0, OVERFLOWUID, OVERFLOWUID)
 
 
 def unix_create(k: Kernel, family: int, sk_type: int, protocol: int) -> UnixSock:
@@ -200,29 +120,7 @@ def unix_create(k: Kernel, family: int, sk_type: int, protocol: int) -> UnixSock
     return UnixSock(k, sk_type)
 
 
-def sock_alloc_file(k: Kernel, sock: UnixSock, flags: int) -> File:
-    """A file for a socket."""
-    if k.sock_mnt is None:
-        k.sock_mnt = SuperBlock(k, "sockfs", k.vfs.get_anon_bdev())
-    k.last_ino += 1
-    inode = Inode(k.sock_mnt, k.last_ino, S_IFSOCK | 0o777)
-    cred = k.current.cred
-    inode.i_uid, inode.i_gid = cred.fsuid, cred.fsgid
-    dentry = Dentry(inode.i_sb, f"socket:[{inode.i_ino}]", None, inode)
-    file = File(dentry, inode, O_RDWR | flags & O_NONBLOCK, FMODE_READ | FMODE_WRITE | FMODE_STREAM, socket_file_ops)
-    file.private_data = sock
-    return file
-
-
-def sock_map_fd(k: Kernel, sock: UnixSock, flags: int) -> int:
-    """A descriptor for a socket."""
-    fd = get_unused_fd_flags(k, flags)
-    fd_install(k, fd, sock_alloc_file(k, sock, flags))
-    set_close_on_exec(k, fd, bool(flags & O_CLOEXEC))
-    return fd
-
-
-def connect_pair(k: Kernel, a: UnixSock, b: UnixSock) -> None:
+def unix_socketpair(k: Kernel, a: UnixSock, b: UnixSock) -> None:
     """socketpair(2): each is the other's peer."""
     a.peer, b.peer = b, a
     a.peer_cred = b.peer_cred = current_cred(k)
@@ -230,9 +128,8 @@ def connect_pair(k: Kernel, a: UnixSock, b: UnixSock) -> None:
         a.state = b.state = TCP_ESTABLISHED
 
 
-def unix_release(inode: Inode, file: File) -> None:
+def unix_release(sock: UnixSock) -> None:
     """The last descriptor of a socket is closed: its peer sees the end, or, if something was left unread, a reset."""
-    sock = sock_of(file)
     k = sock.kernel
     sock.dead = True
     sock.shutdown = SHUTDOWN_MASK
@@ -257,11 +154,11 @@ def unix_release(inode: Inode, file: File) -> None:
                 client.err = ECONNRESET
                 core_wait.wake_up_all(client.wq)
         sock.backlog.clear()
-    purge_queue(sock)
+    skb_queue_purge(sock)
     core_wait.wake_up_all(sock.wq)
 
 
-def purge_queue(sock: UnixSock) -> None:
+def skb_queue_purge(sock: UnixSock) -> None:
     """What nobody will read any more."""
     for skb in sock.queue:
         consume_skb(skb)
@@ -282,7 +179,8 @@ def sock_wait(sock: UnixSock, expires: int | None, what: str) -> None:
     k = sock.kernel
     current = k.current
     if core_signal.signal_pending(current):
-        raise KernelError(ERESTARTSYS)
+        # sock_intr_errno()
+        raise KernelError(ERESTARTSYS if expires is None else EINTR)
     wait = WaitQueueEntry(current)
     core_wait.prepare_to_wait(sock.wq, wait, TASK_INTERRUPTIBLE)
     current.wchan = what
@@ -305,12 +203,14 @@ def timeout_end(k: Kernel, timeo: int | None, nonblock: bool) -> int | None:
 
 
 def unix_writable(sock: UnixSock) -> bool:
-    """At most a quarter of the send buffer is used."""
-    return sock.wmem << 2 <= sock.sndbuf
+    """At most a quarter of the send buffer is used. Never, while it listens."""
+    return sock.state != TCP_LISTEN and sock.wmem << 2 <= sock.sndbuf
 
 
-def find_other(k: Kernel, name: bytes, sk_type: int) -> UnixSock:
-    """The socket bound to `name`. ECONNREFUSED, EPROTOTYPE; what the host's sockets listen to is never reached."""
+def unix_find_other(k: Kernel, name: bytes, sk_type: int) -> UnixSock:
+    """The socket bound to `name`. EINVAL: empty; ECONNREFUSED, EPROTOTYPE. What the host's sockets listen to is never reached."""
+    if not name:
+        raise KernelError(EINVAL)
     if name[:1] != b"\0":
         dentry = path_lookup(k, AT_FDCWD, name.split(b"\0")[0].decode("utf-8", "surrogateescape"), True)
         inode = dentry.d_inode
@@ -326,28 +226,28 @@ def find_other(k: Kernel, name: bytes, sk_type: int) -> UnixSock:
     return other
 
 
-def unix_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool) -> int:
+def unix_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool, cred: Ucred | None) -> int:
     """Send: bytes sent. EPIPE: the other side is gone (the caller decides about SIGPIPE)."""
     if sock.type == SOCK_STREAM:
         if name is not None:
             raise KernelError(EISCONN if sock.state == TCP_ESTABLISHED else EOPNOTSUPP)
-        return stream_sendmsg(sock, data, files, nonblock)
+        return unix_stream_sendmsg(sock, data, files, nonblock, cred)
     if sock.type == SOCK_SEQPACKET:
         if sock.err:
-            raise KernelError(take_error(sock))
+            raise KernelError(sock_error(sock))
         if sock.state != TCP_ESTABLISHED:
             raise KernelError(ENOTCONN)
         name = None
-    return dgram_sendmsg(sock, data, name, files, nonblock)
+    return unix_dgram_sendmsg(sock, data, name, files, nonblock, cred)
 
 
-def take_error(sock: UnixSock) -> int:
-    """sock_error(): reported once."""
+def sock_error(sock: UnixSock) -> int:
+    """The pending error, reported once."""
     err, sock.err = sock.err, 0
     return err
 
 
-def stream_sendmsg(sock: UnixSock, data: bytes, files: list[File], nonblock: bool) -> int:
+def unix_stream_sendmsg(sock: UnixSock, data: bytes, files: list[File], nonblock: bool, cred: Ucred | None) -> int:
     """In pieces that fit half of the send buffer; what was sent before an error or a signal counts."""
     k = sock.kernel
     other = sock.peer
@@ -368,7 +268,7 @@ def stream_sendmsg(sock: UnixSock, data: bytes, files: list[File], nonblock: boo
                     raise KernelError(EPIPE)
             if other.dead or other.shutdown & RCV_SHUTDOWN:
                 raise KernelError(EPIPE)
-            queue_skb(sock, other, SkBuff(data[sent : sent + size], sock, current_cred(k), files))
+            queue_skb(sock, other, SkBuff(data[sent : sent + size], sock, cred or maybe_add_creds(sock, other), files))
             files = []
             sent += size
     except KernelError:
@@ -386,7 +286,9 @@ def queue_skb(sock: UnixSock, other: UnixSock, skb: SkBuff) -> None:
     core_wait.wake_up_interruptible(other.wq, POLLIN | POLLRDNORM)
 
 
-def dgram_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool) -> int:
+def unix_dgram_sendmsg(
+    sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool, cred: Ucred | None
+) -> int:
     """One message, whole."""
     k = sock.kernel
     if len(data) > sock.sndbuf - 32:
@@ -402,7 +304,7 @@ def dgram_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[F
         sock_wait(sock, end, "a write to a socket")
     while True:
         if name is not None:
-            other: UnixSock = find_other(k, name, sock.type)
+            other: UnixSock = unix_find_other(k, name, sock.type)
         else:
             peer = sock.peer
             if peer is None:
@@ -420,7 +322,7 @@ def dgram_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[F
         if nonblock:
             raise KernelError(EAGAIN)
         sock_wait(other, end, "a write to a socket")
-    queue_skb(sock, other, SkBuff(data, sock, current_cred(k), files))
+    queue_skb(sock, other, SkBuff(data, sock, cred or maybe_add_creds(sock, other), files))
     return len(data)
 
 
@@ -447,17 +349,17 @@ def unix_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Recei
     if sock.type == SOCK_STREAM:
         if sock.state != TCP_ESTABLISHED:
             raise KernelError(EINVAL)
-        return stream_recvmsg(sock, size, flags, nonblock)
+        return unix_stream_recvmsg(sock, size, flags, nonblock)
     if sock.type == SOCK_SEQPACKET and sock.state != TCP_ESTABLISHED:
         raise KernelError(ENOTCONN)
-    return dgram_recvmsg(sock, size, flags, nonblock)
+    return unix_dgram_recvmsg(sock, size, flags, nonblock)
 
 
-def stream_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Received:
+def unix_stream_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Received:
     """Bytes, across messages, but not across senders whose credentials are asked for, nor beyond descriptors."""
     got = Received()
     end = timeout_end(sock.kernel, sock.rcvtimeo, nonblock)
-    target = size if flags & MSG_WAITALL else min(size, 1)
+    target = size if flags & MSG_WAITALL and size else 1
     parts: list[bytes] = []
     done = 0
     at = 0
@@ -468,7 +370,7 @@ def stream_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Rec
             if sock.err:
                 if done:
                     break
-                raise KernelError(take_error(sock))
+                raise KernelError(sock_error(sock))
             if sock.shutdown & RCV_SHUTDOWN:
                 break
             try:
@@ -508,14 +410,17 @@ def stream_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Rec
     return got
 
 
-def dgram_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Received:
+def unix_dgram_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -> Received:
     """One message; what does not fit is lost."""
     got = Received()
     end = timeout_end(sock.kernel, sock.rcvtimeo, nonblock)
-    while not sock.queue:
+    while True:
+        # An error comes before what was sent before it.
         if sock.err:
-            raise KernelError(take_error(sock))
-        if sock.shutdown & RCV_SHUTDOWN:
+            raise KernelError(sock_error(sock))
+        if sock.queue:
+            break
+        if sock.shutdown & RCV_SHUTDOWN and (sock.type == SOCK_SEQPACKET or not nonblock):
             return got
         if nonblock:
             raise KernelError(EAGAIN)
@@ -542,6 +447,12 @@ def unix_bind(k: Kernel, sock: UnixSock, name: bytes) -> None:
     """Give the socket a name; an empty one is chosen (autobind). EADDRINUSE, EINVAL: it has one."""
     if name[:1] not in (b"", b"\0"):
         path = name.split(b"\0")[0].decode("utf-8", "surrogateescape")
+        try:
+            if sock.addr is not None and path_lookup(k, AT_FDCWD, path, False).d_inode is not None:
+                raise KernelError(EADDRINUSE)
+        except KernelError as error:
+            if error.errno != ENOENT:
+                raise
         if sock.addr is not None:
             raise KernelError(EINVAL)
         try:
@@ -584,7 +495,7 @@ def unix_connect(k: Kernel, sock: UnixSock, name: bytes | None, nonblock: bool) 
     """Connect to a name; a datagram socket only notes it (None: forgets)."""
     if sock.type == SOCK_DGRAM:
         old = sock.peer
-        sock.peer = None if name is None else find_other(k, name, SOCK_DGRAM)
+        sock.peer = None if name is None else unix_find_other(k, name, SOCK_DGRAM)
         if sock.peer is not None and sock.peer.peer is not None and sock.peer.peer is not sock:
             sock.peer = old
             raise KernelError(EPERM)
@@ -594,7 +505,7 @@ def unix_connect(k: Kernel, sock: UnixSock, name: bytes | None, nonblock: bool) 
         raise KernelError(EINVAL)
     end = timeout_end(k, sock.sndtimeo, nonblock)
     while True:
-        other = find_other(k, name, sock.type)
+        other = unix_find_other(k, name, sock.type)
         if other.state != TCP_LISTEN or other.shutdown & RCV_SHUTDOWN:
             raise KernelError(ECONNREFUSED)
         if len(other.backlog) <= other.max_backlog:
@@ -610,6 +521,7 @@ def unix_connect(k: Kernel, sock: UnixSock, name: bytes | None, nonblock: bool) 
     embryo.state = sock.state = TCP_ESTABLISHED
     embryo.peer_cred, sock.peer_cred = current_cred(k), other.peer_cred
     embryo.passcred = other.passcred
+    embryo.accepted = False
     other.backlog.append(embryo)
     core_wait.wake_up_interruptible(other.wq, POLLIN | POLLRDNORM)
 
@@ -628,6 +540,7 @@ def unix_accept(k: Kernel, sock: UnixSock, nonblock: bool) -> UnixSock:
             raise KernelError(EAGAIN)
         sock_wait(sock, end, "accept")
     new = sock.backlog.pop(0)
+    new.accepted = True
     core_wait.wake_up_all(sock.wq, POLLOUT)
     return new
 
@@ -648,39 +561,11 @@ def unix_shutdown(sock: UnixSock, how: int) -> None:
     core_wait.wake_up_all(sock.wq)
 
 
-# --- as a file
+# --- state
 
 
-def sock_read(file: File, count: int, pos: int) -> bytes:
-    """read(2)."""
-    got = unix_recvmsg(sock_of(file), count, 0, file.f_flags & O_NONBLOCK != 0)
-    for passed in got.files:
-        fput(passed)
-    return got.data
-
-
-def sock_write(file: File, data: bytes, pos: int) -> int:
-    """write(2)."""
-    return sock_sendmsg(file, data, None, [], 0)
-
-
-def sock_sendmsg(file: File, data: bytes, name: bytes | None, files: list[File], flags: int) -> int:
-    """Send with MSG_*; a stream's EPIPE comes with a SIGPIPE."""
-    sock = sock_of(file)
-    if flags & MSG_OOB:
-        raise KernelError(EOPNOTSUPP)
-    try:
-        return unix_sendmsg(sock, data, name, files, bool(file.f_flags & O_NONBLOCK or flags & MSG_DONTWAIT))
-    except KernelError as error:
-        if error.errno == EPIPE and not flags & MSG_NOSIGNAL and sock.type == SOCK_STREAM:
-            core_signal.send_sig(sock.kernel, SIGPIPE, sock.kernel.current, 0)
-        raise
-
-
-def sock_poll(file: File, pt: PollTable | None) -> int:
+def unix_poll(sock: UnixSock) -> int:
     """Ready for what."""
-    sock = sock_of(file)
-    poll_wait(file, sock.wq, pt)
     mask = 0
     if sock.err:
         mask |= POLLERR
@@ -697,9 +582,8 @@ def sock_poll(file: File, pt: PollTable | None) -> int:
     return mask
 
 
-def sock_ioctl(file: File, cmd: int, arg: int) -> int:
+def unix_ioctl(sock: UnixSock, cmd: int, arg: int) -> int:
     """FIONREAD, SIOCOUTQ."""
-    sock = sock_of(file)
     if cmd == FIONREAD:
         if sock.state == TCP_LISTEN:
             raise KernelError(EINVAL)
@@ -710,8 +594,3 @@ def sock_ioctl(file: File, cmd: int, arg: int) -> int:
         put_user(sock.kernel, arg, sock.wmem, 4)
         return 0
     raise KernelError(ENOTTY)
-
-
-socket_file_ops: Final = FileOperations(
-    "socket_file_ops", read=sock_read, write=sock_write, poll=sock_poll, unlocked_ioctl=sock_ioctl, release=unix_release
-)

@@ -9,24 +9,21 @@ from pathlib import Path
 
 from mmscope.errors import MmscopeError
 from mmscope.oracle.record.calltree import call_tree, inlined_frames, key_lines, parse_trace
-from mmscope.oracle.record.debian import command
-from mmscope.oracle.record.guest import boot, build_init
+from mmscope.oracle.record.guest import boot, build_init, make_disk
 
 __all__ = ["record_graphs"]
 
 _PAGE = 4096
-#: NVMe and ext4 are built into Debian's cloud kernels: no module is needed.
-_DISK = ("-device", "nvme,drive=disk,serial=1", "-drive", "if=none,id=disk,format=raw,snapshot=on,file=")
 _SCENARIO = re.compile(r"@@BEGIN (\S+)\n(.*?)@@END\n", re.DOTALL)
 
 
 _STATE = re.compile(r"@@STATE (.*)\n")
 
 
-def _run(vmlinuz: Path, folder: Path, files: list[tuple[str, int, bytes]]) -> str:
-    """What graph.c prints; the disk is unchanged afterwards."""
+def _run(vmlinuz: Path, folder: Path, disk: tuple[str, ...], files: list[tuple[str, int, bytes]]) -> str:
+    """What graph.c prints."""
     files = [("init", 0o755, (folder / "init").read_bytes()), *files]
-    printed = boot(vmlinuz, files, folder, (*_DISK[:-1], _DISK[-1] + str(folder / "disk")))
+    printed = boot(vmlinuz, files, folder, disk)
     text = (printed or b"").decode("utf-8", "replace")
     if "@@DONE" not in text:
         raise MmscopeError(f"the guest did not get to its end: {text[-400:]}")
@@ -43,10 +40,10 @@ def record_graphs(vmlinuz: Path, vmlinux: Path, names: list[str], output: Path) 
         (folder / "root").mkdir()
         (folder / "root" / "data").write_bytes(b"\1" * 64 * _PAGE)
         (folder / "root" / "cold").write_bytes(b"\2" * 256 * _PAGE)
-        command(["mke2fs", "-q", "-t", "ext4", "-b", str(_PAGE), "-d", "root", "disk", "32M"], folder)
+        disk = make_disk(folder, "root")
         build_init("graph.c", folder)
-        text = _run(vmlinuz, folder, [])
-        states = _STATE.findall(_run(vmlinuz, folder, [("states", 0o644, b"")]))
+        text = _run(vmlinuz, folder, disk, [])
+        states = _STATE.findall(_run(vmlinuz, folder, disk, [("states", 0o644, b"")]))
     traces = {match[1]: parse_trace(match[2]) for match in _SCENARIO.finditer(text)}
     if unknown := set(names) - set(traces):
         raise MmscopeError(f"no such scenario in graph.c: {', '.join(sorted(unknown))}")

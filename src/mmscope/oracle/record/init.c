@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Process 1 of a recording guest: runs /scratch/agent on /input, prints how it ended and what it answered, powers off. */
+/* Process 1 of a recording guest: runs /scratch/agent on /input, prints how it ended and what it answered, powers off.
+ * With a disk, its ext4 is /scratch, and the files are written there first: all of them are in the page cache, and clean. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +36,37 @@ static void copy(const char *path)
 		put(buffer, n);
 }
 
+/* Page by page, as the live runner writes them. */
+static void install(const char *name)
+{
+	char from[300], to[300];
+	int in, out;
+	ssize_t n;
+
+	snprintf(from, sizeof(from), "/files/%s", name);
+	snprintf(to, sizeof(to), "/scratch/%s", name);
+	in = open(from, O_RDONLY);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC, strcmp(name, "agent") ? 0644 : 0755);
+	while (in >= 0 && (n = read(in, buffer, 4096)) > 0)
+		if (write(out, buffer, n) != n)
+			put("@@WRITE\n", 8);
+	fsync(out);
+	close(out);
+	close(in);
+}
+
+static void mount_disk(void)
+{
+	struct dirent *entry;
+	DIR *files;
+
+	if (mount("/dev/nvme0n1", "/scratch", "ext4", 0, "") || !(files = opendir("/files")))
+		return;
+	while ((entry = readdir(files)))
+		if (entry->d_name[0] != '.')
+			install(entry->d_name);
+}
+
 int main(void)
 {
 	struct termios t;
@@ -43,6 +76,7 @@ int main(void)
 
 	mount("proc", "/proc", "proc", 0, 0);
 	mount("dev", "/dev", "devtmpfs", 0, 0);
+	mount_disk();
 	if (!tcgetattr(0, &t)) {
 		cfmakeraw(&t);
 		tcsetattr(0, TCSANOW, &t);
@@ -63,6 +97,11 @@ int main(void)
 	stat("/output", &st);
 	put("\n@@KERNEL ", 10);
 	copy("/proc/version");
+	put("@@DISK ", 7);
+	mount("sys", "/tmp", "sysfs", 0, 0);
+	copy("/tmp/block/nvme0n1/queue/read_ahead_kb");
+	copy("/tmp/block/nvme0n1/queue/max_sectors_kb");
+	put("\n", 1);
 	put(line, snprintf(line, sizeof(line), "@@ANSWERS %d %ld\n", status, (long)st.st_size));
 	copy("/output");
 	put("@@END\n", 6);

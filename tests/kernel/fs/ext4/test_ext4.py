@@ -16,12 +16,14 @@ from mmscope.kernel.fs.ext4.inode import EXT4_SB
 from mmscope.kernel.fs.namei import path_lookup
 from mmscope.kernel.include.errno import EFBIG, EINVAL, EIO, ENOSPC, EROFS, KernelError
 from mmscope.kernel.include.fs import AT_FDCWD, O_APPEND, O_CREAT, O_DIRECT, O_RDWR, O_WRONLY, File, Inode
-from mmscope.kernel.include.page_flags import PG_dirty, PG_uptodate
+from mmscope.kernel.include.mm_types import Page
+from mmscope.kernel.include.page_flags import PG_dirty, PG_reclaim, PG_uptodate
 from mmscope.kernel.include.resource import RLIMIT_FSIZE, Rlimit
 from mmscope.kernel.lib.xarray import xa_get_mark, xa_load
 from mmscope.kernel.mm.page_writeback import PAGECACHE_TAG_DIRTY
-from mmscope.kernel.mm.swap import lru_add_drain
-from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY
+from mmscope.kernel.mm.swap import LRU_INACTIVE_FILE, lru_add_drain
+from mmscope.kernel.mm.truncate import invalidate_mapping_pages
+from mmscope.kernel.mm.vmstat import NR_FILE_DIRTY, PGROTATED
 from mmscope.machine import Machine, Process
 
 NR_LSEEK, NR_PREAD, NR_PWRITE, NR_MSYNC, NR_FSYNC, NR_FDATASYNC, NR_FTRUNCATE = 8, 17, 18, 26, 74, 75, 77
@@ -108,6 +110,23 @@ def test_writing_back_takes_the_write_bit_from_the_mapping(g: Guest) -> None:
     assert g.p.task.min_flt + g.p.task.maj_flt == faults + 1
     assert xa_load(mapping.i_pages, 0) is page
     assert xa_get_mark(mapping.i_pages, 0, PAGECACHE_TAG_DIRTY)
+
+
+def test_a_dirty_page_that_nobody_wants_is_the_next_to_go_once_it_is_written(g: Guest) -> None:
+    fd = g.p.open("/new", O_CREAT | O_RDWR, 0o600)
+    g.write(fd, b"x" * 8192, 0)
+    lru_add_drain(g.k)
+    mapping = g.inode("/new").i_mapping
+    first = xa_load(mapping.i_pages, 0)
+    assert isinstance(first, Page)
+    assert invalidate_mapping_pages(mapping, 0, 0) == 0
+    lru_add_drain(g.k)
+    assert first.flags & PG_reclaim
+    g.p.syscall(NR_FSYNC, fd)
+    lru_add_drain(g.k)
+    assert not first.flags & PG_reclaim
+    assert g.k.vmstat.event[PGROTATED] == 1
+    assert next(iter(g.k.lru.lists[LRU_INACTIVE_FILE])) == first.pfn
 
 
 def test_the_flusher_writes_what_is_thirty_seconds_old(g: Guest) -> None:

@@ -11,6 +11,7 @@ import mmscope.kernel.mm.debug_vm as mm_debug_vm
 import mmscope.kernel.mm.mmap as mm_mmap
 import mmscope.kernel.mm.oom_kill as mm_oom_kill
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_PROT, X86_PF_RSVD, X86_PF_USER, X86_PF_WRITE
+from mmscope.kernel.arch.x86.trapnr import X86_TRAP_PF
 from mmscope.kernel.include.errno import EFAULT, KernelBug, KernelError
 from mmscope.kernel.include.mm import (
     FAULT_FLAG_ALLOW_RETRY,
@@ -38,16 +39,12 @@ from mmscope.kernel.tracepoint import trace_page_fault_kernel, trace_page_fault_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import VmAreaStruct
     from mmscope.kernel.include.ptrace import PtRegs
     from mmscope.kernel.include.sched import TaskStruct
 
 __all__ = ["access_error", "do_user_addr_fault", "exc_page_fault", "handle_page_fault"]
-
-X86_TRAP_PF: Final = 14
 
 
 def exc_page_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -> None:

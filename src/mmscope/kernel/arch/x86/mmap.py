@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.resource import Rlimit
     from mmscope.kernel.include.sched import TaskStruct
 
-#: With 4-level page tables no hint reaches above the default window.
-DEFAULT_MAP_WINDOW: Final = TASK_SIZE
 SIZE_128M: Final = 128 << 20
 SIZE_4G: Final = 1 << 32
 #: Pages by which the stack's top may move: 16 GiB.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
 
 __all__ = [
-    "TLB_FLUSH_ALL", "flush_tlb_all", "flush_tlb_mm", "flush_tlb_mm_range", "flush_tlb_page", "flush_tlb_range",
+    "TLB_FLUSH_ALL", "flush_tlb_mm", "flush_tlb_mm_range", "flush_tlb_page", "flush_tlb_range",
     "switch_mm",
 ]  # fmt: skip
 
@@ -55,12 +55,6 @@ def flush_tlb_page(vma: VmAreaStruct, addr: int) -> None:
 def flush_tlb_mm(mm: MmStruct) -> None:
     """Forget all of `mm`."""
     flush_tlb_mm_range(mm, 0, TLB_FLUSH_ALL)
-
-
-def flush_tlb_all(k: Kernel) -> None:
-    """Forget everything."""
-    k.cpu.flush_all()
-    trace_tlb_flush(k, 0, TLB_FLUSH_ALL)
 
 
 def switch_mm(k: Kernel, prev: MmStruct | None, next: MmStruct) -> None:

@@ -20,8 +20,23 @@
 from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
+from mmscope.kernel.arch.x86.trapnr import (
+    DR_STEP,
+    X86_TRAP_AC,
+    X86_TRAP_BP,
+    X86_TRAP_BR,
+    X86_TRAP_DB,
+    X86_TRAP_DE,
+    X86_TRAP_GP,
+    X86_TRAP_MF,
+    X86_TRAP_NP,
+    X86_TRAP_OF,
+    X86_TRAP_SS,
+    X86_TRAP_UD,
+    X86_TRAP_XF,
+)
 from mmscope.kernel.include.errno import KernelBug
-from mmscope.kernel.include.ptrace import X86_EFLAGS_TF, user_mode
+from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.signal import (
     BUS_ADRALN,
     FPE_FLTDIV,
@@ -42,27 +57,8 @@ from mmscope.kernel.include.signal import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
-
-X86_TRAP_DE: Final = 0
-X86_TRAP_DB: Final = 1
-X86_TRAP_BP: Final = 3
-X86_TRAP_OF: Final = 4
-X86_TRAP_BR: Final = 5
-X86_TRAP_UD: Final = 6
-X86_TRAP_NP: Final = 11
-X86_TRAP_SS: Final = 12
-X86_TRAP_GP: Final = 13
-X86_TRAP_PF: Final = 14
-X86_TRAP_MF: Final = 16
-X86_TRAP_AC: Final = 17
-X86_TRAP_XF: Final = 19
-
-#: DR6: single step.
-DR_STEP: Final = 0x4000
 
 
 def do_trap(k: Kernel, trapnr: int, sig: int, text: str, regs: PtRegs, error_code: int, code: int, addr: int) -> None:
@@ -146,12 +142,12 @@ def exc_int3(k: Kernel, regs: PtRegs) -> None:
     do_trap(k, X86_TRAP_BP, SIGTRAP, "trap int3", regs, 0, 0, 0)
 
 
-def exc_debug(k: Kernel, regs: PtRegs, dr6: int = DR_STEP) -> None:
-    """#DB: a single step (EFLAGS.TF: TRAP_TRACE) or `int1` (icebp: TRAP_BRKPT)."""
+def exc_debug(k: Kernel, regs: PtRegs, dr6: int) -> None:
+    """#DB: a single step (TRAP_TRACE), even of the popf that clears EFLAGS.TF, or `int1` (icebp: TRAP_BRKPT)."""
     tsk = k.current
     tsk.thread.trap_nr = X86_TRAP_DB
     tsk.thread.error_code = 0
-    code = TRAP_TRACE if dr6 & DR_STEP and regs.flags & X86_EFLAGS_TF else TRAP_BRKPT
+    code = TRAP_TRACE if dr6 & DR_STEP else TRAP_BRKPT
     core_signal.force_sig_fault(k, SIGTRAP, code, regs.ip)
 
 
@@ -209,7 +205,7 @@ def exc_vector(k: Kernel, regs: PtRegs, vector: int, error_code: int) -> None:
     if vector == X86_TRAP_DE:
         exc_divide_error(k, regs)
     elif vector == X86_TRAP_DB:
-        exc_debug(k, regs)
+        exc_debug(k, regs, error_code)
     elif vector == X86_TRAP_BP:
         exc_int3(k, regs)
     elif vector == X86_TRAP_OF:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.cpu import phys_write
+from mmscope.kernel.arch.x86.pgtable import PMD_SIZE
 from mmscope.kernel.arch.x86.vdso_image import IMAGE
 from mmscope.kernel.include.errno import ENOMEM, KernelError
 from mmscope.kernel.include.gfp import __GFP_ZERO, GFP_KERNEL
@@ -33,6 +34,16 @@ from mmscope.kernel.include.mm import (
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault, VmSpecialMapping
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.page_flags import PG_reserved
+from mmscope.kernel.include.time import (
+    CLOCK_BOOTTIME,
+    CLOCK_MONOTONIC,
+    CLOCK_MONOTONIC_COARSE,
+    CLOCK_MONOTONIC_RAW,
+    CLOCK_REALTIME,
+    CLOCK_REALTIME_COARSE,
+    CLOCK_TAI,
+    NSEC_PER_SEC,
+)
 from mmscope.kernel.lib.random import get_random_int
 from mmscope.kernel.mm.page_alloc import alloc_page
 
@@ -42,21 +53,16 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
 
-PMD_SIZE: Final = 1 << 21
 
 #: Offsets from the image's start, bytes (struct vdso_image's sym_*; vdso-layout.lds.S).
 SYM_VVAR_START: Final = -4 * PAGE_SIZE
 SYM_VVAR_PAGE: Final = -4 * PAGE_SIZE
-SYM_PVCLOCK_PAGE: Final = -3 * PAGE_SIZE
-SYM_HVCLOCK_PAGE: Final = -2 * PAGE_SIZE
-SYM_TIMENS_PAGE: Final = -1 * PAGE_SIZE
 
 # struct vdso_data (include/vdso/datapage.h), 240 bytes, twice in the vvar page from VVAR_OFFSET on: hres/coarse, raw.
 #
 #     +0 seq  +4 clock_mode  +8 cycle_last  +16 mask  +24 mult  +28 shift
 #     +32 basetime[12]: {sec, nsec} by clock id      +224 tz_minuteswest, tz_dsttime, hrtimer_res, unused
 VVAR_OFFSET: Final = 128
-VDSO_DATA_SIZE: Final = 240
 VDSO_BASES: Final = 12
 VDSO_CLOCKMODE_TSC: Final = 1
 #: What clocks_calc_mult_shift() gives for 1 GHz: ns = cycles * TSC_MULT >> TSC_SHIFT.
@@ -64,15 +70,6 @@ TSC_MULT: Final = 1 << 23
 TSC_SHIFT: Final = 23
 CLOCKSOURCE_MASK: Final = 0xFFFFFFFFFFFFFFFF
 HRTIMER_RESOLUTION: Final = 1
-NSEC_PER_SEC: Final = 1_000_000_000
-
-CLOCK_REALTIME: Final = 0
-CLOCK_MONOTONIC: Final = 1
-CLOCK_MONOTONIC_RAW: Final = 4
-CLOCK_REALTIME_COARSE: Final = 5
-CLOCK_MONOTONIC_COARSE: Final = 6
-CLOCK_BOOTTIME: Final = 7
-CLOCK_TAI: Final = 11
 
 
 class VdsoImage:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE, phys_write
+from mmscope.kernel.arch.x86.trapnr import X86_TRAP_PF
 from mmscope.kernel.arch.x86.uaccess import access_ok, copy_to_user, get_user, put_user
 from mmscope.kernel.include.errno import EINVAL, ENOMEM, KernelError
 from mmscope.kernel.include.gfp import __GFP_ZERO, GFP_KERNEL
@@ -19,6 +20,7 @@ from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmOper
 from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE, VSYSCALL_ADDR
 from mmscope.kernel.include.page_flags import PG_reserved
 from mmscope.kernel.include.signal import SEGV_MAPERR, SIGSEGV
+from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.page_alloc import alloc_page
 from mmscope.kernel.tracepoint import trace_emulate_vsyscall
 
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["emulate_vsyscall", "gate_vma_name", "get_gate_vma", "in_gate_area", "map_vsyscall"]
 
-NSEC_PER_SEC: Final = 1_000_000_000
-X86_TRAP_PF: Final = 14
 
 #: The calls by their place in the page: name, number as a system call, sizes of what its arguments point to.
 _CALLS: Final = (("gettimeofday", 96, (16, 8)), ("time", 201, (8, 0)), ("getcpu", 309, (4, 4)))

@@ -16,6 +16,7 @@ from mmscope.kernel.fs.ext4.inode import (
     EXT4_SB,
     HOLE,
     Ext4InodeInfo,
+    ext4_alloc_da_blocks,
     ext4_da_write_begin,
     ext4_da_write_end,
     ext4_filemap_fault,
@@ -34,11 +35,16 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_writepage,
     ext4_writepages,
 )
+from mmscope.kernel.fs.ext4.ioctl import ext4_bmap, ext4_fiemap, ext4_ioctl
 from mmscope.kernel.fs.iomap_direct_io import IOMAP_DELALLOC, IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
+from mmscope.kernel.fs.read_write import generic_file_llseek
 from mmscope.kernel.include.errno import ENOSPC, ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
+    FMODE_NOWAIT,
     SB_RDONLY,
+    SEEK_DATA,
+    SEEK_HOLE,
     AddressSpaceOperations,
     File,
     FileOperations,
@@ -64,11 +70,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mmscope.kernel.config import KernelConfig
     from mmscope.kernel.include.mm_types import VmAreaStruct
     from mmscope.kernel.lib.iov_iter import IovIter
 
-SEEK_DATA: Final = 3
-SEEK_HOLE: Final = 4
 #: Blocks that one direct request allocates at a time.
 DIO_MAX_BLOCKS: Final = 4096
 
@@ -81,7 +86,7 @@ def ext4_file_read_iter(file: File, to: IovIter, pos: int) -> int:
     if to.count == 0:
         return 0
     done = generic_file_buffered_read_iter(file, to, pos)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     return done
 
 
@@ -90,7 +95,7 @@ def ext4_file_read(file: File, count: int, pos: int) -> bytes:
     if count == 0:
         return b""
     data = generic_file_buffered_read(file, count, pos)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     return data
 
 
@@ -105,12 +110,13 @@ def ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
     """mmap of a regular file: its pages come from the page cache. MAP_SYNC needs a DAX device, which this is not."""
     if vma.vm_flags & VM_SYNC:
         raise KernelError(EOPNOTSUPP)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     vma.vm_ops = ext4_file_vm_ops
 
 
 def ext4_file_open(inode: Inode, file: File) -> None:
     """Note which host file the guest reads; EACCES when the host denies it after all."""
+    file.f_mode |= FMODE_NOWAIT
     hostfs.host_open(inode)
     config = inode.i_sb.kernel.config
     info = EXT4_I(inode)
@@ -119,6 +125,14 @@ def ext4_file_open(inode: Inode, file: File) -> None:
     if config.warm_page_cache and first and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
         # As if somebody had read the file before: no page of it costs a major fault.
         page_cache_ra_unbounded(ReadaheadControl(file, inode.i_mapping, 0), (inode.i_size + 4095) >> 12, 0)
+
+
+def ext4_release_file(inode: Inode, file: File) -> None:
+    """f_op->release."""
+    info = EXT4_I(inode)
+    if info.da_alloc_close:
+        ext4_alloc_da_blocks(inode)
+        info.da_alloc_close = False
 
 
 def ext4_sync_file(file: File, start: int, end: int, datasync: bool) -> None:
@@ -148,10 +162,8 @@ def ext4_setattr(inode: Inode, attr: Iattr) -> None:
 
 def ext4_llseek(file: File, offset: int, whence: int) -> int:
     """lseek; SEEK_DATA and SEEK_HOLE look at blocks, and at the pages over preallocated ones."""
-    import mmscope.kernel.fs.read_write as read_write
-
     if whence not in (SEEK_DATA, SEEK_HOLE):
-        return read_write.generic_file_llseek(file, offset, whence)
+        return generic_file_llseek(file, offset, whence)
     inode = file.f_inode
     if offset < 0 or offset >= inode.i_size:
         raise KernelError(ENXIO)
@@ -213,14 +225,15 @@ def ext4_iomap_begin(inode: Inode, pos: int, length: int, write: bool) -> tuple[
     if write and ext4_map_blocks(inode, lblk) == HOLE:
         end = min(end, ext4_iomap_alloc(inode, lblk, (end + 4095) >> 12) << 12)
     first = ext4_map_blocks(inode, lblk)
-    kind = ext4_iomap_type(info, lblk, first)
+    config = inode.i_sb.kernel.config
+    kind = ext4_iomap_type(config, info, lblk, first)
     at = (lblk + 1) << 12
     while at < end:
         lblk += 1
         pblk = ext4_map_blocks(inode, lblk)
         # Blocks of the host's file have negative numbers, and are taken to be as contiguous as their file.
         expected = first + (lblk - (pos >> 12) if first > 0 else (pos >> 12) - lblk)
-        if ext4_iomap_type(info, lblk, pblk) != kind or (kind not in (IOMAP_HOLE, IOMAP_DELALLOC) and pblk != expected):
+        if ext4_iomap_type(config, info, lblk, pblk) != kind or (kind not in (IOMAP_HOLE, IOMAP_DELALLOC) and pblk != expected):
             break
         at += 4096
     return kind, min(at, end) - pos
@@ -251,10 +264,10 @@ def ext4_iomap_alloc(inode: Inode, lblk: int, end: int) -> int:
     return lblk
 
 
-def ext4_iomap_type(info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
-    """IOMAP_* of what ext4_map_blocks() said."""
+def ext4_iomap_type(config: KernelConfig, info: Ext4InodeInfo, lblk: int, pblk: int) -> int:
+    """IOMAP_* of what ext4_map_blocks() said. Before v6.8 (ec9d669eba4c) what is not allocated yet was a hole."""
     if pblk == HOLE:
-        return IOMAP_DELALLOC if lblk in info.i_reserved else IOMAP_HOLE
+        return IOMAP_DELALLOC if lblk in info.i_reserved and config.at_least(6, 8) else IOMAP_HOLE
     return IOMAP_UNWRITTEN if pblk in info.unwritten else IOMAP_MAPPED
 
 
@@ -327,6 +340,7 @@ ext4_aops: Final = AddressSpaceOperations(
     write_begin=ext4_da_write_begin,
     write_end=ext4_da_write_end,
     direct_IO=ext4_direct_IO,
+    bmap=ext4_bmap,
 )
 ext4_file_vm_ops: Final = VmOperationsStruct(
     "ext4_file_vm_ops", fault=ext4_filemap_fault, map_pages=filemap_map_pages, page_mkwrite=ext4_page_mkwrite
@@ -340,11 +354,17 @@ ext4_file_operations: Final = FileOperations(
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,
     open=ext4_file_open,
+    release=ext4_release_file,
     mmap_supported_flags=MAP_SYNC,
     fsync=ext4_sync_file,
     fallocate=ext4_fallocate,
+    unlocked_ioctl=ext4_ioctl,
 )
 ext4_dir_operations: Final = FileOperations(
-    "ext4_dir_operations", read=libfs.generic_read_dir, iterate=libfs.dcache_readdir, fsync=ext4_sync_file
+    "ext4_dir_operations",
+    read=libfs.generic_read_dir,
+    iterate=libfs.dcache_readdir,
+    fsync=ext4_sync_file,
+    unlocked_ioctl=ext4_ioctl,
 )
-ext4_file_inode_operations: Final = InodeOperations("ext4_file_inode_operations", setattr=ext4_setattr)
+ext4_file_inode_operations: Final = InodeOperations("ext4_file_inode_operations", setattr=ext4_setattr, fiemap=ext4_fiemap)
