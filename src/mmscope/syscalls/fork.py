@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.sys as core_sys
-from mmscope.kernel.arch.x86.uaccess import access_ok, copy_from_user, copy_to_user, put_user
+from mmscope.kernel.arch.x86.uaccess import access_ok, copy_to_user, put_user
 from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone, unshare_flags
-from mmscope.kernel.fs.file import fget
-from mmscope.kernel.include.errno import E2BIG, EBADF, EINVAL, KernelError
+from mmscope.kernel.include.errno import E2BIG, EAGAIN, EINVAL, KernelError
+from mmscope.kernel.include.fs import O_NONBLOCK
 from mmscope.kernel.include.limits import INT_MAX
 from mmscope.kernel.include.sched import (
     CLONE_CLEAR_SIGHAND,
@@ -23,7 +23,7 @@ from mmscope.kernel.include.sched import (
     CSIGNAL,
 )
 from mmscope.kernel.include.signal import _NSIG, SIGCHLD
-from mmscope.syscalls.args import s32, u32
+from mmscope.syscalls.args import copy_struct_from_user, s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,14 +57,6 @@ def clone(k: Kernel, regs: PtRegs) -> int:
     args.child_tid = regs.r10
     args.tls = regs.r8
     return kernel_clone(k, args, regs)
-
-
-def copy_struct_from_user(k: Kernel, addr: int, usize: int, ksize: int) -> bytes:
-    """A structure that may be older (padded with zeroes) or newer than ours (E2BIG unless the rest is zero)."""
-    raw = copy_from_user(k, addr, usize)
-    if any(raw[ksize:]):
-        raise KernelError(E2BIG)
-    return raw[:ksize].ljust(ksize, b"\0")
 
 
 def clone3(k: Kernel, regs: PtRegs) -> int:
@@ -150,6 +142,7 @@ def kernel_waitid(k: Kernel, which: int, upid: int, options: int) -> tuple[int, 
         raise KernelError(EINVAL)
     if not options & (w.WEXITED | w.WSTOPPED | w.WCONTINUED):
         raise KernelError(EINVAL)
+    nonblock = False
     if which == 0:
         wo = w.WaitOpts(w.PIDTYPE_MAX, 0, options)
     elif which == 1:
@@ -163,8 +156,17 @@ def kernel_waitid(k: Kernel, which: int, upid: int, options: int) -> tuple[int, 
     elif which == 3:
         if upid < 0:
             raise KernelError(EINVAL)
-        fget(k, upid)
-        raise KernelError(EBADF)
+        from mmscope.kernel.core.pid import pid_task
+        from mmscope.kernel.fs.pidfs import pidfd_get_pid
+
+        pid_struct, f_flags = pidfd_get_pid(k, upid)
+        nonblock = f_flags & O_NONBLOCK != 0 and not options & w.WNOHANG
+        # Of a process that is gone nobody is the child.
+        number = pid_struct.nr if pid_task(k, pid_struct) is not None else 0
+        wo = w.WaitOpts(w.PIDTYPE_PID, number, options | (w.WNOHANG if nonblock else 0))
     else:
         raise KernelError(EINVAL)
-    return w.do_wait(k, wo), wo
+    pid = w.do_wait(k, wo)
+    if nonblock and not pid:
+        raise KernelError(EAGAIN)
+    return pid, wo

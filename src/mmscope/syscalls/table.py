@@ -26,7 +26,8 @@ _MODULES: Final = (
         "linkat symlinkat readlinkat fchmodat faccessat utimensat execveat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
-        "rmdir rename",
+        "rmdir rename openat2 splice tee vmsplice "
+        "name_to_handle_at",
     ),
     (
         mm,
@@ -59,6 +60,7 @@ _MODULES: Final = (
 #: The same of modules that are imported when the first of their calls is made: most programs make none.
 _LATE_MODULES: Final = (
     ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3 unshare"),
+    ("mmscope.syscalls.pidfd", "pidfd_open pidfd_send_signal pidfd_getfd"),
     (
         "mmscope.syscalls.sched",
         "sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler sched_setscheduler "
@@ -74,12 +76,12 @@ _LATE_MODULES: Final = (
     (
         "mmscope.syscalls.poll",
         "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
-        "epoll_pwait2",
+        "epoll_pwait2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime",
     ),
     (
         "mmscope.syscalls.socket",
         "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
-        "setsockopt getsockopt",
+        "setsockopt getsockopt sendmmsg recvmmsg",
     ),
 )
 

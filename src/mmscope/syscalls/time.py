@@ -306,7 +306,7 @@ def timer_create(k: Kernel, regs: PtRegs) -> int:
     return 0
 
 
-def _itimerspec(value: tuple[int, int]) -> bytes:
+def itimerspec(value: tuple[int, int]) -> bytes:
     """struct itimerspec of (remaining, interval) ns: the interval first."""
     return timespec(value[1]) + timespec(value[0])
 
@@ -320,14 +320,14 @@ def timer_settime(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     old = posix_timers.do_timer_settime(k, s32(regs.di), s32(regs.si), value, interval)
     if regs.r10:
-        copy_to_user(k, regs.r10, _itimerspec(old))
+        copy_to_user(k, regs.r10, itimerspec(old))
     return 0
 
 
 def timer_gettime(k: Kernel, regs: PtRegs) -> int:
     """timer_gettime(timer_id, setting)."""
     timr = posix_timers.lock_timer(k, s32(regs.di))
-    copy_to_user(k, regs.si, _itimerspec(posix_timers.timer_get(k, timr)))
+    copy_to_user(k, regs.si, itimerspec(posix_timers.timer_get(k, timr)))
     return 0
 
 

@@ -15,11 +15,11 @@ from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.pid import alloc_pid
 from mmscope.kernel.core.sched_syscalls import sched_fork
-from mmscope.kernel.fs.file import fput, get_file, put_files_struct
+from mmscope.kernel.fs.file import fd_install, fput, get_file, put_files_struct
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
-from mmscope.kernel.include.mm_types import MmStruct
+from mmscope.kernel.include.mm_types import MMF_OOM_SKIP, MmStruct
 from mmscope.kernel.include.page import TASK_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.ptrace import PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE
 from mmscope.kernel.include.resource import RLIMIT_NPROC, Rlimit
@@ -107,6 +107,7 @@ def mmput(mm: MmStruct) -> None:
 def __mmput(mm: MmStruct) -> None:
     """No thread uses the address space any more: unmap everything, then drop the users' common reference."""
     mm_mmap.exit_mmap(mm)
+    mm.flags |= MMF_OOM_SKIP
     set_mm_exe_file(mm, None)
     mm.kernel.exec_mms.append(mm)
     mmdrop(mm)
@@ -147,13 +148,13 @@ def set_mm_exe_file(mm: MmStruct, new_exe_file: object) -> None:
 
 def exec_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by execve: futexes and the tid address it had registered die with it."""
-    core_futex.exit_robust_list(task.kernel, task)
+    core_futex.futex_exit_release(task.kernel, task)
     mm_release(task, mm)
 
 
 def exit_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by exiting."""
-    core_futex.exit_robust_list(task.kernel, task)
+    core_futex.futex_exit_release(task.kernel, task)
     mm_release(task, mm)
 
 
@@ -187,6 +188,7 @@ def exit_mm(task: TaskStruct) -> None:
     # As active_mm the tables stay loaded while they are torn down; the switch to the kernel's own lets go of them.
     mm.mm_count += 1
     mmput(mm)
+    task.tif_memdie = False
     task.active_mm = None
     cpu = task.kernel.cpu
     if cpu.cr3 == mm.pgd:
@@ -341,6 +343,7 @@ def copy_creds(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
     privileged = cred.uid == 0 or capable(k, CAP_SYS_RESOURCE) or capable(k, CAP_SYS_ADMIN)
     if not privileged and user_processes(k, cred.uid) >= limit:
         raise KernelError(EAGAIN)
+    k.current.flags &= ~PF_NPROC_EXCEEDED
     if args.flags & CLONE_NEWUSER:
         k.warn_once("clone: user namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
@@ -353,9 +356,19 @@ def copy_namespaces(k: Kernel, flags: int) -> None:
             raise KernelError(EPERM)
         k.warn_once("clone: namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
-    if flags & CLONE_PIDFD:
-        k.warn_once("clone: CLONE_PIDFD is not implemented: EINVAL")
-        raise KernelError(EINVAL)
+
+
+def make_pidfd(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
+    """CLONE_PIDFD: the parent's descriptor for the child. EMFILE, EFAULT."""
+    from mmscope.kernel.fs.pidfs import pidfd_prepare
+
+    fd, file = pidfd_prepare(k, p, 0)
+    try:
+        uaccess.put_user(k, args.pidfd, fd, 4)
+    except KernelError:
+        fput(file)
+        raise
+    fd_install(k, fd, file)
 
 
 def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs, trace: int = 0) -> TaskStruct:
@@ -384,6 +397,8 @@ def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs, trace: int = 0)
         copy_namespaces(k, flags)
         copy_thread(args, p, current, regs)
         p.pid = alloc_pid(k)
+        if flags & CLONE_PIDFD:
+            make_pidfd(k, p, args)
     except KernelError:
         bad_fork_cleanup(p)
         raise

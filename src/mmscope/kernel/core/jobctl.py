@@ -75,6 +75,9 @@ def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
     """`tsk` is dead: tell its parent, or tracer. True: nobody will wait for it, let it go at once."""
     parent = tsk.parent
     assert parent is not None
+    if tsk.thread_pid is not None:
+        # do_notify_pidfd()
+        core_wait.wake_up_all(tsk.thread_pid.wait_pidfd)
     if sig != SIGCHLD and tsk.parent_exec_id != parent.self_exec_id:
         # The parent is another program by now.
         sig = SIGCHLD

@@ -13,6 +13,7 @@ import mmscope.kernel.core.jobctl as core_jobctl
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.sigaltstack as core_sigaltstack
 import mmscope.kernel.core.sigprocmask as core_sigprocmask
+import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.include.capability import CAP_KILL
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ESRCH, KernelError
@@ -215,6 +216,8 @@ def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> No
         elif sig >= SIGRTMIN and info.si_code not in (SI_USER, SI_KERNEL):
             raise KernelError(EAGAIN)
     pending.signal |= sigmask(sig)
+    # signalfd_notify()
+    core_wait.wake_up(t.sighand.signalfd_wqh)
     complete_signal(sig, t, group)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files without a name, all on one inode (fs/anon_inodes.c): eventfd, epoll."""
+"""Files without a name, all on one inode (fs/anon_inodes.c): eventfd, epoll, signalfd, timerfd, pidfd."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ def noop_llseek(file: File, offset: int, whence: int) -> int:
     return file.f_pos
 
 
-def anon_inode_getfd(k: Kernel, name: str, fops: FileOperations, private: object, flags: int) -> int:
-    """A descriptor for a new file; `name` is what /proc/PID/fd shows: "[eventfd]"."""
-    fd = get_unused_fd_flags(k, flags)
+def anon_inode_getfile(k: Kernel, name: str, fops: FileOperations, private: object, flags: int) -> File:
+    """A new file; `name` is what /proc/PID/fd shows: "[eventfd]"."""
     if k.anon_inode is None:
         sb = SuperBlock(k, "anon_inodefs", k.vfs.get_anon_bdev())
         k.last_ino += 1
@@ -44,5 +43,11 @@ def anon_inode_getfd(k: Kernel, name: str, fops: FileOperations, private: object
         mode |= FMODE_LSEEK
     file = File(dentry, inode, flags & (O_ACCMODE | O_NONBLOCK), mode, fops)
     file.private_data = private
-    fd_install(k, fd, file)
+    return file
+
+
+def anon_inode_getfd(k: Kernel, name: str, fops: FileOperations, private: object, flags: int) -> int:
+    """A descriptor for a new file."""
+    fd = get_unused_fd_flags(k, flags)
+    fd_install(k, fd, anon_inode_getfile(k, name, fops, private, flags))
     return fd

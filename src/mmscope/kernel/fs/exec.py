@@ -92,9 +92,10 @@ class LinuxBinprm:
         #: The file's first 256 bytes, padded with zeroes.
         self.buf = b""
         self.point_of_no_return = False
-        self.secureexec = 0
-        #: Of execveat(2): `filename` goes at execve; the new name is that of the file, which has none of its own.
+        #: BINPRM_FLAGS_PATH_INACCESSIBLE: `filename` is about a descriptor that execve closes.
         self.path_inaccessible = False
+        self.secureexec = 0
+        #: execveat(2) without a name: the new one is that of the file (v6.14).
         self.comm_from_dentry = False
         self.rlim_stack = Rlimit(0, 0)
         #: The argument page written last, still referenced (kmapped_page), and its address.
@@ -415,6 +416,7 @@ def take_leadership(k: Kernel, tsk: TaskStruct, leader: TaskStruct) -> None:
     tsk.start_time = leader.start_time
     del k.tasks[tsk.pid]
     tsk.pid, leader.pid = leader.pid, tsk.pid
+    tsk.thread_pid, leader.thread_pid = leader.thread_pid, tsk.thread_pid
     k.tasks[tsk.pid] = tsk
     threads = tsk.signal.threads
     threads.remove(tsk)

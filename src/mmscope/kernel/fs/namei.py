@@ -16,6 +16,7 @@ from mmscope.kernel.fs.streams import HostStream, reopen_stream
 from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE, CAP_FOWNER
 from mmscope.kernel.include.errno import (
     EACCES,
+    EAGAIN,
     EEXIST,
     EINVAL,
     EISDIR,
@@ -28,6 +29,7 @@ from mmscope.kernel.include.errno import (
     EPERM,
     EROFS,
     ETXTBSY,
+    EXDEV,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
@@ -85,6 +87,14 @@ if TYPE_CHECKING:
 LOOKUP_FOLLOW: Final = 0x1
 LOOKUP_DIRECTORY: Final = 0x2
 LOOKUP_EMPTY: Final = 0x4000
+# openat2(2)'s RESOLVE_*.
+LOOKUP_NO_SYMLINKS: Final = 0x010000
+LOOKUP_NO_MAGICLINKS: Final = 0x020000
+LOOKUP_NO_XDEV: Final = 0x040000
+LOOKUP_BENEATH: Final = 0x080000
+LOOKUP_IN_ROOT: Final = 0x100000
+LOOKUP_CACHED: Final = 0x200000
+LOOKUP_IS_SCOPED: Final = LOOKUP_BENEATH | LOOKUP_IN_ROOT
 
 LAST_NORM: Final = 0
 LAST_ROOT: Final = 1
@@ -107,9 +117,13 @@ VALID_OPEN_FLAGS: Final = 0o37777703
 class Nameidata:
     """struct nameidata: the state of one walk."""
 
-    def __init__(self, k: Kernel, path: Dentry, flags: int) -> None:
+    def __init__(self, k: Kernel, path: Dentry, root: Dentry, flags: int) -> None:
         self.k = k
         self.path = path
+        #: What ".." does not leave, and where absolute names start: the task's root, or where a scoped walk began.
+        self.root = root
+        #: nd->root.mnt is set: something has asked for the root. Before that RESOLVE_NO_XDEV takes it for another mount.
+        self.root_known = False
         self.flags = flags
         self.last = ""
         #: The last name was followed by slashes.
@@ -232,21 +246,41 @@ def traverse_mounts(dentry: Dentry) -> Dentry:
     return dentry
 
 
-def follow_dotdot(k: Kernel, path: Dentry) -> Dentry:
-    """The parent directory; the task's root is its own parent."""
-    fs = k.current.fs
-    assert fs is not None
-    root = fs.root
+def follow_dotdot(nd: Nameidata) -> Dentry:
+    """The parent directory; the root is its own parent. EXDEV: RESOLVE_BENEATH, or RESOLVE_NO_XDEV and another mount."""
+    path = nd.path
+    nd.root_known = True
     while True:
-        if path is root or path is k.vfs.root:
+        if path is nd.root or path is nd.k.vfs.root:
+            if nd.flags & LOOKUP_BENEATH:
+                raise KernelError(EXDEV)
             break
         if path.d_parent is not None:
             path = path.d_parent
             break
         if path.d_covers is None:
             break
+        if nd.flags & LOOKUP_NO_XDEV:
+            raise KernelError(EXDEV)
         path = path.d_covers
-    return traverse_mounts(path)
+    return cross_mounts(nd, path)
+
+
+def cross_mounts(nd: Nameidata, dentry: Dentry) -> Dentry:
+    """handle_mounts(): traverse_mounts(), unless RESOLVE_NO_XDEV forbids it."""
+    if dentry.d_mounted is not None and nd.flags & LOOKUP_NO_XDEV:
+        raise KernelError(EXDEV)
+    return traverse_mounts(dentry)
+
+
+def nd_jump_root(nd: Nameidata) -> None:
+    """An absolute symbolic link: go on from the root."""
+    if nd.flags & LOOKUP_BENEATH:
+        raise KernelError(EXDEV)
+    if nd.flags & LOOKUP_NO_XDEV and not (nd.root_known and nd.path.d_sb is nd.root.d_sb):
+        raise KernelError(EXDEV)
+    nd.root_known = True
+    nd.path = nd.root
 
 
 def pick_link(nd: Nameidata, link: Dentry) -> str:
@@ -254,24 +288,30 @@ def pick_link(nd: Nameidata, link: Dentry) -> str:
     nd.total_link_count += 1
     if nd.total_link_count > MAXSYMLINKS:
         raise KernelError(ELOOP)
+    if nd.flags & LOOKUP_NO_SYMLINKS:
+        raise KernelError(ELOOP)
     inode = link.d_inode
     assert inode is not None
     if inode.i_op.jump_link is not None:
-        nd.path = inode.i_op.jump_link(inode)
+        # nd_jump_link()
+        target = inode.i_op.jump_link(inode)
+        if nd.flags & LOOKUP_NO_MAGICLINKS:
+            raise KernelError(ELOOP)
+        if nd.flags & LOOKUP_IS_SCOPED or (nd.flags & LOOKUP_NO_XDEV and nd.path.d_sb is not target.d_sb):
+            raise KernelError(EXDEV)
+        nd.path = target
         return ""
     assert inode.i_op.get_link is not None
     res = inode.i_op.get_link(inode)
     if res.startswith("/"):
-        fs = nd.k.current.fs
-        assert fs is not None
-        nd.path = fs.root
+        nd_jump_root(nd)
         res = res.lstrip("/")
     return res
 
 
 def step_into(nd: Nameidata, dentry: Dentry, trailing: bool) -> str:
     """Go to `dentry`: ENOENT if negative; returns a symbolic link's text if it has to be followed."""
-    dentry = traverse_mounts(dentry)
+    dentry = cross_mounts(nd, dentry)
     if dentry.d_inode is None:
         raise KernelError(ENOENT)
     if not d_is_symlink(dentry) or (trailing and not nd.flags & LOOKUP_FOLLOW):
@@ -283,11 +323,18 @@ def step_into(nd: Nameidata, dentry: Dentry, trailing: bool) -> str:
 def walk_component(nd: Nameidata, trailing: bool) -> str:
     """One component further; the rest to walk if it was a symbolic link."""
     if nd.last_type == LAST_DOTDOT:
-        nd.path = follow_dotdot(nd.k, nd.path)
+        nd.path = follow_dotdot(nd)
         return ""
     if nd.last_type != LAST_NORM:
         return ""
-    return step_into(nd, d_lookup(nd.path, nd.last), trailing)
+    return step_into(nd, lookup_fast(nd), trailing)
+
+
+def lookup_fast(nd: Nameidata) -> Dentry:
+    """nd.last in nd.path. EAGAIN: RESOLVE_CACHED, and the file system would have to be asked."""
+    if nd.flags & LOOKUP_CACHED and nd.last not in nd.path.d_children:
+        raise KernelError(EAGAIN)
+    return d_lookup(nd.path, nd.last)
 
 
 def link_path_walk(name: str, nd: Nameidata) -> None:
@@ -326,14 +373,21 @@ def path_init(k: Kernel, dfd: int, name: str, flags: int) -> Nameidata:
     """Where the walk starts: the root, the working directory, or the directory open as `dfd`."""
     fs = k.current.fs
     assert fs is not None
-    if name.startswith("/"):
-        return Nameidata(k, fs.root, flags)
+    if name.startswith("/") and not flags & LOOKUP_IN_ROOT:
+        if flags & LOOKUP_BENEATH:
+            raise KernelError(EXDEV)
+        nd = Nameidata(k, fs.root, fs.root, flags)
+        nd.root_known = True
+        return nd
     if dfd == AT_FDCWD:
-        return Nameidata(k, fs.pwd, flags)
-    dentry = fget_raw(k, dfd).f_dentry
-    if name and not d_is_dir(dentry):
-        raise KernelError(ENOTDIR)
-    return Nameidata(k, dentry, flags)
+        dentry = fs.pwd
+    else:
+        dentry = fget_raw(k, dfd).f_dentry
+        if name and not d_is_dir(dentry):
+            raise KernelError(ENOTDIR)
+    nd = Nameidata(k, dentry, dentry if flags & LOOKUP_IS_SCOPED else fs.root, flags)
+    nd.root_known = flags & LOOKUP_IS_SCOPED != 0
+    return nd
 
 
 def path_lookupat(nd: Nameidata, name: str) -> Dentry:
@@ -406,7 +460,7 @@ def lookup_open(nd: Nameidata, op: OpenFlags) -> Dentry:
     """Look the last component up for an open, and make it with O_CREAT. nd.created tells."""
     dir_inode = nd.path.d_inode
     assert dir_inode is not None
-    dentry = d_lookup(nd.path, nd.last)
+    dentry = lookup_fast(nd)
     if dentry.d_inode is None and op.open_flag & O_CREAT:
         if dir_inode.i_sb.s_flags & SB_RDONLY:
             raise KernelError(EROFS)
@@ -578,7 +632,7 @@ def do_filp_open(k: Kernel, dfd: int, path: int | bytes | str, op: OpenFlags) ->
 def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str, flags: int = 0) -> File:
     """Open a program for exec: execute permission, regular files only, no noexec mount (EACCES).
 
-    Nobody may write to it (ETXTBSY) until it is given back by exec_fput().
+    Nobody may write to it (ETXTBSY) until it is given back by exec_fput(). `flags`: AT_*.
     """
     if flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW):
         raise KernelError(EINVAL)

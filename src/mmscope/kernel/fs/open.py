@@ -14,9 +14,19 @@ from mmscope.kernel.fs.d_path import d_path, path_is_under
 from mmscope.kernel.fs.file import fd_install, fget, fget_raw, get_unused_fd_flags, set_close_on_exec
 from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.namei import (
+    __O_TMPFILE,
+    LOOKUP_BENEATH,
+    LOOKUP_CACHED,
     LOOKUP_DIRECTORY,
     LOOKUP_EMPTY,
     LOOKUP_FOLLOW,
+    LOOKUP_IN_ROOT,
+    LOOKUP_NO_MAGICLINKS,
+    LOOKUP_NO_SYMLINKS,
+    LOOKUP_NO_XDEV,
+    O_PATH_FLAGS,
+    VALID_OPEN_FLAGS,
+    OpenFlags,
     build_open_flags,
     capable_dac,
     d_is_dir,
@@ -27,6 +37,7 @@ from mmscope.kernel.fs.namei import (
 )
 from mmscope.kernel.fs.streams import HostStream, stream_truncate
 from mmscope.kernel.include.errno import (
+    EAGAIN,
     EBADF,
     EFBIG,
     EINVAL,
@@ -65,7 +76,10 @@ from mmscope.kernel.include.fs import (
     MAY_EXEC,
     MAY_WRITE,
     O_CLOEXEC,
+    O_CREAT,
     O_LARGEFILE,
+    O_PATH,
+    O_TRUNC,
     S_IALLUGO,
     S_IFBLK,
     S_IFDIR,
@@ -88,6 +102,22 @@ if TYPE_CHECKING:
 
 AT_EACCESS: Final = 0x200
 
+RESOLVE_NO_XDEV: Final = 0x01
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+RESOLVE_IN_ROOT: Final = 0x10
+RESOLVE_CACHED: Final = 0x20
+RESOLVE_FLAGS: Final = 0x1F
+_RESOLVE: Final = (
+    (RESOLVE_NO_XDEV, LOOKUP_NO_XDEV),
+    (RESOLVE_NO_MAGICLINKS, LOOKUP_NO_MAGICLINKS),
+    (RESOLVE_NO_SYMLINKS, LOOKUP_NO_SYMLINKS),
+    (RESOLVE_BENEATH, LOOKUP_BENEATH),
+    (RESOLVE_IN_ROOT, LOOKUP_IN_ROOT),
+    (RESOLVE_CACHED, LOOKUP_CACHED),
+)
+
 #: tv_nsec values of utimensat(2), as times in ns that no clock has.
 UTIME_NOW: Final = -(1 << 62) - 1
 UTIME_OMIT: Final = -(1 << 62) - 2
@@ -95,7 +125,11 @@ UTIME_OMIT: Final = -(1 << 62) - 2
 
 def do_sys_open(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mode: int = 0) -> int:
     """openat(2): the lowest free descriptor for the file. `filename` may be an address in user memory."""
-    op = build_open_flags(k, flags | O_LARGEFILE, mode)
+    return open_fd(k, dfd, filename, flags, build_open_flags(k, flags | O_LARGEFILE, mode))
+
+
+def open_fd(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, op: OpenFlags) -> int:
+    """The end of all opens: a file and its descriptor."""
     name = getname_flags(k, filename, 0)
     fd = get_unused_fd_flags(k, flags)
     try:
@@ -106,6 +140,31 @@ def do_sys_open(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mo
     fd_install(k, fd, file)
     set_close_on_exec(k, fd, bool(flags & O_CLOEXEC))
     return fd
+
+
+def do_sys_openat2(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mode: int, resolve: int) -> int:
+    """openat2(2): unlike openat(2) it refuses what it does not know, or what has no effect: EINVAL."""
+    if k.config.at_least(5, 14):
+        if flags >> 32:
+            raise KernelError(EINVAL)
+    else:
+        flags &= 0xFFFFFFFF
+    known = RESOLVE_FLAGS | RESOLVE_CACHED if k.config.at_least(5, 12) else RESOLVE_FLAGS
+    if flags & ~VALID_OPEN_FLAGS or resolve & ~known:
+        raise KernelError(EINVAL)
+    if resolve & RESOLVE_BENEATH and resolve & RESOLVE_IN_ROOT:
+        raise KernelError(EINVAL)
+    if mode & ~S_IALLUGO if flags & (O_CREAT | __O_TMPFILE) else mode:
+        raise KernelError(EINVAL)
+    if flags & O_PATH and flags & ~(O_PATH_FLAGS | O_CLOEXEC):
+        raise KernelError(EINVAL)
+    op = build_open_flags(k, flags if flags & O_PATH else flags | O_LARGEFILE, mode)
+    if resolve & RESOLVE_CACHED and flags & (O_TRUNC | O_CREAT | __O_TMPFILE):
+        raise KernelError(EAGAIN)
+    for bit, lookup in _RESOLVE:
+        if resolve & bit:
+            op.lookup_flags |= lookup
+    return open_fd(k, dfd, filename, flags, op)
 
 
 def do_faccessat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, flags: int = 0) -> int:

@@ -67,7 +67,10 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["create_pipe_files", "do_pipe2", "fifo_fops", "get_pipe_info", "pipe_fcntl", "pipefifo_fops"]
+__all__ = [
+    "create_pipe_files", "do_pipe2", "fifo_fops", "get_pipe_info", "get_pipe_page", "pipe_buf_get", "pipe_buf_release",
+    "pipe_fcntl", "pipe_full", "pipe_page_get", "pipefifo_fops",
+]  # fmt: skip
 
 PIPE_DEF_BUFFERS: Final = 16
 #: fs.pipe-max-size: what a process without CAP_SYS_RESOURCE may ask for, bytes.
@@ -77,13 +80,23 @@ F_GETPIPE_SZ: Final = 1032
 O_NOTIFICATION_PIPE: Final = 0o200
 
 
-class PipeBuffer:
-    """struct pipe_buffer: `len` bytes at `offset` of a page."""
+# Whose page a buffer refers to (buf->ops): the pipe's own, one of the page cache, a process's.
+PIPE_ANON: Final = 0
+PIPE_PAGE_CACHE: Final = 1
+PIPE_USER_PAGE: Final = 2
 
-    def __init__(self, page: Page, length: int, can_merge: bool, packet: bool) -> None:
+
+class PipeBuffer:
+    """struct pipe_buffer: `len` bytes at `offset` of a page, to which it holds a reference."""
+
+    def __init__(self, page: Page, length: int, can_merge: bool, packet: bool, offset: int = 0, ops: int = PIPE_ANON) -> None:
         self.page = page
-        self.offset = 0
+        self.offset = offset
         self.len = length
+        #: PIPE_ANON...
+        self.ops = ops
+        #: PIPE_BUF_FLAG_GIFT: vmsplice(SPLICE_F_GIFT).
+        self.gift = False
         #: PIPE_BUF_FLAG_CAN_MERGE: the next write may go on here; PIPE_BUF_FLAG_PACKET: a read ends here.
         self.can_merge = can_merge
         self.packet = packet
@@ -134,19 +147,34 @@ def get_pipe_page(pipe: PipeInodeInfo) -> Page:
     new = alloc_page(k, GFP_HIGHUSER | ___GFP_ACCOUNT)
     if new is None:
         raise KernelError(ENOMEM)
-    k.pipe_pages.add(new.pfn)
+    k.pipe_pages[new.pfn] = 1
     return new
 
 
+def pipe_page_get(pipe: PipeInodeInfo, page: Page) -> None:
+    """One more buffer refers to the page."""
+    page._refcount += 1
+    pages = pipe.kernel.pipe_pages
+    pages[page.pfn] = pages.get(page.pfn, 0) + 1
+
+
+def pipe_buf_get(pipe: PipeInodeInfo, buf: PipeBuffer) -> None:
+    """The same for the page of a buffer that is to be shared (tee)."""
+    pipe_page_get(pipe, buf.page)
+
+
 def free_pipe_page(pipe: PipeInodeInfo, page: Page) -> None:
-    """The last reader is done with it."""
-    pipe.kernel.pipe_pages.discard(page.pfn)
+    """A buffer less."""
+    pages = pipe.kernel.pipe_pages
+    pages[page.pfn] -= 1
+    if not pages[page.pfn]:
+        del pages[page.pfn]
     put_page(page)
 
 
-def anon_pipe_buf_release(pipe: PipeInodeInfo, buf: PipeBuffer) -> None:
-    """An empty page: keep one, free the others."""
-    if pipe.tmp_page is None:
+def pipe_buf_release(pipe: PipeInodeInfo, buf: PipeBuffer) -> None:
+    """It is empty. One page of the pipe's own that nobody else has is kept (anon_pipe_buf_release)."""
+    if buf.ops == PIPE_ANON and pipe.tmp_page is None and buf.page._refcount == 1:
         pipe.tmp_page = buf.page
     else:
         free_pipe_page(pipe, buf.page)
@@ -193,7 +221,7 @@ def pipe_read_iter(file: File, to: IovIter, pos: int) -> int:
                 buf.len = 0
             if not buf.len:
                 pipe.bufs.pop(0)
-                anon_pipe_buf_release(pipe, buf)
+                pipe_buf_release(pipe, buf)
             if last:
                 break
         if done or fault or not pipe.writers:

@@ -14,6 +14,7 @@ from mmscope.kernel.fs.proc_misc import (
     cpuinfo_next,
     filesystems_proc_show,
     loadavg_proc_show,
+    proc_locks_next,
     proc_mounts_link,
     proc_self,
     proc_thread_self,
@@ -285,6 +286,11 @@ def proc_make_inode(
     return inode
 
 
+def is_tgid_dir(data: ProcInode) -> bool:
+    """/proc/PID itself."""
+    return data.entry is _TGID
+
+
 def _child_ino(dir: Inode, position: int) -> int:
     """An inode number that depends on nothing but the place in the tree."""
     data = proc_data(dir)
@@ -536,6 +542,7 @@ _ROOT: Final = ProcEntry("", DIR, 0o555, children=(
     ProcEntry("kpagecount", FILE, 0o400, fops=kpagecount_proc_ops),
     ProcEntry("kpageflags", FILE, 0o400, fops=kpageflags_proc_ops),
     ProcEntry("loadavg", FILE, 0o444, loadavg_proc_show),
+    ProcEntry("locks", RECORDS, 0o444, next=proc_locks_next),
     ProcEntry("meminfo", FILE, 0o444, meminfo_proc_show),
     ProcEntry("mounts", TEXT_LINK, 0o777, proc_mounts_link),
     _SELF,

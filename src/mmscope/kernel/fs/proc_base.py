@@ -335,7 +335,14 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
     if files is None or file is None:
         raise KernelError(ENOENT)
     flags = file.f_flags | (0o2000000 if fd in files.close_on_exec else 0)
-    return f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t{file.f_inode.i_sb.s_mnt_id}\n".encode()
+    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t{file.f_inode.i_sb.s_mnt_id}\n"
+    if file.f_inode.i_flctx is not None:
+        import mmscope.kernel.fs.locks as locks
+
+        text += locks.show_fd_locks(file, files)
+    if file.f_op.show_fdinfo is not None:
+        text += file.f_op.show_fdinfo(file)
+    return text.encode()
 
 
 # --- map_files

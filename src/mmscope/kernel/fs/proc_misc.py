@@ -28,6 +28,15 @@ def filesystems_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     return b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\n\text4\n"
 
 
+def proc_locks_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """The next lock on a file."""
+    if not k.file_lock_list:
+        return None
+    import mmscope.kernel.fs.locks as locks
+
+    return locks.locks_show(k, index)
+
+
 def swaps_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     """No swap areas: the heading."""
     return b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"

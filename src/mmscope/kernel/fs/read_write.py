@@ -45,6 +45,7 @@ from mmscope.kernel.include.fs import (
     SEEK_DATA,
     SEEK_END,
     SEEK_HOLE,
+    SEEK_SET,
     File,
 )
 from mmscope.kernel.include.limits import LLONG_MAX, ULONG_MAX
@@ -494,6 +495,10 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EINVAL)
     if not can_write(out_file) or in_file.f_op.read is None:
         raise KernelError(EINVAL)
+    if out_file.f_op.ops_name == "pipefifo_fops" and k.config.at_least(5, 12):
+        from mmscope.kernel.fs.splice import sendfile_to_pipe
+
+        return sendfile_to_pipe(k, in_file, out_file, pos, offset_addr, count)
     done = 0
     while done < min(count, MAX_RW_COUNT):
         at = file_ppos(in_file) if pos < 0 else pos
@@ -563,12 +568,26 @@ def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -
         file.f_flags = saved
 
 
+def file_pos(file: File) -> int:
+    """file->f_pos. A stream's is the host's, which others may share."""
+    if file.f_mode & FMODE_STREAM and file.f_mode & FMODE_LSEEK and file.f_op.llseek is not None:
+        return file.f_op.llseek(file, 0, SEEK_CUR)
+    return file.f_pos
+
+
+def set_file_pos(file: File, pos: int) -> None:
+    """Move it there."""
+    if file.f_mode & FMODE_STREAM and file.f_mode & FMODE_LSEEK and file.f_op.llseek is not None:
+        file.f_op.llseek(file, pos, SEEK_SET)
+    file.f_pos = pos
+
+
 def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_out: int, len: int, flags: int) -> int:
     """copy_file_range(2): between regular files, through the page cache. Bytes copied, 0 at the end of the source."""
     in_file = fget(k, in_fd)
     out_file = fget(k, out_fd)
-    pos_in = signed64(get_user(k, off_in, 8)) if off_in else in_file.f_pos
-    pos_out = signed64(get_user(k, off_out, 8)) if off_out else out_file.f_pos
+    pos_in = signed64(get_user(k, off_in, 8)) if off_in else file_pos(in_file)
+    pos_out = signed64(get_user(k, off_out, 8)) if off_out else file_pos(out_file)
     if flags:
         raise KernelError(EINVAL)
     # generic_copy_file_checks()
@@ -610,11 +629,11 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
     if off_in:
         put_user(k, off_in, pos_in + done, 8)
     else:
-        in_file.f_pos = pos_in + done
+        set_file_pos(in_file, pos_in + done)
     if off_out:
         put_user(k, off_out, pos_out + done, 8)
     else:
-        out_file.f_pos = pos_out + done
+        set_file_pos(out_file, pos_out + done)
     return done
 
 

@@ -69,6 +69,7 @@ EISCONN: Final = 106
 ENOTCONN: Final = 107
 ECONNREFUSED: Final = 111
 ETIMEDOUT: Final = 110
+ECANCELED: Final = 125
 
 # Never seen by a program: a system call interrupted by a signal (include/linux/errno.h).
 ERESTARTSYS: Final = 512
@@ -86,6 +87,10 @@ class KernelError(OSError):
     def __init__(self, errno: int, text: str = "") -> None:
         # OSError sets .errno only when it gets two arguments.
         super().__init__(errno, text or os.strerror(errno))
+
+
+class KernelPanic(Exception):
+    """panic(): the guest has got its kernel into a state from which Linux does not go on."""
 
 
 class KernelBug(AssertionError):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+    from mmscope.kernel.include.filelock import FileLockContext
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
     from mmscope.kernel.include.poll import PollTable
@@ -350,6 +351,8 @@ class Inode:
         self.i_state = 0
         #: When it became dirty, virtual ns.
         self.dirtied_when = 0
+        #: Locks on the file; None until the first.
+        self.i_flctx: FileLockContext | None = None
         #: The file system's own data.
         self.i_private: object = None
         #: Extended attributes, if they are kept in memory: name -> value; None: nobody has asked yet.
@@ -440,6 +443,7 @@ class FileOperations:
         write_iter: Callable[[File, IovIter, int], int] | None = None,
         read_iter: Callable[[File, IovIter, int], int] | None = None,
         no_write_iter: bool = False,
+        show_fdinfo: Callable[[File], str] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -475,6 +479,8 @@ class FileOperations:
         self.fsync = fsync
         #: (file, mode, offset, len)
         self.fallocate = fallocate
+        #: What /proc/PID/fdinfo/N shows besides.
+        self.show_fdinfo = show_fdinfo
 
 
 class Iattr:

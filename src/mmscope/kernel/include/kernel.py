@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namespace import Vfs
     from mmscope.kernel.fs.pipe import PipeInodeInfo
+    from mmscope.kernel.include.filelock import FileLock
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.mm_types import MmStruct
@@ -80,6 +81,8 @@ class Kernel:
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
         self.last_pid = 0
+        #: The timerfds that are told when the clock is set.
+        self.timerfd_cancel_list: list[object] = []
         #: The runqueue; armed timers by time.
         self.rq = Rq()
         self.hrtimers: list[HrTimer] = []
@@ -105,8 +108,13 @@ class Kernel:
         self.unix_inodes: dict[Inode, UnixSock] = {}
         self.unix_autobind = 0
         self.last_ino = 0x4000
-        #: Frames that hold what is in pipes.
-        self.pipe_pages: set[int] = set()
+        #: eventfd_ida: the ids in use.
+        self.eventfd_ids: set[int] = set()
+        #: Locks on files in effect, the newest first; POSIX requests that wait (file_lock_list, blocked_hash).
+        self.file_lock_list: list[FileLock] = []
+        self.blocked_hash: list[FileLock] = []
+        #: pfn -> references that pipes hold, to their own pages and to those of others (splice).
+        self.pipe_pages: dict[int, int] = {}
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
         #: Address spaces that no task has: of programs that are about to run, while execve waits for other threads to die, and

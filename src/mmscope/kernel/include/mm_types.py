@@ -14,11 +14,17 @@ from mmscope.kernel.lib.rbtree import RbNode, RbRoot, RbRootCached
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from mypy_extensions import i64
 
     from mmscope.kernel.include.fs import AddressSpace, File
     from mmscope.kernel.include.kernel import Kernel
+
+
+# mm->flags: the OOM killer need not look at it (any more); it has taken pages away.
+MMF_OOM_SKIP: Final = 1 << 21
+MMF_UNSTABLE: Final = 1 << 22
 
 
 class Page:
@@ -254,6 +260,8 @@ class MmStruct:
         #: Pages of locked_vm that nothing will ever give back: MREMAP_DONTUNMAP miscounts.
         self.locked_vm_lost = 0
         self.pinned_vm = 0
+        #: MMF_*
+        self.flags = 0
         #: Some page was pinned (FOLL_PIN) through this mm, ever (since v5.14 MMF_HAS_PINNED).
         self.has_pinned = False
         self.data_vm = 0

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
+    from mmscope.kernel.core.futex_pi import PiState
     from mmscope.kernel.core.posix_timers import KItimer
     from mmscope.kernel.include.fs import Dentry, File
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+    from mmscope.kernel.include.pid import Pid
 
 # task->state
 TASK_RUNNING: Final = 0
@@ -174,6 +176,8 @@ class SignalStruct:
         #: What the OOM killer adds for this process, -1000 to 1000, and the least that its user may set.
         self.oom_score_adj = 0
         self.oom_score_adj_min = 0
+        #: The address space for which the OOM killer chose this process.
+        self.oom_mm: MmStruct | None = None
         #: Process group and session.
         self.pgrp = 0
         self.session = 0
@@ -270,11 +274,16 @@ class TaskStruct:
         self.set_child_tid = 0
         self.clear_child_tid = 0
         self.robust_list = 0
+        #: Futexes with waiters that it owns, and the one that it waits for (FUTEX_LOCK_PI).
+        self.pi_state_list: list[PiState] = []
+        self.pi_blocked_on: PiState | None = None
         #: Who made us, and who gets the signal: the tracer if there is one. None: init, and who came before.
         self.real_parent: TaskStruct | None = None
         self.parent: TaskStruct | None = None
         self.children: list[TaskStruct] = []
         self.group_leader: TaskStruct = self
+        #: Its identity, None until a pidfd asks for it.
+        self.thread_pid: Pid | None = None
         #: Signal to the parent at exit; -1 for a thread.
         self.exit_signal = SIGCHLD
         #: How many programs we have executed, and our parent had when it made us: a later one of it gets SIGCHLD.
@@ -308,6 +317,8 @@ class TaskStruct:
         self.wchan = ""
         #: TIF_SIGPENDING: a signal may have to be handled before the return to user mode.
         self.tif_sigpending = False
+        #: TIF_MEMDIE: an OOM victim that still has its memory.
+        self.tif_memdie = False
         #: Signals that sigtimedwait waits for, while it does (they count as not ignored).
         self.real_blocked = 0
         #: restart_block: clock id, expiry (ns) and address of the remaining time of an interrupted nanosleep; -1 = none.

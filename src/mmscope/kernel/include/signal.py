@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.include.wait import WaitQueueHead
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -173,6 +175,8 @@ class SighandStruct:
 
     def __init__(self) -> None:
         self.action = [KSigaction() for _ in range(_NSIG)]
+        #: Who waits in, or polls, a signalfd.
+        self.signalfd_wqh = WaitQueueHead()
         #: Tasks that share it.
         self.count = 1
 

@@ -413,16 +413,16 @@ def _check_pages(k: Kernel, found: _Found) -> None:
             if page._refcount != 1 or page._mapcount != mapcount or maps:
                 raise KernelBug(f"{page!r} is a table of level {level}, and {maps} entries map it")
         elif page.flags & PG_reserved:
-            if page._refcount != 1 + maps or page._mapcount != maps - 1:
+            if page._refcount != 1 + maps + k.pipe_pages.get(pfn, 0) or page._mapcount != maps - 1:
                 raise KernelBug(f"{page!r} is the kernel's own, and {maps} entries map it")
         elif page._refcount == 0:
             if maps:
                 raise KernelBug(f"{page!r} is free, and {maps} entries map it")
-        elif pfn in k.pipe_pages:
-            if page._refcount != 1 or maps:
-                raise KernelBug(f"{page!r} is a pipe's, and {maps} entries map it")
+        elif pfn in k.pipe_pages and page.mapping is None and not page.flags & PG_lru:
+            if page._refcount != k.pipe_pages[pfn] + held.get(pfn, 0) or maps:
+                raise KernelBug(f"{page!r} is a pipe's, {k.pipe_pages[pfn]} times, and {maps} entries map it")
         else:
-            _check_page(page, maps, held.get(pfn, 0), pfn in adding)
+            _check_page(page, maps, held.get(pfn, 0) + k.pipe_pages.get(pfn, 0), pfn in adding)
 
 
 def _count_entry(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkControl) -> bool:

@@ -84,9 +84,9 @@ _PAGES_MAX_READ: Final = 512
 # Into and out of the page cache
 
 
-def __page_cache_alloc(mapping: AddressSpace) -> Page | None:
+def __page_cache_alloc(mapping: AddressSpace, gfp: int = GFP_HIGHUSER_MOVABLE) -> Page | None:
     """A frame for the page cache; None when out of memory."""
-    return alloc_pages(mapping.host.i_sb.kernel, GFP_HIGHUSER_MOVABLE, 0)
+    return alloc_pages(mapping.host.i_sb.kernel, gfp, 0)
 
 
 def __add_to_page_cache_locked(page: Page, mapping: AddressSpace, index: int, gfp: int) -> int | None:

@@ -58,7 +58,7 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.mm_types import VmFault
+from mmscope.kernel.include.mm_types import MMF_UNSTABLE, VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_uptodate
 from mmscope.kernel.include.pagemap import lock_page, unlock_page
@@ -287,6 +287,8 @@ def do_anonymous_page(vmf: VmFault) -> int:
         vmf.pte = pte_offset_map(k, vmf.pmd, vmf.address)
         if not pte_none(k.words[vmf.pte]):
             return 0
+        if mm.flags & MMF_UNSTABLE:
+            return VM_FAULT_SIGBUS
         set_pte_at(mm, vmf.address, vmf.pte, entry)
         return 0
     anon_vma_prepare(vma)
@@ -301,6 +303,10 @@ def do_anonymous_page(vmf: VmFault) -> int:
     if not pte_none(k.words[vmf.pte]):
         put_page(page)
         return 0
+    if mm.flags & MMF_UNSTABLE:
+        # check_stable_address_space(): the OOM killer has taken pages away; new ones must not be taken for them.
+        put_page(page)
+        return VM_FAULT_SIGBUS
     inc_mm_counter_fast(mm, MM_ANONPAGES)
     page_add_new_anon_rmap(page, vma, vmf.address)
     lru_cache_add_inactive_or_unevictable(page, vma)
@@ -385,6 +391,8 @@ def finish_fault(vmf: VmFault) -> int:
     else:
         page = vmf.page
     assert page is not None
+    if vmf.vma.vm_mm.flags & MMF_UNSTABLE and not vmf.vma.vm_flags & VM_SHARED:
+        return VM_FAULT_SIGBUS
     return alloc_set_pte(vmf, page)
 
 
