@@ -187,7 +187,10 @@ def inode_permission(k: Kernel, inode: Inode, mask: int) -> None:
     """May the current task access `inode` so? Writing on a read-only file system is EROFS before all else."""
     if mask & MAY_WRITE and inode.i_sb.s_flags & SB_RDONLY and inode.i_mode & S_IFMT in (S_IFREG, S_IFDIR, S_IFLNK):
         raise KernelError(EROFS)
-    generic_permission(k.current.cred, inode, mask)
+    if inode.i_op.permission is not None:
+        inode.i_op.permission(inode, mask)
+    else:
+        generic_permission(k.current.cred, inode, mask)
 
 
 def may_learn_of_cache(k: Kernel, inode: Inode) -> bool:

@@ -9,6 +9,7 @@ from mmscope.kernel.core.sysctl import CtlTable, kern_table, proc_read, proc_wri
 from mmscope.kernel.fs import proc_array, proc_base
 from mmscope.kernel.fs.attr import setattr_copy, setattr_prepare
 from mmscope.kernel.fs.libfs import generic_read_dir, set_times
+from mmscope.kernel.fs.namei import generic_permission
 from mmscope.kernel.fs.proc_meminfo import meminfo_proc_show
 from mmscope.kernel.fs.proc_misc import (
     cpuinfo_next,
@@ -273,6 +274,8 @@ def proc_make_inode(
         inode.i_gid = task.cred.egid
     if kind == S_IFDIR:
         inode.i_op = proc_dir_inode_operations
+        if entry in (_FD_DIR, _FDINFO_DIR, _MAP_FILES_DIR):
+            inode.i_op = proc_fd_inode_operations
         inode.i_fop = proc_dir_operations
         inode.i_nlink = 2
     elif entry.kind == LINK:
@@ -399,10 +402,12 @@ def proc_readdir(file: File) -> list[tuple[str, int, int]]:
 
 
 def proc_pid_get_link(inode: Inode) -> Dentry:
-    """Where a magic link leads."""
+    """Where a magic link leads: the business of who may look into the process."""
     data = proc_data(inode)
     task = data.task
     assert task is not None
+    if not ptrace_may_access(inode.i_sb.kernel, task):
+        raise KernelError(EACCES)
     if data.fd >= 0:
         files = task.files
         file = files.fd.get(data.fd) if files is not None else None
@@ -447,6 +452,22 @@ def proc_setattr(inode: Inode, attr: Iattr) -> None:
 
 
 proc_dir_inode_operations: Final = InodeOperations("proc_dir_inode_operations", lookup=proc_lookup, setattr=proc_setattr)
+
+
+def proc_fd_permission(inode: Inode, mask: int) -> None:
+    """A process gets at its own descriptors, whoever owns the directory."""
+    k = inode.i_sb.kernel
+    try:
+        generic_permission(k.current.cred, inode, mask)
+    except KernelError:
+        task = proc_data(inode).task
+        if task is None or task.tgid != k.current.tgid:
+            raise
+
+
+proc_fd_inode_operations: Final = InodeOperations(
+    "proc_fd_inode_operations", lookup=proc_lookup, setattr=proc_setattr, permission=proc_fd_permission
+)
 proc_file_inode_operations: Final = InodeOperations("proc_file_inode_operations", setattr=proc_setattr)
 proc_dir_operations: Final = FileOperations("proc_dir_operations", read=generic_read_dir, iterate=proc_readdir)
 proc_reg_file_ops: Final = FileOperations(

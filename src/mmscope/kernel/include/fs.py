@@ -529,6 +529,7 @@ class InodeOperations:
         tmpfile: Callable[[Inode, int], Inode] | None = None,
         setattr: Callable[[Inode, Iattr], None] | None = None,
         fiemap: Callable[[Inode, FiemapExtentInfo, int, int], None] | None = None,
+        permission: Callable[[Inode, int], None] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (dir inode, name) -> inode, None if there is no such name
@@ -554,6 +555,8 @@ class InodeOperations:
         #: (dir, mode) -> an inode without a name
         self.tmpfile = tmpfile
         self.setattr = setattr
+        #: (inode, MAY_*): instead of generic_permission(). Raises KernelError (EACCES).
+        self.permission = permission
         #: (inode, info, start, length): the extents of that range of bytes.
         self.fiemap = fiemap
 

@@ -392,3 +392,25 @@ def test_a_block_of_the_host_that_moved_outlives_its_place(g: Guest) -> None:
     assert g.p.syscall(NR_PREAD, fd, g.buf, 1 << 15, 0) == len(expected)
     assert g.p.load(g.buf, len(expected)) == expected
     assert ext4_recover(g.inode("/file"), set()) == expected
+
+
+def test_fallocate_of_more_than_there_is_grows_the_file_by_what_there_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    guest = Guest(tmp_path, disk_size=64 << 12)
+    guest.p.store(guest.buf, b"/file\0")
+    fd = guest.p.syscall(2, guest.buf, O_RDWR, 0)
+    with pytest.raises(KernelError) as error:
+        guest.p.syscall(NR_FALLOCATE, fd, 0, 0, 1 << 20)
+    assert error.value.errno == ENOSPC
+    inode = guest.file(fd).f_inode
+    assert 0 < inode.i_size == inode.i_blocks << 9 < 64 << 12
+
+
+def test_seeking_data_across_terabytes_looks_at_what_is_known(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    guest = Guest(tmp_path)
+    guest.p.store(guest.buf, b"/file\0")
+    fd = guest.p.syscall(2, guest.buf, O_RDWR, 0)
+    assert guest.p.syscall(NR_FTRUNCATE, fd, 1 << 42) == 0
+    assert guest.p.syscall(NR_PWRITE, fd, guest.buf, 1, 1 << 41) == 1
+    assert guest.p.syscall(NR_LSEEK, fd, 0, 3) == 1 << 41

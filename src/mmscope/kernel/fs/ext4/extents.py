@@ -62,7 +62,8 @@ def ext4_fallocate(file: File, mode: int, offset: int, len: int) -> None:
         if not mode & FALLOC_FL_KEEP_SIZE:
             inode_newsize_ok(inode, offset + len)
         fs_inode.file_modified(file)
-        ext4_alloc_file_blocks(inode, offset >> 12, (offset + len + 4095) >> 12)
+        new_size = 0 if mode & FALLOC_FL_KEEP_SIZE else offset + len
+        ext4_alloc_file_blocks(inode, offset >> 12, (offset + len + 4095) >> 12, new_size)
         if not mode & FALLOC_FL_KEEP_SIZE:
             ext4_update_inode_size(inode, offset + len)
         _changed(inode)
@@ -84,8 +85,8 @@ def ext4_update_inode_size(inode: Inode, new_size: int) -> None:
         ext4_isize_extended(inode, old_size, new_size)
 
 
-def ext4_alloc_file_blocks(inode: Inode, first: int, end: int) -> None:
-    """Preallocate what is a hole in blocks [first, end). Raises ENOSPC, part of it done."""
+def ext4_alloc_file_blocks(inode: Inode, first: int, end: int, new_size: int) -> None:
+    """Preallocate the holes in blocks [first, end). Raises ENOSPC, part of it done: up to there the file grows (0: not)."""
     info = EXT4_I(inode)
     sbi = EXT4_SB(inode.i_sb)
     for lblk in range(first, end):
@@ -93,6 +94,8 @@ def ext4_alloc_file_blocks(inode: Inode, first: int, end: int) -> None:
             continue
         if lblk not in info.i_reserved and not ext4_has_free_blocks(inode.i_sb, 1):
             ext4_update_i_blocks(inode)
+            if new_size and lblk > first:
+                ext4_update_inode_size(inode, min(new_size, lblk << 12))
             raise KernelError(ENOSPC)
         pblk = sbi.bdev.alloc_block()
         ext4_set_block(inode, lblk, pblk)
@@ -138,7 +141,7 @@ def ext4_zero_range(file: File, offset: int, length: int, mode: int) -> None:
         truncate_pagecache_range(inode, first << 12, (last << 12) - 1)
         ext4_remove_blocks(inode, first, last - 1)
     ext4_zero_partial_blocks(inode, offset, length)
-    ext4_alloc_file_blocks(inode, offset >> 12, (end + 4095) >> 12)
+    ext4_alloc_file_blocks(inode, offset >> 12, (end + 4095) >> 12, 0 if mode & FALLOC_FL_KEEP_SIZE else end)
     if not mode & FALLOC_FL_KEEP_SIZE:
         ext4_update_inode_size(inode, end)
     _changed(inode)

@@ -169,13 +169,32 @@ def ext4_llseek(file: File, offset: int, whence: int) -> int:
         raise KernelError(ENXIO)
     lblk = offset >> 12
     end = (inode.i_size + 4095) >> 12
-    while lblk < end and ext4_block_has_data(inode, lblk) != (whence == SEEK_DATA):
-        lblk += 1
-    if whence == SEEK_DATA and lblk == end:
-        raise KernelError(ENXIO)
+    if whence == SEEK_DATA:
+        lblk = ext4_next_data(inode, lblk, end)
+        if lblk == end:
+            raise KernelError(ENXIO)
+    else:
+        while lblk < end and ext4_block_has_data(inode, lblk):
+            lblk += 1
     offset = min(max(offset, lblk << 12), inode.i_size)
     file.f_pos = offset
     return offset
+
+
+def ext4_next_data(inode: Inode, lblk: int, end: int) -> int:
+    """The first block of [lblk, end) that is no hole, else `end`. A hole may be terabytes: only what is known is looked at."""
+    info = EXT4_I(inode)
+    host_end = min(end, (info.host_size + 4095) >> 12)
+    while lblk < host_end:
+        if ext4_block_has_data(inode, lblk):
+            return lblk
+        lblk += 1
+    found = end
+    for known in (info.blocks, info.i_reserved):
+        for one in known:
+            if lblk <= one < found and ext4_block_has_data(inode, one):
+                found = one
+    return found
 
 
 def ext4_block_has_data(inode: Inode, lblk: int) -> bool:

@@ -54,11 +54,9 @@ def ext4_extent_at(inode: Inode, lblk: int) -> tuple[int, int]:
 def ext4_extents(inode: Inode, first: int, last: int) -> list[tuple[int, int, int, int]]:
     """(block of the file, block of the device, blocks, flags) of [first, last], each as long as it is in one piece."""
     info = EXT4_I(inode)
-    last = min(
-        last, max([(info.host_size + 4095) >> 12, *(lblk + 1 for lblk in info.blocks), *(lblk + 1 for lblk in info.i_reserved)])
-    )
+    lblks = {*range(first, (info.host_size + 4095) >> 12), *info.blocks, *info.i_reserved}
     out: list[tuple[int, int, int, int]] = []
-    for lblk in range(first, last + 1):
+    for lblk in sorted([lblk for lblk in lblks if first <= lblk <= last]):
         pblk, flags = ext4_extent_at(inode, lblk)
         if flags < 0:
             continue
