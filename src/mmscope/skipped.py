@@ -17,7 +17,6 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("priority-inheritance futexes, robust ones included", "ENOSYS, with one warning"),
     ("record locks and flock between processes", "checked, then always granted"),
     ("leases (F_SETLEASE)", "EINVAL, with one warning"),
-    ("timers on CPU-time clocks (timer_create)", "EINVAL, with one warning; setitimer has them"),
     ("signalfd, timerfd, inotify, pidfds, splice, tee, sendmmsg", "ENOSYS, with one warning naming the call"),
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
     ("a terminal's SIGTTIN, SIGTTOU and SIGHUP", "never sent; Ctrl-C goes to the foreground group"),

@@ -18,8 +18,8 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 
 #: Programs that need no arguments.
 PLAIN = [
-    "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
-    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
+    "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "cputimers", "procself", "sigact",
+    "limits", "cpu", "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
     "caps",
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.mm_types import MmStruct
 from mmscope.kernel.include.page import TASK_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.ptrace import PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE
-from mmscope.kernel.include.resource import RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_NPROC, Rlimit
 from mmscope.kernel.include.sched import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
@@ -264,6 +264,7 @@ def copy_signal(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
         return
     sig = tsk.signal = SignalStruct()
     sig.rlim = [Rlimit(rlim.rlim_cur, rlim.rlim_max) for rlim in old.rlim]
+    sig.timers_active = sig.rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY
     sig.pgrp = old.pgrp
     sig.session = old.session
     sig.oom_score_adj, sig.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min

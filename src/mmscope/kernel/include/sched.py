@@ -204,6 +204,9 @@ class SignalStruct:
         #: ITIMER_VIRTUAL and ITIMER_PROF: [expiry in CPU time ns (0 = off), interval ns].
         self.it_virt = [0, 0]
         self.it_prof = [0, 0]
+        #: Armed timers on CPU clocks of this process and its threads; any of these, or RLIMIT_CPU, must be looked at.
+        self.cpu_timers: list[KItimer] = []
+        self.timers_active = False
 
 
 class ThreadStruct:
