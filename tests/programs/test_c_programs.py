@@ -20,7 +20,7 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 PLAIN = [
     "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "cputimers", "procself", "sigact",
     "limits", "cpu", "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
-    "caps",
+    "semaphores", "caps",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000

@@ -388,6 +388,11 @@ def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs, trace: int = 0)
     except KernelError:
         bad_fork_cleanup(p)
         raise
+    if flags & CLONE_SYSVSEM:
+        # Few programs have semaphores.
+        from mmscope.kernel.ipc.sem import copy_semundo
+
+        copy_semundo(p, current)
     if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM:
         p.sas_ss_sp = p.sas_ss_size = 0
         p.sas_ss_flags = SS_DISABLE

@@ -209,6 +209,13 @@ class SignalStruct:
         self.timers_active = False
 
 
+class SemUndoList:
+    """struct sem_undo_list: whose semaphore operations are undone together. What, stands in the arrays (ipc/sem.py)."""
+
+    def __init__(self) -> None:
+        self.refcnt = 1
+
+
 class ThreadStruct:
     """struct thread_struct: what pt_regs does not hold."""
 
@@ -313,6 +320,8 @@ class TaskStruct:
         self.tif_sigpending = False
         #: Signals that sigtimedwait waits for, while it does (they count as not ignored).
         self.real_blocked = 0
+        #: What is undone at the exit of the last task that shares it; None until an operation with SEM_UNDO.
+        self.sysvsem: SemUndoList | None = None
         #: restart_block: clock id, expiry (ns) and address of the remaining time of an interrupted nanosleep; -1 = none.
         self.restart_clockid = -1
         self.restart_expires = 0
