@@ -21,7 +21,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("scheduling classes and priorities", "one queue, turns of 1 ms of virtual time"),
     ("a terminal's SIGTTIN, SIGTTOU and SIGHUP", "never sent; Ctrl-C goes to the foreground group"),
     ("openat2, process_madvise, name_to_handle_at", "ENOSYS, with one warning naming the call"),
-    ("userfaultfd, splice, System V message queues", "ENOSYS, with one warning naming the call"),
+    ("userfaultfd, splice, System V message queues; /proc/sysvipc/sem", "ENOSYS, with one warning naming the call; ENOENT"),
     ("pseudo-terminals (/dev/ptmx)", "ENOENT"),
     ("I/O that takes its time", "requests are done at once; the disk's latency moves the virtual clock"),
     ("ext4's own journal blocks, inode tables and quotas", "a commit is one request; only data blocks count as used"),

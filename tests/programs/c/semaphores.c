@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,9 @@ int main(void) {
   }
   wait(&status);
   show("SETVAL forgets");
+  E(op(3, 3, SEM_UNDO));
+  E(unshare(CLONE_SYSVSEM));
+  show("unshared");
   // A signal ends a wait, SA_RESTART or not.
   struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
   sigaction(SIGALRM, &sa, 0);

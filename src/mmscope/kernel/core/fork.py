@@ -515,6 +515,10 @@ def unshare_flags(k: Kernel, flags: int) -> None:
         k.warn_once("unshare: user namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
     copy_namespaces(k, flags & namespaces)
+    if flags & CLONE_SYSVSEM and current.sysvsem is not None:
+        from mmscope.kernel.ipc.sem import exit_sem
+
+        exit_sem(k, current)
     fs = current.fs
     if flags & (CLONE_FS | CLONE_NEWNS) and fs is not None and fs.users > 1:
         copy_fs(0, current, fs)
