@@ -18,9 +18,9 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 
 #: Programs that need no arguments.
 PLAIN = [
-    "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
-    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
-    "caps", "pidfds", "eventfiles", "mmsg", "pifutex",
+    "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "cputimers", "procself", "sigact",
+    "limits", "cpu", "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
+    "semaphores", "caps", "pidfds", "eventfiles", "mmsg", "pifutex",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000

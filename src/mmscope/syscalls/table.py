@@ -59,6 +59,7 @@ _MODULES: Final = (
 
 #: The same of modules that are imported when the first of their calls is made: most programs make none.
 _LATE_MODULES: Final = (
+    ("mmscope.syscalls.ipc", "semget semop semctl semtimedop"),
     ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3 unshare"),
     ("mmscope.syscalls.pidfd", "pidfd_open pidfd_send_signal pidfd_getfd"),
     (

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.posix_cpu_timers as posix_cpu_timers
 import mmscope.kernel.core.posix_timers as posix_timers
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.futex import futex_wait_restart
-from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, thread_group_cputime
+from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer
 from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.core.sys import do_sys_times
 from mmscope.kernel.core.timekeeping import (
@@ -98,23 +99,9 @@ def clock_now(k: Kernel, which: int) -> int:
         return ktime_get_coarse_real_ns(k)
     if which == CLOCK_MONOTONIC_COARSE:
         return ktime_get_coarse_ns(k)
-    if which == CLOCK_PROCESS_CPUTIME_ID:
-        return sum(thread_group_cputime(k.current))
-    if which == CLOCK_THREAD_CPUTIME_ID:
-        return k.current.utime + k.current.stime
-    return _cpu_clock(k, which)
-
-
-def _cpu_clock(k: Kernel, which: int) -> int:
-    """A clock id of a process, or of a thread of ours: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
-    if which >= 0 or which & 3 == 3:
-        raise KernelError(EINVAL)
-    pid = ~(which >> 3)
-    task = k.current if pid == 0 else k.tasks.get(pid)
-    if task is None or (task.signal is not k.current.signal if which & 4 else pid and task.group_leader is not task):
-        raise KernelError(EINVAL)
-    utime, stime = (task.utime, task.stime) if which & 4 else thread_group_cputime(task)
-    return utime if which & 3 == 1 else utime + stime
+    if which < 0 or which in (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID):
+        return posix_cpu_timers.posix_cpu_clock_get(k, which)
+    raise KernelError(EINVAL)
 
 
 def clock_gettime(k: Kernel, regs: PtRegs) -> int:
@@ -159,14 +146,7 @@ def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int)
     left = max(expires - k.timekeeper.now_ns, 0)
     if left == 0:
         return 0
-    if rmtp:
-        copy_to_user(k, rmtp, timespec(left))
-    current = k.current
-    current.restart_futex = None
-    current.restart_clockid = which
-    current.restart_expires = expires
-    current.restart_rmtp = rmtp
-    return -ERESTART_RESTARTBLOCK
+    return set_restart(k, which, expires, left, rmtp)
 
 
 def nanosleep(k: Kernel, regs: PtRegs) -> int:
@@ -182,20 +162,49 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
     which, flags = s32(regs.di), s32(regs.si)
     if which in _CANNOT_SLEEP:
         raise KernelError(EOPNOTSUPP)
-    now = clock_now(k, which)
+    cpu_clock = which == CLOCK_PROCESS_CPUTIME_ID or which < 0
+    now = 0 if cpu_clock else clock_now(k, which)
     ns = read_timespec(k, regs.dx)
     if ns < 0:
         raise KernelError(EINVAL)
-    if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
-        if ns <= (now if flags & TIMER_ABSTIME else 0):
-            return 0
-        # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
-        sleep(k, None, "clock_nanosleep on a CPU-time clock")
-        return -ERESTARTNOHAND
     absolute = flags & TIMER_ABSTIME != 0
+    if cpu_clock:
+        return cpu_nanosleep(k, posix_cpu_timers.make_clock(which), ns, absolute, regs.r10)
     if absolute:
         ns -= now
     return do_nanosleep(k, which, k.timekeeper.now_ns + max(ns, 0), absolute, 0 if absolute else regs.r10)
+
+
+def cpu_nanosleep(k: Kernel, which: int, ns: int, absolute: bool, rmtp: int) -> int:
+    """clock_nanosleep(2) on a CPU clock, not the caller's own: that would never end, EINVAL."""
+    task = posix_cpu_timers.pid_for_clock(k, which, False)
+    if which & posix_cpu_timers.CPUCLOCK_PERTHREAD_MASK and task is k.current:
+        raise KernelError(EINVAL)
+    expires = ns if absolute else posix_cpu_timers.cpu_clock_sample(which, task) + ns
+    left = posix_cpu_timers.do_cpu_nanosleep(k, which, expires)
+    if not left:
+        return 0
+    if absolute:
+        return -ERESTARTNOHAND
+    return set_restart(k, which, expires, left, rmtp)
+
+
+def cpu_nanosleep_restart(k: Kernel, which: int, expires: int, rmtp: int) -> int:
+    """Until the CPU clock shows `expires`."""
+    left = posix_cpu_timers.do_cpu_nanosleep(k, which, expires)
+    return set_restart(k, which, expires, left, rmtp) if left else 0
+
+
+def set_restart(k: Kernel, which: int, expires: int, left: int, rmtp: int) -> int:
+    """A sleep was interrupted: what is left goes to `rmtp`, and restart_syscall(2) sleeps it."""
+    if rmtp:
+        copy_to_user(k, rmtp, timespec(left))
+    current = k.current
+    current.restart_futex = None
+    current.restart_clockid = which
+    current.restart_expires = expires
+    current.restart_rmtp = rmtp
+    return -ERESTART_RESTARTBLOCK
 
 
 def restart_syscall(k: Kernel, regs: PtRegs) -> int:
@@ -205,10 +214,12 @@ def restart_syscall(k: Kernel, regs: PtRegs) -> int:
         data = current.restart_futex
         current.restart_futex = None
         return futex_wait_restart(k, data)
-    if current.restart_clockid < 0:
-        raise KernelError(EINTR)
     which = current.restart_clockid
+    if which == -1:
+        raise KernelError(EINTR)
     current.restart_clockid = -1
+    if which < 0:
+        return cpu_nanosleep_restart(k, which, current.restart_expires, current.restart_rmtp)
     return do_nanosleep(k, which, current.restart_expires, False, current.restart_rmtp)
 
 

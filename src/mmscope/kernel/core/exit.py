@@ -95,6 +95,10 @@ def do_exit(k: Kernel, code: int) -> None:
             tsk.signal.maxrss = max(tsk.signal.maxrss, mm.hiwater_rss, mm_memory.get_mm_rss(mm))
     tsk.exit_code = code
     core_fork.exit_mm(tsk)
+    if tsk.sysvsem is not None:
+        from mmscope.kernel.ipc.sem import exit_sem
+
+        exit_sem(k, tsk)
     trace_sched_process_exit(k, tsk)
     files = tsk.files
     tsk.files = None

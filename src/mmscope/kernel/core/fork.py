@@ -22,7 +22,7 @@ from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.mm_types import MMF_OOM_SKIP, MmStruct
 from mmscope.kernel.include.page import TASK_SIZE, TASK_SIZE_MAX
 from mmscope.kernel.include.ptrace import PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE
-from mmscope.kernel.include.resource import RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_NPROC, Rlimit
 from mmscope.kernel.include.sched import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
@@ -266,6 +266,7 @@ def copy_signal(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
         return
     sig = tsk.signal = SignalStruct()
     sig.rlim = [Rlimit(rlim.rlim_cur, rlim.rlim_max) for rlim in old.rlim]
+    sig.timers_active = sig.rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY
     sig.pgrp = old.pgrp
     sig.session = old.session
     sig.oom_score_adj, sig.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min
@@ -402,6 +403,11 @@ def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs, trace: int = 0)
     except KernelError:
         bad_fork_cleanup(p)
         raise
+    if flags & CLONE_SYSVSEM:
+        # Few programs have semaphores.
+        from mmscope.kernel.ipc.sem import copy_semundo
+
+        copy_semundo(p, current)
     if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM:
         p.sas_ss_sp = p.sas_ss_size = 0
         p.sas_ss_flags = SS_DISABLE
@@ -524,6 +530,10 @@ def unshare_flags(k: Kernel, flags: int) -> None:
         k.warn_once("unshare: user namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
     copy_namespaces(k, flags & namespaces)
+    if flags & CLONE_SYSVSEM and current.sysvsem is not None:
+        from mmscope.kernel.ipc.sem import exit_sem
+
+        exit_sem(k, current)
     fs = current.fs
     if flags & (CLONE_FS | CLONE_NEWNS) and fs is not None and fs.users > 1:
         copy_fs(0, current, fs)

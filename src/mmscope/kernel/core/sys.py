@@ -6,12 +6,12 @@ arguments come in decoded, results go out as numbers or as the bytes of the C st
 from __future__ import annotations
 
 from mmscope.kernel.core.capability import cap_emulate_setfsuid, cap_emulate_setxuid, capable
-from mmscope.kernel.core.itimer import thread_group_cputime
+from mmscope.kernel.core.posix_cpu_timers import thread_group_cputime, update_timers_active
 from mmscope.kernel.core.sched_syscalls import can_nice
 from mmscope.kernel.core.timekeeping import HZ, USER_HZ, jiffies
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
-from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_CPU, RLIMIT_NOFILE, RLIMIT_NPROC, Rlimit
 from mmscope.kernel.include.sched import PF_FORKNOEXEC, PF_NPROC_EXCEEDED, Cred
 from mmscope.kernel.include.signal import _NSIG
 from mmscope.kernel.include.time import NSEC_PER_SEC
@@ -299,6 +299,8 @@ def do_prlimit(k: Kernel, task: TaskStruct, resource: int, new: Rlimit | None) -
         if new.rlim_max > rlim.rlim_max and not capable(k, CAP_SYS_RESOURCE):
             raise KernelError(EPERM)
         task.signal.rlim[resource] = Rlimit(new.rlim_cur, new.rlim_max)
+        if resource == RLIMIT_CPU:
+            update_timers_active(task.signal)
     return old
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.core.itimer import thread_group_cputime
+from mmscope.kernel.core.posix_cpu_timers import thread_group_cputime
 from mmscope.kernel.core.ptrace import ptrace_may_access
 from mmscope.kernel.core.sys import task_ppid_nr
 from mmscope.kernel.fs.task_mmu import task_mem, task_statm

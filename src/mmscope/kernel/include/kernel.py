@@ -75,6 +75,8 @@ class Kernel:
         self.wb = BdiWriteback()
         #: System V shared memory (IpcNamespace of ipc/shm.py), None until the first shmget.
         self.shm_ids: object = None
+        #: Its semaphores (SemIds of ipc/sem.py), None until the first semget.
+        self.sem_ids: object = None
         #: hugetlbfs's internal mount (HugetlbfsSbInfo of fs/hugetlbfs.py), None until the first MAP_HUGETLB.
         self.hugetlbfs_vfsmount: object = None
         #: pid -> task; the running one.

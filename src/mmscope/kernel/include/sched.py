@@ -208,6 +208,16 @@ class SignalStruct:
         #: ITIMER_VIRTUAL and ITIMER_PROF: [expiry in CPU time ns (0 = off), interval ns].
         self.it_virt = [0, 0]
         self.it_prof = [0, 0]
+        #: Armed timers on CPU clocks of this process and its threads; any of these, or RLIMIT_CPU, must be looked at.
+        self.cpu_timers: list[KItimer] = []
+        self.timers_active = False
+
+
+class SemUndoList:
+    """struct sem_undo_list: whose semaphore operations are undone together. What, stands in the arrays (ipc/sem.py)."""
+
+    def __init__(self) -> None:
+        self.refcnt = 1
 
 
 class ThreadStruct:
@@ -321,6 +331,8 @@ class TaskStruct:
         self.tif_memdie = False
         #: Signals that sigtimedwait waits for, while it does (they count as not ignored).
         self.real_blocked = 0
+        #: What is undone at the exit of the last task that shares it; None until an operation with SEM_UNDO.
+        self.sysvsem: SemUndoList | None = None
         #: restart_block: clock id, expiry (ns) and address of the remaining time of an interrupted nanosleep; -1 = none.
         self.restart_clockid = -1
         self.restart_expires = 0

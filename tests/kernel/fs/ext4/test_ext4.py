@@ -300,6 +300,16 @@ def test_append_and_the_limits_of_a_file(g: Guest) -> None:
     with pytest.raises(KernelError) as error:
         g.p.syscall(NR_WRITE, fd, g.buf, 3)
     assert error.value.errno == EFBIG
+    size = g.file(fd).f_inode.i_size
+    for mode in (0, ZERO_RANGE):
+        g.p.task.pending.signal = 0
+        g.p.task.signal.shared_pending.signal = 0
+        with pytest.raises(KernelError) as error:
+            g.p.syscall(NR_FALLOCATE, fd, mode, 0, size + 1)
+        assert error.value.errno == EFBIG
+        assert (g.p.task.pending.signal | g.p.task.signal.shared_pending.signal) == 1 << 24
+        assert g.p.syscall(NR_FALLOCATE, fd, mode | KEEP_SIZE, 0, size + 4096) == 0
+    assert g.file(fd).f_inode.i_size == size
 
 
 def test_pwritev2_can_append_and_sync_by_itself(g: Guest) -> None:
