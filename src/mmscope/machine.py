@@ -532,6 +532,8 @@ class Process:
         mm = self.task.mm
         if mm is not None and k.cpu.cr3 != mm.pgd:
             switch_mm(k, previous.mm, mm)
+        # The OOM killer may have chosen it for another's sake.
+        self._check_killed()
 
     def _access(self, addr: int, access: int) -> int:
         """The physical address for one access in user mode, after its page faults."""
@@ -562,8 +564,8 @@ class Process:
         task = self.task
         if fatal_signal_pending(task):
             do_group_exit(self.machine.kernel, 9)
-            log = self.machine.kernel.log
-            raise Killed(f"process {task.pid} was killed" + (f": {log[-1][1]}" if log else ""))
+            log = [text for _, text in self.machine.kernel.log if f"Killed process {task.pid} " in text]
+            raise Killed(f"process {task.pid} was killed" + (f": {log[-1]}" if log else ""))
 
     def __repr__(self) -> str:
         return f"<Process {self.task.pid} {self.task.comm}>"
@@ -593,6 +595,8 @@ def _execvpe(k: Kernel, name: str, args: list[bytes], envp: list[bytes], search_
 
 def _pages(addr: int, n: int) -> list[tuple[int, int]]:
     """[addr, addr + n) cut at page boundaries: (address, bytes)."""
+    if 0 < n <= PAGE_SIZE - addr % PAGE_SIZE:
+        return [(addr, n)]
     parts = []
     end = addr + n
     while addr < end:

@@ -283,9 +283,23 @@ def test_single_step(guest: Guest) -> None:
     guest.code("ffc0 ffc0 ffc0")
     guest.regs.flags |= 0x100
     guest.regs.ax = 0
-    assert guest.run() == [("trap", 1, 0, CODE + 2)]
-    assert guest.run() == [("trap", 1, 0, CODE + 4)]
+    assert guest.run() == [("trap", 1, 0x4000, CODE + 2)]
+    assert guest.run() == [("trap", 1, 0x4000, CODE + 4)]
     assert guest.regs.ax == 2
+
+
+def test_a_step_over_a_system_call_makes_it(guest: Guest) -> None:
+    """IA32_FMASK clears TF on the way in: no #DB before the call, and the exceptions that follow are whole."""
+    guest.code("b814000000 0f05 ffc3 0f05 0f0b 90")
+    guest.regs.flags |= 0x100
+    assert guest.run() == [("trap", 1, 0x4000, CODE + 5)]
+    assert guest.run() == [("syscall", 20)]
+    assert (guest.regs.ip, guest.regs.r11 & 0x100) == (CODE + 7, 0x100)
+    assert guest.run() == [("trap", 1, 0x4000, CODE + 9)]
+    assert guest.run() == [("syscall", 20)]
+    guest.regs.flags &= ~0x100
+    for _ in range(3):
+        assert guest.run() == [("trap", 6, 0, CODE + 11)]
 
 
 def test_segment_registers_load_and_the_gdt_is_out_of_reach(guest: Guest) -> None:

@@ -111,6 +111,22 @@ def test_a_grandchild_answers_through_its_parent() -> None:
     ]  # fmt: skip
 
 
+def test_orphans_answer_the_root() -> None:
+    """Living and dead ones, at any depth, on both sides; more than the first exit leaves behind."""
+    scenario = parse(
+        "a = mmap 0x20000000 1p rw private|anon|fixed\nstore a 8 1\nfork c\nin c: fork d\nin c: fork x\nin c.d: fork e\n"
+        "in c.d: fork f\nin c.x: exit 4\nin c: store a 8 2\nin c: leave 3\nin d: load a\nwait x\nwait c\nin d.f: store a 8 5\n"
+        "in d: leave 2\nin e: load a\nin f: load a\nin e: fork g\nin e: leave 7\nin g: load a\nwait e\nwait f\nwait d\n"
+    )
+    for runner in (LiveRunner(), ModelRunner()):
+        with runner:
+            answers = [render(op, raw) for op, raw in zip(scenario.ops, runner.run([scenario])[0], strict=True)]
+        assert answers[7:] == [
+            "exit", "0x0", "exit", "0x1", "0x400", "0x300", "0x0", "exit", "0x1", "0x5", "c5", "exit", "0x1", "0x700", "0x0",
+            "0x200",
+        ]  # fmt: skip
+
+
 def test_a_death_is_an_answer() -> None:
     """A scenario that kills the agent costs neither those before nor those after it."""
     good = parse("a = mmap 0x20000000 1p rw private|anon|fixed\nload a\n")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from mmscope.oracle.campaign import random_scenarios
 from mmscope.oracle.generate import ARENA, arena_page
-from mmscope.oracle.generate_fork import MAX_CHILDREN, MAX_DEPTH, depth
+from mmscope.oracle.generate_fork import MAX_CHILDREN, MAX_DEPTH, depth, orphaned
 from mmscope.oracle.scenario import Scenario, compile_scenario, uses_files
 from mmscope.oracle.strategies import KINDS, scenarios
 
@@ -23,8 +23,9 @@ WANTED = {
     "mapped file is punched": 20, "mapped file is written by fd": 50, "msync of a file mapping": 10, "fsync": 20,
     "direct I/O": 20, "unaligned direct I/O": 5, "memfd": 30, "sealed memfd": 10, "System V": 30, "rmid": 10, "shmdt": 10,
     "unlink or rename": 10, "fadvise": 10, "fork": 100, f"tree of depth {MAX_DEPTH}": 10, "children store": 100,
-    "exit, an older sister lives": 5, "exit, a younger sister lives": 5, "exit, nobody waits": 5, "remap_file_pages": 3,
-    "sync_file_range": 5, "truncate by name": 5, "readahead": 3,
+    "exit, an older sister lives": 5, "exit, a younger sister lives": 5, "exit, nobody waits": 5, "exit before its children": 30,
+    "an orphan's child": 5, "a dead orphan": 3, "remap_file_pages": 3, "sync_file_range": 5, "truncate by name": 5,
+    "readahead": 3,
 }  # fmt: skip
 
 HUGE = ("0-4096", "0-1", "0x7ffffffff000", "0x800000000000", "0x40001000", "0x400000001000")
@@ -81,7 +82,7 @@ def drawn(scenario: Scenario) -> Counter[str]:
             found["memfd"] += 1
         elif op.name in ("pread", "pwrite") and "direct" in files.get(args[0], ""):
             found["unaligned direct I/O"] += "100" in args[1:3]
-        elif op.name in ("exit", "fork", "wait"):
+        elif op.name in ("exit", "leave", "fork", "wait"):
             found["fork"] += op.name == "fork"
             count_tree(found, alive, exited, op.child, op.name, args[0])
         name = {
@@ -105,6 +106,17 @@ def count_tree(found: Counter[str], alive: list[str], exited: list[str], child: 
         alive.append(f"{child}.{who}" if child else who)
         assert depth(alive[-1]) <= MAX_DEPTH
         found[f"tree of depth {depth(alive[-1])}"] += 1
+    elif name == "leave":
+        left = [other for other in alive if other.startswith(child + ".")]
+        assert left, "somebody must be left behind"
+        found["exit before its children"] += 1
+        found["an orphan's child"] += max(map(depth, left)) > depth(child) + 1
+        found["a dead orphan"] += any(other.startswith(child + ".") for other in exited)
+        alive.remove(child)
+        alive[:] = [orphaned(other, child) for other in alive]
+        exited[:] = [orphaned(other, child) for other in exited]
+        exited.append(child)
+        found["exit, nobody waits"] += 1
     elif name == "exit":
         sisters = [other for other in alive if other and other.rpartition(".")[0] == child.rpartition(".")[0]]
         found["exit, an older sister lives"] += sisters.index(child) > 0
@@ -139,7 +151,7 @@ def test_most_scenarios_are_of_mappings() -> None:
 #: Kind -> operations that belong to it.
 SIGNS = {
     "vma": {"brk", "mremap"}, "lock": {"mlock", "munlock", "mlock2"}, "read": {"read"}, "file": {"ftruncate", "pwrite"},
-    "shm": {"shmat", "memfd_create"}, "fork": {"fork", "wait", "exit"},
+    "shm": {"shmat", "memfd_create"}, "fork": {"fork", "wait", "exit", "leave"},
 }  # fmt: skip
 
 

@@ -235,3 +235,19 @@ def test_out_of_memory(build: Build, size: str) -> None:
     result = run("--ram", size, "--", build("crashes", "static"), "eat-memory")
     assert result.returncode == 137
     assert "SIGKILL: Out of memory: Killed process" in says_one_line(result)
+
+
+@pytest.mark.parametrize(
+    ("children", "status", "text"),
+    [
+        (["0:30", "0:4", "0:1"], 0, b"last: exit 20\n0: signal 9\n1: exit 11\n"),
+        (["-1000:30", "0:2", "1000:1", "0:1"], 0, b"last: signal 9\n0: exit 10\n1: exit 11\n2: signal 9\n"),
+        (["-1000:20", "-1000:1"], 71, b""),
+    ],
+)
+def test_whom_the_oom_killer_takes(build: Build, children: list[str], status: int, text: bytes) -> None:
+    """As on 5.10 with 128 MiB, sizes in proportion. The last: Linux panics."""
+    result = run("--ram", "64M", "--", build("oom", "static"), *children)
+    assert (result.returncode, result.stdout) == (status, text)
+    if status:
+        assert result.stderr == b"mmscope: Kernel panic - not syncing: System is deadlocked on memory\n"

@@ -18,9 +18,9 @@ from .conftest import BUILDS, SOURCES, environment, model, native
 
 #: Programs that need no arguments.
 PLAIN = [
-    "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "procself", "sigact", "limits", "cpu",
-    "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
-    "caps",
+    "heap", "numbers", "faults", "maps", "signals", "stdio", "sorting", "jumps", "clocks", "cputimers", "procself", "sigact",
+    "limits", "cpu", "jit", "tls", "edges", "reexec", "mallocs", "forking", "threads", "plumbing", "together", "memlock",
+    "semaphores", "caps", "pidfds", "eventfiles", "mmsg", "pifutex",
 ]  # fmt: skip
 
 ADDR_NO_RANDOMIZE = 0x0040000
@@ -193,7 +193,38 @@ def test_faults_of_a_whole_process_are_the_hosts(build: Build, how: str, pages: 
     assert abs(faults["minor"] - minor_faults(argv)) <= 2
 
 
+@pytest.mark.parametrize("how", BUILDS)
+def test_file_locks(build: Build, how: str, tmp_path: Path) -> None:
+    argv = [build("locks", how), str(tmp_path)]
+    ours = model(argv)
+    assert ours == native(argv)
+    assert ours.stdout.endswith(b"FLOCK ADVISORY WRITE me 0..EOF\n")
+
+
+@pytest.mark.parametrize("how", BUILDS)
+def test_openat2_and_execveat(build: Build, how: str, tmp_path: Path) -> None:
+    outcomes = []
+    for run in (native, model):
+        folder = tmp_path / run.__name__
+        folder.mkdir()
+        outcomes.append(run([build("resolve", how), str(folder)]))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].stdout.endswith(b"Exec format error\n")
+
+
+@pytest.mark.parametrize("how", BUILDS)
+def test_splice(build: Build, how: str, tmp_path: Path) -> None:
+    for name in ("native", "model"):
+        (tmp_path / name).mkdir()
+    program = build("splicing", how)
+    expected = native([program, str(tmp_path / "native")], b"input")
+    assert model([program, str(tmp_path / "model")], b"input", options=("-q", "--debug-vm")) == expected
+    assert expected.stdout.count(b"\n") >= 22
+
+
 def test_sources_are_all_used() -> None:
     used = {*PLAIN, "args", "input", "touch", "cxx", "options", "tree", "reading", "output", "polling", "crashes"}
-    used |= {"interrupted", "layout", "threeways", "cow", "nproc"}
+    used |= {"interrupted", "layout", "threeways", "cow", "nproc", "locks", "nprocexec", "oom", "resolve", "splicing"}
+    used |= {"tracestops", "tracethreads", "tracemem", "tracefuzz", "debugger"}
+    used |= {path.stem for path in SOURCES.glob("rules_*.c")}  # test_rules.py takes them all
     assert {path.stem for path in SOURCES.glob("*.c*")} == used

@@ -59,6 +59,24 @@ print(a.recv(), p.join(), p.exitcode)
     "asyncio.run(main())",
     "import os, signal, time\nsignal.signal(signal.SIGCHLD, lambda *a: print('chld'))\n"
     "if not os.fork():\n    os._exit(0)\ntime.sleep(0.01)\nprint(os.wait()[1])",
+    """
+import asyncio, os, signal
+async def main():
+    w = asyncio.PidfdChildWatcher()
+    w.attach_loop(asyncio.get_running_loop())
+    asyncio.set_child_watcher(w)
+    ps = [await asyncio.create_subprocess_exec("/bin/sh", "-c", f"sleep 0.0{i}; exit {i}") for i in (3, 1, 2)]
+    print(await asyncio.gather(*(p.wait() for p in ps)))
+    p = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    print(await p.communicate(b"through cat"))
+    p = await asyncio.create_subprocess_exec("sleep", "9"); p.kill(); print(await p.wait())
+asyncio.run(main())
+signal.signal(signal.SIGUSR1, lambda *a: print("usr1"))
+signal.pidfd_send_signal(os.pidfd_open(os.getpid()), signal.SIGUSR1)
+pid = os.fork()
+if not pid: os._exit(5)
+print(os.waitid(os.P_PIDFD, os.pidfd_open(pid), os.WEXITED).si_status)
+""",
 ]
 
 
@@ -194,3 +212,67 @@ def test_200_children_of_an_unprivileged_user(build: Callable[[str, str], str]) 
         assert outcome.stdout == b"200 children, errno 11, sum 594, uid 54321\n"
         if os.getuid() == 0:
             assert model(argv) == native(argv) == outcome
+
+
+def test_set_uid_above_rlimit_nproc_fails_at_execve(build: Callable[[str, str], str]) -> None:
+    """Seen on 5.10. Since v5.17 a user with exactly as many processes as allowed may have one more."""
+    argv = [build("nprocexec", "static"), "54321"]
+    ours = model(argv, options=("-q", "--uid", "0")).stdout.splitlines()
+    tried = b"Resource temporarily unavailable, fork Resource temporarily unavailable, again Resource temporarily unavailable"
+    for sleepers in range(1, 5):
+        for way in range(4):
+            # The last way leaves the real user alone.
+            refused = sleepers >= 3 and way < 3
+            assert ours.pop(0) == b"%d of 3 run, way %d: " % (sleepers, way) + (tried if refused else b"executed")
+            assert ours.pop(0) == b"%d of 3 run, way %d, limit raised: executed" % (sleepers, way)
+    assert not ours
+
+
+#: In a directory with a file N that holds 0.
+LOCKING = [
+    "flock -n L -c 'echo first; flock -n L true || echo busy; flock -w 1 L true; echo $?; flock -s -n L true || echo no reader'",
+    "for i in 1 2 3 4 5; do flock L sh -c 'read n < N; sleep 0.01; echo $((n + 1)) > N' & done; wait; cat N",
+    "(flock 9; echo in; (flock -n 9 && echo inherited); flock -u 9; flock -n L true && echo free) 9> L",
+    "flock -s L -c 'flock -s -n L -c \"echo two readers\"; flock -n L true || echo no writer'",
+    "sqlite3 db 'create table t(x); insert into t values(1)'; for i in 1 2 3; do sqlite3 -cmd '.timeout 5000' db "
+    "'begin immediate; insert into t select max(x) + 1 from t; commit' & done; wait; sqlite3 db 'select * from t order by x'",
+    "sqlite3 db 'create table t(x)'; (echo 'begin exclusive; insert into t values(9);'; "
+    "echo '.shell sqlite3 db \"select 1 from t\" 2>&1 | grep -o locked'; echo 'rollback;') | sqlite3 db",
+    "sqlite3 db 'pragma journal_mode=wal; create table t(x); insert into t values(7)'; sqlite3 db 'select count(*) from t'",
+]
+
+LOCKF = """
+import errno, fcntl, os
+f = open("N", "r+b")
+fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
+pid = os.fork()
+if not pid:
+    for start in (0, 5, 14, 15):
+        try:
+            fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, start)
+            print(start, "free", flush=True)
+        except OSError as error:
+            print(start, errno.errorcode[error.errno], flush=True)
+    fcntl.lockf(f, fcntl.LOCK_SH, 1, 7)
+    print("child has it", flush=True)
+    os._exit(3)
+import time
+time.sleep(0.05)
+print("unlock", flush=True)
+fcntl.lockf(f, fcntl.LOCK_UN, 1, 7)
+print(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.parametrize("argv", [*(["bash", "-c", script] for script in LOCKING), ["python3", "-S", "-c", LOCKF]])
+def test_who_locks_files(argv: list[str], tmp_path: Path, host_tool: Callable[[str], str]) -> None:
+    for tool in ("flock", "sqlite3"):
+        host_tool(tool)
+    outcomes = []
+    for run in (native, model):
+        folder = tmp_path / run.__name__
+        folder.mkdir()
+        (folder / "N").write_text("0\n")
+        outcomes.append(run([host_tool(argv[0]), *argv[1:]], cwd=folder))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].stdout

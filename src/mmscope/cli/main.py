@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: EX_SOFTWARE: the model itself is wrong.
 EXIT_BUG = 70
+EXIT_PANIC = 71
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
@@ -105,6 +106,11 @@ def guarded(argv: list[str]) -> int:
         complain(f"mmscope: {error}\n")
         return error.exit_code
     except Exception as error:
+        from mmscope.kernel.include.errno import KernelPanic
+
+        if isinstance(error, KernelPanic):
+            complain(f"mmscope: Kernel panic - not syncing: {error}\n")
+            return EXIT_PANIC
         return report_bug(error)
 
 

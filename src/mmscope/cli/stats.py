@@ -188,7 +188,8 @@ class Stats:
             # A fatal signal without a core dump arrives as SIGKILL, its siginfo lost, as in Linux.
             lost = sig == 9 and self.kernel.current.signal.group_exit
             self.death = ip if lost else f"{si_code_name(sig, code)}{where}, {ip}"
-            oom = [text for _, text in self.kernel.log if text.startswith("Out of memory")]
+            killed = f"Out of memory: Killed process {self.kernel.current.tgid} "
+            oom = [text for _, text in self.kernel.log if text.startswith(killed)]
             if sig == 9 and oom:
                 self.death = oom[-1]
         if sig in (7, 11) and 0 < code < 0x80:

@@ -35,6 +35,7 @@ from mmscope.cpu.processor import (
 from mmscope.cpu.unicorn import UcError
 from mmscope.kernel.arch.x86.cpu import X86_PF_INSTR, X86_PF_USER, X86_PF_WRITE
 from mmscope.kernel.arch.x86.trapnr import (
+    DR_STEP,
     IA32_SYSCALL_VECTOR,
     X86_TRAP_AC,
     X86_TRAP_BP,
@@ -166,13 +167,17 @@ class Engine(Processor):
                 take_host_signals(k)
                 exit_to_user(k, regs)
                 continue
-            if (k.rq.queue or k.hrtimers) and self._budget is None:
+            if (k.rq.queue or k.hrtimers or task.signal.timers_active) and self._budget is None:
                 self._count_blocks()
             self._load(task, regs)
             self._event = EV_NONE
             budget = self._budget
             if budget is not None:
-                budget[0] = SLICE_BLOCKS if k.rq.queue or k.hrtimers else _ENDLESS
+                # A slice goes on over kernel entries: many short computations take as much time as a long one.
+                if not (k.rq.queue or k.hrtimers or task.signal.timers_active):
+                    budget[0] = _ENDLESS
+                elif not 0 <= budget[0] <= SLICE_BLOCKS:
+                    budget[0] = SLICE_BLOCKS
             guard.in_guest = True
             err = start(self._uc, regs.ip, 0, 0, 0)
             guard.in_guest = False
@@ -180,7 +185,13 @@ class Engine(Processor):
                 raised, self._raised = self._raised, None
                 raise raised
             self._save(regs)
+            slice_over = budget is not None and budget[0] < 0
+            if slice_over:
+                account_slice(k)
             if self._event == EV_SYSCALL:
+                if self._syscall_trapped:
+                    self._syscall_trapped = False
+                    self._context.take_exception()
                 regs.cx = regs.ip
                 self._step_from = -1
                 if alone and regs.ax in _FORKS:
@@ -189,10 +200,7 @@ class Engine(Processor):
                 regs.r11 = regs.flags
                 syscall(k, regs)
                 exit_to_user(k, regs)
-            elif self._dispatch(regs, err):
-                exit_to_user(k, regs)
-            elif budget is not None and budget[0] < 0 and self._event == EV_NONE and self._step_from < 0:
-                account_slice(k)
+            elif self._dispatch(regs, err) or (slice_over and self._event == EV_NONE and self._step_from < 0):
                 exit_to_user(k, regs)
             if self._raised is not None:
                 raised, self._raised = self._raised, None
@@ -269,6 +277,8 @@ class Engine(Processor):
         if vector == X86_TRAP_DB and stepping >= 0 and not regs.flags & X86_EFLAGS_TF:
             self._stepped(regs, stepping)
             return False
+        if vector == X86_TRAP_DB:
+            return self._trap(regs, vector, DR_STEP)
         if vector == X86_TRAP_GP and self._code(regs.ip)[:2] == b"\x0f\x31":
             tsc = self.entries.read_tsc(self.k)
             regs.ax = tsc & 0xFFFFFFFF

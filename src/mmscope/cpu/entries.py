@@ -28,7 +28,7 @@ class Entries:
     ) -> None:
         #: exc_page_fault(k, regs, error_code, address)
         self.page_fault = page_fault
-        #: exc_vector(k, regs, vector, error_code): every other exception, and int 0x80 (the number is in regs.ax).
+        #: exc_vector(k, regs, vector, error_code): every other exception, and int 0x80 (its number: regs.ax); of #DB it is DR6.
         self.trap = trap
         #: exit_to_user_mode_prepare(k, regs): the end of each entry; delivers signals.
         self.exit_to_user = exit_to_user

@@ -105,6 +105,8 @@ class Processor:
         self._event = EV_NONE
         self._fault_page = self._fault_type = self._fault_result = self._fault_code = 0
         self._vector = 0
+        #: A SYSCALL with TF set has raised #DB, which counts for nothing.
+        self._syscall_trapped = False
         #: An exception that a hook raised; it goes on after uc_emu_start.
         self._raised: BaseException | None = None
         #: Page -> physical page that fills of kernel addresses resolve to, while the engine itself needs them.
@@ -241,8 +243,12 @@ class Processor:
     def _intr(self, uc: int, vector: int, data: int) -> None:
         """UC_HOOK_INTR: an exception or `int n`."""
         if not self._frozen:
-            self._event = EV_INTR
-            self._vector = vector
+            if self._event == EV_SYSCALL:
+                # TF: Unicorn steps over SYSCALL as over any instruction, but IA32_FMASK clears TF on the way in.
+                self._syscall_trapped = True
+            else:
+                self._event = EV_INTR
+                self._vector = vector
         self._lib.uc_emu_stop(uc)
 
     def _syscall(self, uc: int, data: int) -> int:

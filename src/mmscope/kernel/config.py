@@ -77,4 +77,5 @@ class KernelConfig:
 
     def at_least(self, major: int, minor: int) -> bool:
         """The release shown is this one or later: the switch of each behaviour that a later release changed."""
-        return self.version >= (major, minor)
+        # Asked several times a fault: by number, as mypyc compares tuples as objects.
+        return self.version[0] > major or (self.version[0] == major and self.version[1] >= minor)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from mypy_extensions import i64
+
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct, VmFault
     from mmscope.kernel.include.sched import TaskStruct
@@ -67,7 +69,7 @@ class _Both:
         self.second(*args)
 
 
-def trace_set_pte(k: Kernel, mm: MmStruct | None, addr: int, ptep: int, old: int, new: int) -> None:
+def trace_set_pte(k: Kernel, mm: MmStruct | None, addr: int, ptep: i64, old: i64, new: i64) -> None:
     """A page-table entry of any level changed; `ptep` = physical address >> 3, entries signed, addr 0 if not known."""
     if k.tp.set_pte is not None:
         k.tp.set_pte(mm, addr, ptep, old, new)

@@ -36,6 +36,12 @@ def render_id(text: str) -> str:
     return "id" if text.startswith("0x") else render_result(text)
 
 
+def render_status(text: str) -> str:
+    """wait4: the status alone, the lower half of the word."""
+    words = text.split(" ")
+    return f"status {int(words[1], 16) & 0xFFFFFFFF:#x}" if len(words) == 2 else render_result(text)
+
+
 def render_stat(text: str) -> str:
     """Of struct stat what can be reproduced: links, mode, size, block size."""
     words = text.split(" ")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmscope.oracle.generate import Choose, Generator
 
-__all__ = ["MAX_CHILDREN", "MAX_DEPTH", "ForkGenerator"]
+__all__ = ["MAX_CHILDREN", "MAX_DEPTH", "ForkGenerator", "depth", "orphaned"]
 
 MAX_DEPTH = 4
 #: As many as the agent can name.
@@ -17,15 +17,15 @@ MAX_CHILDREN = 8
 class ForkGenerator(Generator):
     """Operations of Generator, each in some process of the tree.
 
-    A process exits only when each of its own children has exited; it need not have waited for them. What is left lives until the
-    scenario's end.
+    A process exits when each of its own children has exited, whether it has waited for them or not; or it leaves, and those that
+    live, and the dead ones, become children of the root. What is left lives until the scenario's end.
     """
 
     menu = (
-        ("fork", 20, True), ("exit", 9, False), ("wait", 4, False), ("mmap", 12, True), ("munmap", 6, True),
+        ("fork", 20, True), ("exit", 7, False), ("leave", 8, False), ("wait", 4, False), ("mmap", 12, True), ("munmap", 6, True),
         ("mprotect", 7, True), ("mremap", 3, True), ("brk", 2, True), ("madvise", 4, True), ("family_store", 22, False),
         ("store", 6, False), ("load", 8, False), ("touch", 5, False), ("hash", 1, False), ("mincore", 1, False),
-        ("faults", 4, False), ("pagemap", 4, False),
+        ("faults", 4, False), ("pagemap", 4, False), ("smaps", 2, False),
     )  # fmt: skip
 
     def __init__(self, choose: Choose, without: Sequence[str] = ()) -> None:
@@ -96,6 +96,22 @@ class ForkGenerator(Generator):
         if self.chance(50):
             self.wait()
 
+    def leave(self) -> None:
+        """A parent goes before its children."""
+        parents = [process for process in self.alive[1:] if any(other.startswith(process + ".") for other in self.alive)]
+        if not parents:
+            self.exit()
+            return
+        process = self.choose.pick(parents)
+        self.in_process(process, "leave", str(self.choose.number(0, 9)))
+        self.alive.remove(process)
+        self.alive = [orphaned(other, process) for other in self.alive]
+        self.zombies = [orphaned(other, process) for other in self.zombies]
+        self.zombies.append(process)
+        self.child = self.choose.pick(self.alive)
+        if self.chance(50):
+            self.wait()
+
     def wait(self) -> None:
         if not self.zombies:
             self.family_store()
@@ -108,10 +124,19 @@ class ForkGenerator(Generator):
     def pagemap(self) -> None:
         self.add("pagemap", self.target(), "4")
 
+    def smaps(self) -> None:
+        self.in_process(self.choose.pick(self.alive), "smaps")
+
     def end(self) -> None:
         """The lists of all that live."""
         for process in self.alive:
             self.in_process(process, "maps")
+            self.in_process(process, "vm")
+
+
+def orphaned(process: str, parent: str) -> str:
+    """The path of `process` when `parent` has left: its children are the root's."""
+    return process.removeprefix(parent + ".")
 
 
 def depth(process: str) -> int:

@@ -27,6 +27,7 @@ from mmscope.oracle.answers import (
     render_shmstat,
     render_smaps,
     render_stat,
+    render_status,
     render_vm,
 )
 
@@ -426,6 +427,30 @@ def _mincore(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
     return [f"y {slot:x} 0 1b {words}" if len(args) == 3 else f"c {words}"]
 
 
+#: Requests of ptrace(2); peekdata answers the word.
+TRACE: Final = {
+    "peekdata": 2, "pokedata": 5, "cont": 7, "kill": 8, "attach": 16, "detach": 17, "seize": 0x4206, "interrupt": 0x4207,
+}  # fmt: skip
+
+
+def _ptrace(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    request = compiler.flags(args[0], TRACE)
+    words = [compiler.num(text) for text in (*args[1:], *("0", "0", "0")[len(args) - 1 :])]
+    if args[0] == "peekdata":
+        return [f"y {slot:x} 8 65 {request} {words[0]} {words[1]} &0"]
+    return [f"y {slot:x} 0 65 {request} " + " ".join(words)]
+
+
+def _waitpid(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """wait4(PID, &status, __WALL, 0)"""
+    return [f"y {slot:x} 8 3d {compiler.num(args[0])} &0 40000000 0"]
+
+
+def _traceable(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
+    """prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY)"""
+    return [f"y {slot:x} 0 9d 59616d61 -1"]
+
+
 def _child_op(letter: str) -> Callable[[Compiler, tuple[str, ...], int], list[str]]:
     def emit(compiler: Compiler, args: tuple[str, ...], slot: int) -> list[str]:
         return [f"{letter} {compiler.child(args[0], new=letter == 'k'):x}"]
@@ -499,4 +524,10 @@ OPS: Final[dict[str, OpKind]] = {
     "fork": OpKind("CHILD", (1, 1), _child_op("k"), render_result),
     "wait": OpKind("CHILD", (1, 1), _child_op("w"), render_result),
     "exit": _wire("e", "CODE"),
+    "getpid": _syscall(39, "", render=render_id),
+    "loadid": OpKind("ADDR", (1, 1), lambda compiler, args, slot: [f"l {slot:x} {compiler.num(args[0])} 8"], render_id),
+    "traceable": OpKind("", (0, 0), _traceable, lambda text: "ok"),
+    "ptrace": OpKind("TRACE PID [ADDR] [DATA]", (2, 4), _ptrace, render_result),
+    "waitpid": OpKind("PID", (1, 1), _waitpid, render_status),
+    "leave": _wire("E", "CODE"),
 }

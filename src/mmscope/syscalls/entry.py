@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from mmscope.kernel.core.itimer import run_timers
+from mmscope.kernel.core.ptrace import syscall_exit_work, syscall_trace_enter
 from mmscope.kernel.fs.fs_writeback import wb_check
 from mmscope.kernel.include.errno import ENOSYS, KernelError
 from mmscope.kernel.mm.debug_vm import debug_vm_check, validate_vm
 from mmscope.kernel.tracepoint import trace_sys_enter, trace_sys_exit
+from mmscope.syscalls.args import s64
 from mmscope.syscalls.names import NI_SYSCALLS, SYSCALL_NAMES
 from mmscope.syscalls.table import SYSCALLS
 
@@ -29,16 +31,23 @@ def do_syscall_64(k: Kernel, regs: PtRegs) -> None:
     nr = regs.ax
     regs.orig_ax = nr
     k.timekeeper.account_syscall()
+    task = k.current
+    traced = task.syscall_work != 0
+    if traced:
+        # What the tracer sees, and leaves there for a call that is not made.
+        regs.ax = -ENOSYS & 0xFFFFFFFFFFFFFFFF
+        nr = syscall_trace_enter(k, regs)
     trace_sys_enter(k, nr, (regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9))
     entry = SYSCALLS.get(nr)
     if entry is None:
         ret = ni_syscall(k, nr)
+        if traced and nr not in SYSCALL_NAMES and (nr == -1 or not k.config.at_least(5, 13)):
+            ret = s64(regs.ax)
     else:
         try:
             ret = entry[1](k, regs)
         except KernelError as e:
             ret = -(e.errno or ENOSYS)
-    task = k.current
     if task.exit_state:
         trace_sys_exit(k, nr, ret)
         if k.config.CONFIG_DEBUG_VM:
@@ -50,6 +59,8 @@ def do_syscall_64(k: Kernel, regs: PtRegs) -> None:
     wb_check(k)
     trace_sys_exit(k, nr, ret)
     debug_vm_check(k)
+    if task.syscall_work:
+        syscall_exit_work(k, regs)
 
 
 def ni_syscall(k: Kernel, nr: int) -> int:

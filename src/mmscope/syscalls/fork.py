@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.sys as core_sys
-from mmscope.kernel.arch.x86.uaccess import access_ok, copy_from_user, copy_to_user, put_user
-from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone
-from mmscope.kernel.fs.file import fget
-from mmscope.kernel.include.errno import E2BIG, EBADF, EINVAL, KernelError
+from mmscope.kernel.arch.x86.uaccess import access_ok, copy_to_user, put_user
+from mmscope.kernel.core.fork import KernelCloneArgs, kernel_clone, unshare_flags
+from mmscope.kernel.include.errno import E2BIG, EAGAIN, EINVAL, KernelError
+from mmscope.kernel.include.fs import O_NONBLOCK
 from mmscope.kernel.include.limits import INT_MAX
 from mmscope.kernel.include.sched import (
     CLONE_CLEAR_SIGHAND,
@@ -23,12 +23,13 @@ from mmscope.kernel.include.sched import (
     CSIGNAL,
 )
 from mmscope.kernel.include.signal import _NSIG, SIGCHLD
-from mmscope.syscalls.args import s32, u32
+from mmscope.syscalls.args import copy_struct_from_user, s32, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mmscope.kernel.core.exit import WaitOpts
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
 
@@ -56,14 +57,6 @@ def clone(k: Kernel, regs: PtRegs) -> int:
     args.child_tid = regs.r10
     args.tls = regs.r8
     return kernel_clone(k, args, regs)
-
-
-def copy_struct_from_user(k: Kernel, addr: int, usize: int, ksize: int) -> bytes:
-    """A structure that may be older (padded with zeroes) or newer than ours (E2BIG unless the rest is zero)."""
-    raw = copy_from_user(k, addr, usize)
-    if any(raw[ksize:]):
-        raise KernelError(E2BIG)
-    return raw[:ksize].ljust(ksize, b"\0")
 
 
 def clone3(k: Kernel, regs: PtRegs) -> int:
@@ -102,6 +95,12 @@ def clone3(k: Kernel, regs: PtRegs) -> int:
     return kernel_clone(k, args, regs)
 
 
+def unshare(k: Kernel, regs: PtRegs) -> int:
+    """unshare(flags): without namespaces."""
+    unshare_flags(k, regs.di)
+    return 0
+
+
 def wait4(k: Kernel, regs: PtRegs) -> int:
     """wait4(upid, stat_addr, options, ru)."""
     pid, wo = core_exit.kernel_wait4(k, s32(regs.di), u32(regs.dx))
@@ -114,13 +113,36 @@ def wait4(k: Kernel, regs: PtRegs) -> int:
 
 
 def waitid(k: Kernel, regs: PtRegs) -> int:
-    """waitid(which, upid, infop, options, ru): P_ALL 0, P_PID 1, P_PGID 2, P_PIDFD 3."""
-    which, upid, options = s32(regs.di), s32(regs.si), u32(regs.r10)
+    """waitid(which, upid, infop, options, ru): the siginfo is written whatever comes of it, zeroes if nobody was found."""
+    pid = error = 0
+    info = core_exit.WaidInfo()
+    try:
+        pid, wo = kernel_waitid(k, s32(regs.di), s32(regs.si), u32(regs.r10))
+    except KernelError as e:
+        error = e.errno or EINVAL
+    else:
+        if pid > 0:
+            info = wo.wo_info
+            if regs.r8 and wo.wo_rusage is not None:
+                copy_to_user(k, regs.r8, core_sys.rusage_both(wo.wo_rusage))
+    if regs.dx:
+        head = (SIGCHLD if pid else 0).to_bytes(4, "little") + bytes(4) + info.cause.to_bytes(4, "little")
+        copy_to_user(k, regs.dx, head)
+        body = info.pid.to_bytes(4, "little") + info.uid.to_bytes(4, "little") + info.status.to_bytes(4, "little")
+        copy_to_user(k, regs.dx + 16, body)
+    if error:
+        raise KernelError(error)
+    return 0
+
+
+def kernel_waitid(k: Kernel, which: int, upid: int, options: int) -> tuple[int, WaitOpts]:
+    """waitid(2): (pid, answer). P_ALL 0, P_PID 1, P_PGID 2, P_PIDFD 3."""
     w = core_exit
     if options & ~(w.WNOHANG | w.WNOWAIT | w.WEXITED | w.WSTOPPED | w.WCONTINUED | 0xE0000000):
         raise KernelError(EINVAL)
     if not options & (w.WEXITED | w.WSTOPPED | w.WCONTINUED):
         raise KernelError(EINVAL)
+    nonblock = False
     if which == 0:
         wo = w.WaitOpts(w.PIDTYPE_MAX, 0, options)
     elif which == 1:
@@ -134,17 +156,17 @@ def waitid(k: Kernel, regs: PtRegs) -> int:
     elif which == 3:
         if upid < 0:
             raise KernelError(EINVAL)
-        fget(k, upid)
-        raise KernelError(EBADF)
+        from mmscope.kernel.core.pid import pid_task
+        from mmscope.kernel.fs.pidfs import pidfd_get_pid
+
+        pid_struct, f_flags = pidfd_get_pid(k, upid)
+        nonblock = f_flags & O_NONBLOCK != 0 and not options & w.WNOHANG
+        # Of a process that is gone nobody is the child.
+        number = pid_struct.nr if pid_task(k, pid_struct) is not None else 0
+        wo = w.WaitOpts(w.PIDTYPE_PID, number, options | (w.WNOHANG if nonblock else 0))
     else:
         raise KernelError(EINVAL)
     pid = w.do_wait(k, wo)
-    if pid > 0 and regs.r8 and wo.wo_rusage is not None:
-        copy_to_user(k, regs.r8, core_sys.rusage_both(wo.wo_rusage))
-    if regs.dx:
-        info = wo.wo_info
-        head = (SIGCHLD if pid else 0).to_bytes(4, "little") + bytes(4) + info.cause.to_bytes(4, "little")
-        copy_to_user(k, regs.dx, head)
-        body = info.pid.to_bytes(4, "little") + info.uid.to_bytes(4, "little") + info.status.to_bytes(4, "little")
-        copy_to_user(k, regs.dx + 16, body)
-    return 0
+    if nonblock and not pid:
+        raise KernelError(EAGAIN)
+    return pid, wo

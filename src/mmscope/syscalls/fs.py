@@ -14,7 +14,7 @@ from mmscope.kernel.fs import stat as fs_stat
 from mmscope.kernel.fs import sync as fs_sync
 from mmscope.kernel.fs.ioctl import ksys_ioctl
 from mmscope.kernel.fs.readdir import ksys_getdents, ksys_getdents64
-from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.include.errno import E2BIG, EINVAL, KernelError
 from mmscope.kernel.include.fs import (
     AT_FDCWD,
     AT_REMOVEDIR,
@@ -25,7 +25,7 @@ from mmscope.kernel.include.fs import (
 )
 from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.fadvise import ksys_fadvise64
-from mmscope.syscalls.args import s32, s64, u32
+from mmscope.syscalls.args import copy_struct_from_user, s32, s64, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +93,34 @@ def copy_file_range(k: Kernel, regs: PtRegs) -> int:
     return rw.ksys_copy_file_range(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10, regs.r8, u32(regs.r9))
 
 
+def splice(k: Kernel, regs: PtRegs) -> int:
+    """splice(fd_in, off_in, fd_out, off_out, len, flags)."""
+    from mmscope.kernel.fs.splice import ksys_splice
+
+    return ksys_splice(k, u32(regs.di), regs.si, u32(regs.dx), regs.r10, regs.r8, u32(regs.r9))
+
+
+def tee(k: Kernel, regs: PtRegs) -> int:
+    """tee(fdin, fdout, len, flags)."""
+    from mmscope.kernel.fs.splice import ksys_tee
+
+    return ksys_tee(k, u32(regs.di), u32(regs.si), regs.dx, u32(regs.r10))
+
+
+def vmsplice(k: Kernel, regs: PtRegs) -> int:
+    """vmsplice(fd, iov, nr_segs, flags)."""
+    from mmscope.kernel.fs.splice import ksys_vmsplice
+
+    return ksys_vmsplice(k, u32(regs.di), regs.si, regs.dx, u32(regs.r10))
+
+
+def name_to_handle_at(k: Kernel, regs: PtRegs) -> int:
+    """name_to_handle_at(dfd, name, handle, mnt_id, flag)."""
+    from mmscope.kernel.fs.fhandle import ksys_name_to_handle_at
+
+    return ksys_name_to_handle_at(k, s32(regs.di), regs.si, regs.dx, regs.r10, s32(regs.r8))
+
+
 def fadvise64(k: Kernel, regs: PtRegs) -> int:
     """fadvise64(fd, offset, len, advice)."""
     return ksys_fadvise64(k, s32(regs.di), s64(regs.si), s64(regs.dx), s32(regs.r10))
@@ -100,7 +128,7 @@ def fadvise64(k: Kernel, regs: PtRegs) -> int:
 
 def readahead(k: Kernel, regs: PtRegs) -> int:
     """readahead(fd, offset, count)."""
-    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), regs.dx)
+    return rw.ksys_readahead(k, s32(regs.di), s64(regs.si), s64(regs.dx))
 
 
 def ioctl(k: Kernel, regs: PtRegs) -> int:
@@ -151,6 +179,21 @@ def openat(k: Kernel, regs: PtRegs) -> int:
     return fs_open.do_sys_open(k, s32(regs.di), regs.si, s32(regs.dx), regs.r10 & 0xFFFF)
 
 
+OPEN_HOW_SIZE_VER0: Final = 24
+
+
+def openat2(k: Kernel, regs: PtRegs) -> int:
+    """openat2(dfd, filename, how, usize)."""
+    usize = regs.r10
+    if usize < OPEN_HOW_SIZE_VER0:
+        raise KernelError(EINVAL)
+    if usize > 4096:
+        raise KernelError(E2BIG)
+    raw = copy_struct_from_user(k, regs.dx, usize, OPEN_HOW_SIZE_VER0)
+    flags, mode, resolve = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
+    return fs_open.do_sys_openat2(k, s32(regs.di), regs.si, flags, mode, resolve)
+
+
 def creat(k: Kernel, regs: PtRegs) -> int:
     """creat(pathname, mode)."""
     return fs_open.do_sys_open(k, AT_FDCWD, regs.di, O_CREAT | O_WRONLY | O_TRUNC, regs.si & 0xFFFF)
@@ -188,7 +231,9 @@ def fcntl(k: Kernel, regs: PtRegs) -> int:
 
 def flock(k: Kernel, regs: PtRegs) -> int:
     """flock(fd, cmd)."""
-    return fs_fcntl.ksys_flock(k, u32(regs.di), u32(regs.si))
+    import mmscope.kernel.fs.locks as locks
+
+    return locks.ksys_flock(k, u32(regs.di), u32(regs.si))
 
 
 # --- names
@@ -481,10 +526,7 @@ def getdents(k: Kernel, regs: PtRegs) -> int:
 
 def preadv2(k: Kernel, regs: PtRegs) -> int:
     """preadv2(fd, vec, vlen, pos_l, pos_h, flags): position -1 is the file's own."""
-    rw.kiocb_set_rw_flags(s32(regs.r9))
-    if s64(regs.r10) == -1:
-        return rw.do_readv(k, u32(regs.di), regs.si, regs.dx)
-    return rw.do_preadv(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10))
+    return rw.do_preadv2(k, u32(regs.di), regs.si, regs.dx, s64(regs.r10), s32(regs.r9))
 
 
 def pwritev2(k: Kernel, regs: PtRegs) -> int:
@@ -498,6 +540,12 @@ def pwritev2(k: Kernel, regs: PtRegs) -> int:
 def execve(k: Kernel, regs: PtRegs) -> int:
     """execve(filename, argv, envp): on success the registers are the new program's."""
     fs_exec.sys_execve(k, regs.di, regs.si, regs.dx)
+    return adopt_registers(k, regs)
+
+
+def execveat(k: Kernel, regs: PtRegs) -> int:
+    """execveat(fd, filename, argv, envp, flags)."""
+    fs_exec.sys_execveat(k, s32(regs.di), regs.si, regs.dx, regs.r10, s32(regs.r8))
     return adopt_registers(k, regs)
 
 

@@ -25,9 +25,13 @@ FUTEX_WAKE: Final = 1
 FUTEX_REQUEUE: Final = 3
 FUTEX_CMP_REQUEUE: Final = 4
 FUTEX_WAKE_OP: Final = 5
+FUTEX_LOCK_PI: Final = 6
+FUTEX_UNLOCK_PI: Final = 7
+FUTEX_TRYLOCK_PI: Final = 8
 FUTEX_WAIT_BITSET: Final = 9
 FUTEX_WAKE_BITSET: Final = 10
 FUTEX_WAIT_REQUEUE_PI: Final = 11
+FUTEX_LOCK_PI2: Final = 13
 FUTEX_PRIVATE_FLAG: Final = 128
 FUTEX_CLOCK_REALTIME: Final = 256
 
@@ -39,7 +43,7 @@ def futex(k: Kernel, regs: PtRegs) -> int:
     uaddr, val, val2, val3 = regs.di, u32(regs.dx), s32(regs.r10), u32(regs.r9)
     shared = not op & FUTEX_PRIVATE_FLAG
     deadline: int | None = None
-    if regs.r10 and cmd in (FUTEX_WAIT, FUTEX_WAIT_BITSET):
+    if regs.r10 and cmd in (FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_LOCK_PI, FUTEX_LOCK_PI2):
         ns = read_timespec(k, regs.r10)
         if ns < 0:
             raise KernelError(EINVAL)
@@ -47,9 +51,16 @@ def futex(k: Kernel, regs: PtRegs) -> int:
         if cmd == FUTEX_WAIT:
             deadline = now + ns
         else:
-            deadline = now + ns - (ktime_get_real_ns(k) if op & FUTEX_CLOCK_REALTIME else now)
-    if op & FUTEX_CLOCK_REALTIME and cmd not in (FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI):
+            # Moments: FUTEX_LOCK_PI's are always of CLOCK_REALTIME.
+            deadline = now + ns - (ktime_get_real_ns(k) if op & FUTEX_CLOCK_REALTIME or cmd == FUTEX_LOCK_PI else now)
+    if op & FUTEX_CLOCK_REALTIME and cmd not in (FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2):
         raise KernelError(ENOSYS)
+    if cmd in (FUTEX_LOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI) or (cmd == FUTEX_LOCK_PI2 and k.config.at_least(5, 14)):
+        import mmscope.kernel.core.futex_pi as futex_pi
+
+        if cmd == FUTEX_UNLOCK_PI:
+            return futex_pi.futex_unlock_pi(k, uaddr, shared)
+        return futex_pi.futex_lock_pi(k, uaddr, shared, deadline, cmd == FUTEX_TRYLOCK_PI)
     if cmd == FUTEX_WAIT:
         return core_futex.futex_wait(k, uaddr, shared, val, deadline, core_futex.FUTEX_BITSET_MATCH_ANY)
     if cmd == FUTEX_WAIT_BITSET:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.arch.x86.uaccess import copy_to_user
-from mmscope.kernel.include.errno import EINVAL, KernelError
+from mmscope.kernel.arch.x86.uaccess import copy_to_user_partial
+from mmscope.kernel.include.errno import EFAULT, EINVAL, KernelError
 from mmscope.kernel.include.limits import INT_MAX
 from mmscope.kernel.lib.random import get_random_bytes
 from mmscope.syscalls.args import u32
@@ -34,6 +34,10 @@ def getrandom(k: Kernel, regs: PtRegs) -> int:
     done = 0
     while done < count:
         n = min(count - done, _CHUNK)
-        copy_to_user(k, regs.di + done, get_random_bytes(k, n))
-        done += n
-    return count
+        copied = copy_to_user_partial(k, regs.di + done, get_random_bytes(k, n))
+        done += copied
+        if copied < n:
+            if not done:
+                raise KernelError(EFAULT)
+            break
+    return done

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on readiness: poll, select, epoll, eventfd; and pipes. Argument decoding; the work is kernel/fs's."""
+"""System calls on readiness: poll, select, epoll, eventfd, signalfd, timerfd; and pipes.
+
+Argument decoding; the work is kernel/fs's.
+"""
 
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
-from mmscope.kernel.core.signal import restore_saved_sigmask_unless, set_user_sigmask
+from mmscope.kernel.core.sigprocmask import restore_saved_sigmask_unless, set_user_sigmask
 from mmscope.kernel.fs.eventfd import do_eventfd
 from mmscope.kernel.fs.eventpoll import EPOLL_CTL_DEL, do_epoll_create, do_epoll_ctl, do_epoll_wait
 from mmscope.kernel.fs.file import close_fd
@@ -13,8 +16,8 @@ from mmscope.kernel.fs.select import core_sys_select, do_sys_poll
 from mmscope.kernel.include.errno import EINTR, EINVAL, ERESTARTNOHAND, KernelError
 from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.syscalls.args import s32, u32
-from mmscope.syscalls.signal import sigset_argpack, user_sigmask
-from mmscope.syscalls.time import read_timespec, timespec, timeval
+from mmscope.syscalls.signal import SIGSETSIZE, read_sigset, sigset_argpack, user_sigmask
+from mmscope.syscalls.time import itimerspec, read_timespec, timespec, timeval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,3 +198,47 @@ def put_fd_pair(k: Kernel, addr: int, pair: tuple[int, int]) -> None:
         close_fd(k, pair[0])
         close_fd(k, pair[1])
         raise
+
+
+def signalfd4(k: Kernel, regs: PtRegs) -> int:
+    """signalfd4(ufd, user_mask, sizemask, flags)."""
+    return _signalfd(k, regs, s32(regs.r10))
+
+
+def signalfd(k: Kernel, regs: PtRegs) -> int:
+    """signalfd(ufd, user_mask, sizemask)."""
+    return _signalfd(k, regs, 0)
+
+
+def _signalfd(k: Kernel, regs: PtRegs, flags: int) -> int:
+    from mmscope.kernel.fs.signalfd import do_signalfd4
+
+    if regs.dx != SIGSETSIZE:
+        raise KernelError(EINVAL)
+    return do_signalfd4(k, s32(regs.di), read_sigset(k, regs.si), flags)
+
+
+def timerfd_create(k: Kernel, regs: PtRegs) -> int:
+    """timerfd_create(clockid, flags)."""
+    from mmscope.kernel.fs.timerfd import do_timerfd_create
+
+    return do_timerfd_create(k, s32(regs.di), s32(regs.si))
+
+
+def timerfd_settime(k: Kernel, regs: PtRegs) -> int:
+    """timerfd_settime(ufd, flags, utmr, otmr)."""
+    from mmscope.kernel.fs.timerfd import do_timerfd_settime
+
+    interval, value = read_timespec(k, regs.dx), read_timespec(k, regs.dx + 16)
+    old = do_timerfd_settime(k, u32(regs.di), s32(regs.si), value, interval)
+    if regs.r10:
+        copy_to_user(k, regs.r10, itimerspec(old))
+    return 0
+
+
+def timerfd_gettime(k: Kernel, regs: PtRegs) -> int:
+    """timerfd_gettime(ufd, otmr)."""
+    from mmscope.kernel.fs.timerfd import do_timerfd_gettime
+
+    copy_to_user(k, regs.si, itimerspec(do_timerfd_gettime(k, u32(regs.di))))
+    return 0

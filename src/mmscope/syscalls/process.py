@@ -8,13 +8,11 @@ import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.arch.x86.process import arch_prctl_gets, do_arch_prctl_64
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_capset, capable
-from mmscope.kernel.core.sched import yield_task
-from mmscope.kernel.include.capability import CAP_SETGID, CAP_SYS_ADMIN, CAP_SYS_NICE
+from mmscope.kernel.include.capability import CAP_SETGID, CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, EPERM, KernelError
 from mmscope.kernel.include.page import TASK_SIZE_MAX
 from mmscope.kernel.include.resource import Rlimit
 from mmscope.syscalls.args import s32, u32
-from mmscope.syscalls.time import timespec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -384,7 +382,7 @@ def prctl(k: Kernel, regs: PtRegs) -> int:
 def arch_prctl(k: Kernel, regs: PtRegs) -> int:
     """arch_prctl(option, arg2)."""
     option = s32(regs.di)
-    ret = do_arch_prctl_64(k, option, regs.si)
+    ret = do_arch_prctl_64(k.current, option, regs.si)
     if arch_prctl_gets(option):
         put_user(k, regs.si, ret, 8)
         return 0
@@ -403,107 +401,6 @@ def setpriority(k: Kernel, regs: PtRegs) -> int:
 
 
 # --- the scheduler
-
-
-def sched_yield(k: Kernel, regs: PtRegs) -> int:
-    """sched_yield()."""
-    yield_task(k)
-    return 0
-
-
-def sched_getaffinity(k: Kernel, regs: PtRegs) -> int:
-    """sched_getaffinity(pid, len, user_mask_ptr): CPU 0; returns the size of the kernel's mask."""
-    length = u32(regs.si)
-    if length < 1 or length & 7:
-        raise KernelError(EINVAL)
-    core_sys.find_task(k, s32(regs.di))
-    copy_to_user(k, regs.dx, (1).to_bytes(8, "little"))
-    return 8
-
-
-def sched_setaffinity(k: Kernel, regs: PtRegs) -> int:
-    """sched_setaffinity(pid, len, user_mask_ptr): EINVAL without CPU 0 in it."""
-    length = min(u32(regs.si), 8)
-    mask = int.from_bytes(copy_from_user(k, regs.dx, length), "little")
-    core_sys.find_task(k, s32(regs.di))
-    if not mask & 1:
-        raise KernelError(EINVAL)
-    return 0
-
-
-def sched_getparam(k: Kernel, regs: PtRegs) -> int:
-    """sched_getparam(pid, param)."""
-    if not regs.si or s32(regs.di) < 0:
-        raise KernelError(EINVAL)
-    task = core_sys.find_task(k, s32(regs.di))
-    copy_to_user(k, regs.si, _le4(task.rt_priority))
-    return 0
-
-
-def sched_getscheduler(k: Kernel, regs: PtRegs) -> int:
-    """sched_getscheduler(pid)."""
-    if s32(regs.di) < 0:
-        raise KernelError(EINVAL)
-    return core_sys.find_task(k, s32(regs.di)).policy
-
-
-def _setscheduler(k: Kernel, pid: int, policy: int, param: int) -> int:
-    if not param or pid < 0:
-        raise KernelError(EINVAL)
-    prio = get_user(k, param, 4)
-    task = core_sys.find_task(k, pid)
-    if policy == -1:
-        policy = task.policy
-    if policy not in (0, 1, 2, 3, 5):
-        raise KernelError(EINVAL)
-    realtime = policy in (1, 2)
-    if prio > 99 or realtime != (prio != 0):
-        raise KernelError(EINVAL)
-    if realtime and not capable(k, CAP_SYS_NICE):
-        raise KernelError(EPERM)
-    task.policy = policy
-    task.rt_priority = prio
-    return 0
-
-
-def sched_setparam(k: Kernel, regs: PtRegs) -> int:
-    """sched_setparam(pid, param)."""
-    return _setscheduler(k, s32(regs.di), -1, regs.si)
-
-
-def sched_setscheduler(k: Kernel, regs: PtRegs) -> int:
-    """sched_setscheduler(pid, policy, param)."""
-    policy = s32(regs.si)
-    if policy < 0:
-        raise KernelError(EINVAL)
-    return _setscheduler(k, s32(regs.di), policy, regs.dx)
-
-
-def sched_get_priority_max(k: Kernel, regs: PtRegs) -> int:
-    """sched_get_priority_max(policy)."""
-    return _priority_limit(s32(regs.di), 99)
-
-
-def sched_get_priority_min(k: Kernel, regs: PtRegs) -> int:
-    """sched_get_priority_min(policy)."""
-    return _priority_limit(s32(regs.di), 1)
-
-
-def _priority_limit(policy: int, realtime: int) -> int:
-    if policy in (1, 2):
-        return realtime
-    if policy in (0, 3, 5, 6):
-        return 0
-    raise KernelError(EINVAL)
-
-
-def sched_rr_get_interval(k: Kernel, regs: PtRegs) -> int:
-    """sched_rr_get_interval(pid, interval): 100 ms for SCHED_RR, a tick for normal tasks, 0 for SCHED_FIFO."""
-    if s32(regs.di) < 0:
-        raise KernelError(EINVAL)
-    policy = core_sys.find_task(k, s32(regs.di)).policy
-    copy_to_user(k, regs.si, timespec({1: 0, 2: 100_000_000}.get(policy, 4_000_000)))
-    return 0
 
 
 def getcpu(k: Kernel, regs: PtRegs) -> int:

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import mmscope.kernel.core.signal as sig
-from mmscope.kernel.arch.x86.signal import copy_siginfo_to_user, sys_rt_sigreturn
+import mmscope.kernel.core.sigprocmask as mask
+from mmscope.kernel.arch.x86.signal import sys_rt_sigreturn
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.sigaltstack import do_sigaltstack
+from mmscope.kernel.core.siginfo import SIGINFO_SIZE, copy_siginfo_to_user, siginfo_from_user
 from mmscope.kernel.include.errno import EINVAL, EPERM, ESRCH, KernelError
-from mmscope.kernel.include.signal import SI_TKILL, SI_USER, KernelSiginfo, KSigaction
+from mmscope.kernel.include.signal import SI_TKILL, SI_USER, SIG_KERNEL_ONLY_MASK, KernelSiginfo, KSigaction
 from mmscope.syscalls.args import s32
 from mmscope.syscalls.time import read_timespec
 
@@ -40,7 +43,7 @@ def rt_sigaction(k: Kernel, regs: PtRegs) -> int:
     if regs.si:
         raw = copy_from_user(k, regs.si, SIGACTION_SIZE)
         act = KSigaction(_u64(raw, 0), _u64(raw, 8), _u64(raw, 16), _u64(raw, 24))
-    old = sig.do_sigaction(k, s32(regs.di), act)
+    old = mask.do_sigaction(k, s32(regs.di), act)
     if regs.dx:
         words = (old.sa_handler, old.sa_flags, old.sa_restorer, old.sa_mask)
         copy_to_user(k, regs.dx, b"".join([w.to_bytes(8, "little") for w in words]))
@@ -53,8 +56,8 @@ def rt_sigprocmask(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     old = k.current.blocked
     if regs.si:
-        newset = read_sigset(k, regs.si) & ~sig.SIG_KERNEL_ONLY_MASK
-        sig.sigprocmask(k, s32(regs.di), newset)
+        newset = read_sigset(k, regs.si) & ~SIG_KERNEL_ONLY_MASK
+        mask.sigprocmask(k, s32(regs.di), newset)
     if regs.dx:
         copy_to_user(k, regs.dx, old.to_bytes(8, "little"))
     return 0
@@ -64,7 +67,7 @@ def rt_sigpending(k: Kernel, regs: PtRegs) -> int:
     """rt_sigpending(uset, sigsetsize): a smaller size is fine."""
     if regs.si > SIGSETSIZE:
         raise KernelError(EINVAL)
-    copy_to_user(k, regs.di, sig.do_sigpending(k).to_bytes(8, "little")[: regs.si])
+    copy_to_user(k, regs.di, mask.do_sigpending(k).to_bytes(8, "little")[: regs.si])
     return 0
 
 
@@ -72,7 +75,7 @@ def rt_sigsuspend(k: Kernel, regs: PtRegs) -> int:
     """rt_sigsuspend(unewset, sigsetsize)."""
     if regs.si != SIGSETSIZE:
         raise KernelError(EINVAL)
-    return sig.do_sigsuspend(k, read_sigset(k, regs.di))
+    return mask.do_sigsuspend(k, read_sigset(k, regs.di))
 
 
 def rt_sigtimedwait(k: Kernel, regs: PtRegs) -> int:
@@ -85,7 +88,7 @@ def rt_sigtimedwait(k: Kernel, regs: PtRegs) -> int:
         timeout = read_timespec(k, regs.dx)
         if timeout < 0:
             raise KernelError(EINVAL)
-    info = sig.do_sigtimedwait(k, these, timeout)
+    info = mask.do_sigtimedwait(k, these, timeout)
     if regs.si:
         copy_to_user(k, regs.si, copy_siginfo_to_user(info))
     return info.si_signo
@@ -93,7 +96,7 @@ def rt_sigtimedwait(k: Kernel, regs: PtRegs) -> int:
 
 def rt_sigqueueinfo(k: Kernel, regs: PtRegs) -> int:
     """rt_sigqueueinfo(pid, sig, uinfo)."""
-    info = _read_siginfo(k, regs.dx, s32(regs.si))
+    info = siginfo_from_user(copy_from_user(k, regs.dx, SIGINFO_SIZE), s32(regs.si))
     pid = s32(regs.di)
     if (info.si_code >= 0 or info.si_code == SI_TKILL) and k.current.tgid != pid:
         raise KernelError(EPERM)
@@ -106,7 +109,7 @@ def rt_sigqueueinfo(k: Kernel, regs: PtRegs) -> int:
 
 def rt_tgsigqueueinfo(k: Kernel, regs: PtRegs) -> int:
     """rt_tgsigqueueinfo(tgid, pid, sig, uinfo)."""
-    info = _read_siginfo(k, regs.r10, s32(regs.dx))
+    info = siginfo_from_user(copy_from_user(k, regs.r10, SIGINFO_SIZE), s32(regs.dx))
     tgid, pid = s32(regs.di), s32(regs.si)
     if pid <= 0 or tgid <= 0:
         raise KernelError(EINVAL)
@@ -121,24 +124,13 @@ def rt_tgsigqueueinfo(k: Kernel, regs: PtRegs) -> int:
     return 0
 
 
-def _read_siginfo(k: Kernel, addr: int, signo: int) -> KernelSiginfo:
-    """A program's siginfo_t: code, pid, uid and value; the address for codes that have one."""
-    raw = copy_from_user(k, addr, 128)
-    code = int.from_bytes(raw[8:12], "little", signed=True)
-    info = KernelSiginfo(signo, code, 0, int.from_bytes(raw[16:20], "little"), int.from_bytes(raw[20:24], "little"))
-    info.si_errno = int.from_bytes(raw[4:8], "little")
-    info.si_value = _u64(raw, 24)
-    info.si_addr = _u64(raw, 16)
-    return info
-
-
 def sigaltstack(k: Kernel, regs: PtRegs) -> int:
     """sigaltstack(uss, uoss)."""
     ss: tuple[int, int, int] | None = None
     if regs.di:
         raw = copy_from_user(k, regs.di, SIGALTSTACK_SIZE)
         ss = (_u64(raw, 0), int.from_bytes(raw[8:12], "little"), _u64(raw, 16))
-    old = sig.do_sigaltstack(k, ss, regs.sp)
+    old = do_sigaltstack(k, ss, regs.sp)
     if regs.si:
         data = old[0].to_bytes(8, "little") + old[1].to_bytes(4, "little") + bytes(4) + old[2].to_bytes(8, "little")
         copy_to_user(k, regs.si, data)
@@ -178,7 +170,7 @@ def tgkill(k: Kernel, regs: PtRegs) -> int:
 
 def pause(k: Kernel, regs: PtRegs) -> int:
     """pause()."""
-    return sig.do_pause(k)
+    return mask.do_pause(k)
 
 
 def sigset_argpack(k: Kernel, addr: int) -> int | None:

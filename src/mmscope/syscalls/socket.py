@@ -11,6 +11,7 @@ from mmscope.kernel.fs.pipe import install_pair
 from mmscope.kernel.fs.read_write import import_iovec
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import (
+    EAGAIN,
     EFAULT,
     EINVAL,
     EMSGSIZE,
@@ -18,6 +19,7 @@ from mmscope.kernel.include.errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
+    ESRCH,
     KernelError,
 )
 from mmscope.kernel.include.fs import MAX_RW_COUNT, O_CLOEXEC, O_NONBLOCK, File
@@ -27,14 +29,14 @@ from mmscope.kernel.include.socket import (
     MSG_DONTWAIT,
     MSG_TRUNC,
     SK_BUF_DEFAULT,
-    SOCK_DGRAM,
     SOCK_TYPE_MASK,
-    TCP_ESTABLISHED,
     TCP_LISTEN,
+    Ucred,
 )
 from mmscope.kernel.net.socket import sock_alloc_file, sock_from_file, sock_map_fd, sock_sendmsg
 from mmscope.syscalls.args import s32, u32
 from mmscope.syscalls.poll import put_fd_pair
+from mmscope.syscalls.time import read_timespec, timespec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ SCM_RIGHTS: Final = 1
 SCM_CREDENTIALS: Final = 2
 SCM_MAX_FD: Final = 253
 MSG_CMSG_CLOEXEC: Final = 0x40000000
+MSG_WAITFORONE: Final = 0x10000
+UIO_MAXIOV: Final = 1024
+#: sizeof(struct mmsghdr).
+MMSGHDR: Final = 64
 #: sizeof(struct sockaddr_un).
 SOCKADDR_UN: Final = 110
 
@@ -195,10 +201,7 @@ def getpeername(k: Kernel, regs: PtRegs) -> int:
 
 def shutdown(k: Kernel, regs: PtRegs) -> int:
     """shutdown(fd, how)."""
-    sock = sock_from_file(fget(k, u32(regs.di)))
-    if sock.type != SOCK_DGRAM and sock.state != TCP_ESTABLISHED:
-        raise KernelError(ENOTCONN)
-    af_unix.unix_shutdown(sock, s32(regs.si))
+    af_unix.unix_shutdown(sock_from_file(fget(k, u32(regs.di))), s32(regs.si))
     return 0
 
 
@@ -249,11 +252,12 @@ class _MsgHdr:
             raise KernelError(EMSGSIZE)
 
 
-def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
-    """The files of SCM_RIGHTS; SCM_CREDENTIALS must be true, or sent by root. The caller's references are borrowed."""
+def _scm_send(k: Kernel, msg: _MsgHdr) -> tuple[list[File], Ucred | None]:
+    """SCM_RIGHTS: files, the caller's references are borrowed. SCM_CREDENTIALS: true ones, or what root says."""
     files: list[File] = []
+    creds: Ucred | None = None
     if not msg.control:
-        return files
+        return files, creds
     raw = copy_from_user(k, msg.control, min(msg.controllen, 65536))
     at = 0
     while at + 16 <= len(raw):
@@ -275,23 +279,51 @@ def _scm_send(k: Kernel, msg: _MsgHdr) -> list[File]:
             honest = pid == k.current.tgid and uid in (cred.uid, cred.euid, cred.suid) and gid in (cred.gid, cred.egid, cred.sgid)
             if not honest and not capable(k, CAP_SYS_ADMIN):
                 raise KernelError(EPERM)
+            if pid not in k.tasks:
+                raise KernelError(ESRCH)
+            creds = Ucred(pid, uid, gid)
         elif level == SOL_SOCKET:
             raise KernelError(EINVAL)
         at += length + 7 & -8
-    return files
+    return files, creds
 
 
 def sendmsg(k: Kernel, regs: PtRegs) -> int:
     """sendmsg(fd, msg, flags)."""
     file = fdget(k, u32(regs.di))
     try:
-        sock_from_file(file)
-        msg = _MsgHdr(k, regs.si)
-        name = read_sockaddr(k, msg.name, msg.namelen) if msg.name and msg.namelen else None
-        data = b"".join([copy_from_user(k, base, size) for base, size in import_iovec(k, msg.iov, msg.iovlen)])
-        return sock_sendmsg(file, data, name, _scm_send(k, msg), u32(regs.dx))
+        return _sendmsg(k, file, regs.si, u32(regs.dx))
     finally:
         fdput(file)
+
+
+def _sendmsg(k: Kernel, file: File, addr: int, flags: int) -> int:
+    """___sys_sendmsg(): the message at `addr`."""
+    sock_from_file(file)
+    msg = _MsgHdr(k, addr)
+    name = read_sockaddr(k, msg.name, msg.namelen) if msg.name and msg.namelen else None
+    data = b"".join([copy_from_user(k, base, size) for base, size in import_iovec(k, msg.iov, msg.iovlen)])
+    files, creds = _scm_send(k, msg)
+    return sock_sendmsg(file, data, name, files, flags, creds)
+
+
+def sendmmsg(k: Kernel, regs: PtRegs) -> int:
+    """sendmmsg(fd, mmsg, vlen, flags): how many messages; each one's length behind its header."""
+    vlen = min(u32(regs.dx), UIO_MAXIOV)
+    file = fdget(k, u32(regs.di))
+    done = 0
+    try:
+        sock_from_file(file)
+        while done < vlen:
+            at = regs.si + MMSGHDR * done
+            put_user(k, at + 56, _sendmsg(k, file, at, u32(regs.r10)), 4)
+            done += 1
+    except KernelError:
+        if not done:
+            raise
+    finally:
+        fdput(file)
+    return done
 
 
 def _control(k: Kernel, sock: UnixSock, got: Received, room: int, flags: int) -> tuple[bytes, int]:
@@ -301,9 +333,10 @@ def _control(k: Kernel, sock: UnixSock, got: Received, room: int, flags: int) ->
     if sock.passcred and got.cred is not None:
         cred = got.cred
         body = b"".join([value.to_bytes(4, "little") for value in (cred.pid, cred.uid, cred.gid)])
-        if room >= 28:
-            out += _cmsg(SCM_CREDENTIALS, body)
-        else:
+        if room >= 16:
+            # put_cmsg(): as much as fits.
+            out += _cmsg(SCM_CREDENTIALS, body[: room - 16])[:room]
+        if room < 28:
             truncated = MSG_CTRUNC
     fit = min(len(got.files), max(room - len(out) - 16, 0) // 4)
     fds: list[int] = []
@@ -328,16 +361,57 @@ def _cmsg(kind: int, body: bytes) -> bytes:
 
 def recvmsg(k: Kernel, regs: PtRegs) -> int:
     """recvmsg(fd, msg, flags)."""
-    flags = u32(regs.dx)
     file = fdget(k, u32(regs.di))
     try:
-        sock = sock_from_file(file)
-        msg = _MsgHdr(k, regs.si)
-        segs = import_iovec(k, msg.iov, msg.iovlen)
-        got = af_unix.unix_recvmsg(sock, sum(size for _, size in segs), flags, _nonblock(file, flags))
-        control, truncated = _control(k, sock, got, msg.controllen if msg.control else 0, flags)
+        return _recvmsg(k, file, regs.si, u32(regs.dx))
     finally:
         fdput(file)
+
+
+def recvmmsg(k: Kernel, regs: PtRegs) -> int:
+    """recvmmsg(fd, mmsg, vlen, flags, timeout): how many messages. The timeout is looked at between messages only."""
+    flags = u32(regs.r10)
+    end: int | None = None
+    if regs.r8:
+        timeout = read_timespec(k, regs.r8)
+        if timeout < 0:
+            raise KernelError(EINVAL)
+        end = k.timekeeper.now_ns + timeout
+    file = fdget(k, u32(regs.di))
+    done = 0
+    try:
+        sock = sock_from_file(file)
+        error = af_unix.sock_error(sock)
+        if error:
+            raise KernelError(error)
+        while done < u32(regs.dx):
+            at = regs.si + MMSGHDR * done
+            put_user(k, at + 56, _recvmsg(k, file, at, flags & ~MSG_WAITFORONE), 4)
+            done += 1
+            if flags & MSG_WAITFORONE:
+                flags |= MSG_DONTWAIT
+            if end is not None and k.timekeeper.now_ns >= end:
+                break
+    except KernelError as e:
+        if not done:
+            raise
+        if e.errno != EAGAIN:
+            # What was received counts; the next call reports this.
+            sock.err = e.errno or EINVAL
+    finally:
+        fdput(file)
+    if end is not None and done:
+        copy_to_user(k, regs.r8, timespec(max(end - k.timekeeper.now_ns, 0)))
+    return done
+
+
+def _recvmsg(k: Kernel, file: File, addr: int, flags: int) -> int:
+    """___sys_recvmsg(): into the message at `addr`."""
+    sock = sock_from_file(file)
+    msg = _MsgHdr(k, addr)
+    segs = import_iovec(k, msg.iov, msg.iovlen)
+    got = af_unix.unix_recvmsg(sock, sum(size for _, size in segs), flags, _nonblock(file, flags))
+    control, truncated = _control(k, sock, got, msg.controllen if msg.control else 0, flags)
     done = 0
     for base, size in segs:
         part = got.data[done : done + size]
@@ -347,10 +421,10 @@ def recvmsg(k: Kernel, regs: PtRegs) -> int:
     name = b"" if got.addr is None else b"\1\0" + got.addr
     if msg.name:
         copy_to_user(k, msg.name, name[: max(msg.namelen, 0)])
-        put_user(k, regs.si + 8, len(name), 4)
+        put_user(k, addr + 8, len(name), 4)
     copy_to_user(k, msg.control, control)
-    put_user(k, regs.si + 40, min(len(control), msg.controllen), 8)
-    put_user(k, regs.si + 48, got.flags | truncated | flags & MSG_CMSG_CLOEXEC, 4)
+    put_user(k, addr + 40, min(len(control), msg.controllen), 8)
+    put_user(k, addr + 48, got.flags | truncated | flags & MSG_CMSG_CLOEXEC, 4)
     return got.full if flags & MSG_TRUNC else len(got.data)
 
 

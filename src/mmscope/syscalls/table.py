@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mmscope.syscalls import fs, misc, mm, process, signal, time, xattr
+from mmscope.syscalls import fs, misc, mm, process, signal, time
 from mmscope.syscalls.names import SYSCALL_NAMES
 
 TYPE_CHECKING = False
@@ -23,14 +23,11 @@ _MODULES: Final = (
         "read write open close stat fstat lstat lseek ioctl pread64 pwrite64 readv writev access dup dup2 sendfile "
         "execve fcntl flock fsync truncate ftruncate getcwd chdir fchdir mkdir creat unlink symlink readlink chmod fchmod "
         "lchown umask statfs fstatfs chroot sync readahead getdents64 fadvise64 openat mkdirat fchownat newfstatat unlinkat "
-        "linkat symlinkat readlinkat fchmodat faccessat utimensat fallocate dup3 preadv pwritev "
+        "linkat symlinkat readlinkat fchmodat faccessat utimensat execveat fallocate dup3 preadv pwritev "
         "copy_file_range statx close_range faccessat2 getdents mknod "
         "mknodat link renameat renameat2 preadv2 pwritev2 fdatasync syncfs sync_file_range chown fchown utime utimes futimesat "
-        "rmdir rename",
-    ),
-    (
-        xattr,
-        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr",
+        "rmdir rename openat2 splice tee vmsplice "
+        "name_to_handle_at",
     ),
     (
         mm,
@@ -40,11 +37,11 @@ _MODULES: Final = (
     ),
     (
         process,
-        "sched_yield getpid exit uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
+        "getpid exit uname getrlimit getrusage sysinfo getuid getgid setuid setgid geteuid getegid setpgid "
         "getppid getpgrp setsid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid getpgid "
-        "setfsuid setfsgid getsid personality getpriority setpriority sched_setparam sched_getparam sched_setscheduler "
-        "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval prctl arch_prctl setrlimit "
-        "sethostname gettid sched_setaffinity sched_getaffinity set_tid_address exit_group "
+        "setfsuid setfsgid getsid personality getpriority setpriority "
+        "prctl arch_prctl setrlimit "
+        "sethostname gettid set_tid_address exit_group "
         "prlimit64 getcpu membarrier rseq capget capset",
     ),
     (
@@ -62,25 +59,31 @@ _MODULES: Final = (
 
 #: The same of modules that are imported when the first of their calls is made: most programs make none.
 _LATE_MODULES: Final = (
-    ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3"),
+    ("mmscope.syscalls.ipc", "semget semop semctl semtimedop"),
+    ("mmscope.syscalls.fork", "clone fork vfork wait4 waitid clone3 unshare"),
+    ("mmscope.syscalls.pidfd", "pidfd_open pidfd_send_signal pidfd_getfd"),
+    (
+        "mmscope.syscalls.sched",
+        "sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler sched_setscheduler "
+        "sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getattr sched_setattr",
+    ),
+    ("mmscope.syscalls.ptrace", "ptrace"),
+    (
+        "mmscope.syscalls.xattr",
+        "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr lremovexattr "
+        "fremovexattr",
+    ),
     ("mmscope.syscalls.futex", "futex set_robust_list get_robust_list"),
     (
         "mmscope.syscalls.poll",
         "poll select pselect6 ppoll pipe pipe2 eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait "
-        "epoll_pwait2",
+        "epoll_pwait2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime",
     ),
     (
         "mmscope.syscalls.socket",
         "socket socketpair bind listen accept accept4 connect getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg "
-        "setsockopt getsockopt",
+        "setsockopt getsockopt sendmmsg recvmmsg",
     ),
-)
-
-#: Calls that another's function serves.
-_ALIASES: Final = (
-    ("removexattr", xattr.setxattr),
-    ("lremovexattr", xattr.lsetxattr),
-    ("fremovexattr", xattr.fsetxattr),
 )
 
 
@@ -110,8 +113,6 @@ def _build() -> dict[int, tuple[str, SyscallFn]]:
     for path, names in _LATE_MODULES:
         for name in names.split():
             table[numbers[name]] = (name, _Late(path, numbers[name], name))
-    for name, function in _ALIASES:
-        table[numbers[name]] = (name, function)
     return table
 
 

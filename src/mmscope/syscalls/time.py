@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.posix_cpu_timers as posix_cpu_timers
 import mmscope.kernel.core.posix_timers as posix_timers
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.futex import futex_wait_restart
-from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, thread_group_cputime
+from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer
 from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.core.sys import do_sys_times
 from mmscope.kernel.core.timekeeping import (
@@ -89,31 +90,18 @@ def read_timespec(k: Kernel, addr: int) -> int:
 
 
 def clock_now(k: Kernel, which: int) -> int:
-    """The clock's time, ns. EINVAL for a clock that is not there."""
-    if which in (CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_TAI):
+    """The clock's time, ns. EINVAL for a clock that is not there; the alarm clocks need an RTC."""
+    if which in (CLOCK_REALTIME, CLOCK_TAI):
         return ktime_get_real_ns(k)
-    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM):
+    if which in (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME):
         return ktime_get_ns(k)
     if which == CLOCK_REALTIME_COARSE:
         return ktime_get_coarse_real_ns(k)
     if which == CLOCK_MONOTONIC_COARSE:
         return ktime_get_coarse_ns(k)
-    if which == CLOCK_PROCESS_CPUTIME_ID:
-        return sum(thread_group_cputime(k.current))
-    if which == CLOCK_THREAD_CPUTIME_ID:
-        return k.current.utime + k.current.stime
-    return _cpu_clock(k, which)
-
-
-def _cpu_clock(k: Kernel, which: int) -> int:
-    """A clock id of a process or thread: ~pid << 3 | thread 4 | kind (0 prof, 1 virt, 2 sched)."""
-    if which >= 0 or which & 3 == 3:
-        raise KernelError(EINVAL)
-    pid = ~(which >> 3)
-    task = k.current if pid == 0 else k.tasks.get(pid)
-    if task is None:
-        raise KernelError(EINVAL)
-    return task.utime if which & 3 == 1 else task.utime + task.stime
+    if which < 0 or which in (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID):
+        return posix_cpu_timers.posix_cpu_clock_get(k, which)
+    raise KernelError(EINVAL)
 
 
 def clock_gettime(k: Kernel, regs: PtRegs) -> int:
@@ -123,10 +111,8 @@ def clock_gettime(k: Kernel, regs: PtRegs) -> int:
 
 
 def clock_getres(k: Kernel, regs: PtRegs) -> int:
-    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks. The alarm clocks need an RTC: EINVAL without."""
+    """clock_getres(which_clock, tp): 1 ns, a tick for the coarse clocks."""
     which = s32(regs.di)
-    if which in (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM):
-        raise KernelError(EINVAL)
     clock_now(k, which)
     if regs.si:
         copy_to_user(k, regs.si, timespec(TICK_NSEC if which in (CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE) else 1))
@@ -160,14 +146,7 @@ def do_nanosleep(k: Kernel, which: int, expires: int, absolute: bool, rmtp: int)
     left = max(expires - k.timekeeper.now_ns, 0)
     if left == 0:
         return 0
-    if rmtp:
-        copy_to_user(k, rmtp, timespec(left))
-    current = k.current
-    current.restart_futex = None
-    current.restart_clockid = which
-    current.restart_expires = expires
-    current.restart_rmtp = rmtp
-    return -ERESTART_RESTARTBLOCK
+    return set_restart(k, which, expires, left, rmtp)
 
 
 def nanosleep(k: Kernel, regs: PtRegs) -> int:
@@ -183,18 +162,49 @@ def clock_nanosleep(k: Kernel, regs: PtRegs) -> int:
     which, flags = s32(regs.di), s32(regs.si)
     if which in _CANNOT_SLEEP:
         raise KernelError(EOPNOTSUPP)
-    now = clock_now(k, which)
+    cpu_clock = which == CLOCK_PROCESS_CPUTIME_ID or which < 0
+    now = 0 if cpu_clock else clock_now(k, which)
     ns = read_timespec(k, regs.dx)
     if ns < 0:
         raise KernelError(EINVAL)
-    if which == CLOCK_PROCESS_CPUTIME_ID or which < 0:
-        # Nobody uses CPU time while the only task sleeps: such a sleep never ends.
-        sleep(k, None, "clock_nanosleep on a CPU-time clock")
-        return -ERESTARTNOHAND
     absolute = flags & TIMER_ABSTIME != 0
+    if cpu_clock:
+        return cpu_nanosleep(k, posix_cpu_timers.make_clock(which), ns, absolute, regs.r10)
     if absolute:
         ns -= now
     return do_nanosleep(k, which, k.timekeeper.now_ns + max(ns, 0), absolute, 0 if absolute else regs.r10)
+
+
+def cpu_nanosleep(k: Kernel, which: int, ns: int, absolute: bool, rmtp: int) -> int:
+    """clock_nanosleep(2) on a CPU clock, not the caller's own: that would never end, EINVAL."""
+    task = posix_cpu_timers.pid_for_clock(k, which, False)
+    if which & posix_cpu_timers.CPUCLOCK_PERTHREAD_MASK and task is k.current:
+        raise KernelError(EINVAL)
+    expires = ns if absolute else posix_cpu_timers.cpu_clock_sample(which, task) + ns
+    left = posix_cpu_timers.do_cpu_nanosleep(k, which, expires)
+    if not left:
+        return 0
+    if absolute:
+        return -ERESTARTNOHAND
+    return set_restart(k, which, expires, left, rmtp)
+
+
+def cpu_nanosleep_restart(k: Kernel, which: int, expires: int, rmtp: int) -> int:
+    """Until the CPU clock shows `expires`."""
+    left = posix_cpu_timers.do_cpu_nanosleep(k, which, expires)
+    return set_restart(k, which, expires, left, rmtp) if left else 0
+
+
+def set_restart(k: Kernel, which: int, expires: int, left: int, rmtp: int) -> int:
+    """A sleep was interrupted: what is left goes to `rmtp`, and restart_syscall(2) sleeps it."""
+    if rmtp:
+        copy_to_user(k, rmtp, timespec(left))
+    current = k.current
+    current.restart_futex = None
+    current.restart_clockid = which
+    current.restart_expires = expires
+    current.restart_rmtp = rmtp
+    return -ERESTART_RESTARTBLOCK
 
 
 def restart_syscall(k: Kernel, regs: PtRegs) -> int:
@@ -204,10 +214,12 @@ def restart_syscall(k: Kernel, regs: PtRegs) -> int:
         data = current.restart_futex
         current.restart_futex = None
         return futex_wait_restart(k, data)
-    if current.restart_clockid < 0:
-        raise KernelError(EINTR)
     which = current.restart_clockid
+    if which == -1:
+        raise KernelError(EINTR)
     current.restart_clockid = -1
+    if which < 0:
+        return cpu_nanosleep_restart(k, which, current.restart_expires, current.restart_rmtp)
     return do_nanosleep(k, which, current.restart_expires, False, current.restart_rmtp)
 
 
@@ -305,7 +317,7 @@ def timer_create(k: Kernel, regs: PtRegs) -> int:
     return 0
 
 
-def _itimerspec(value: tuple[int, int]) -> bytes:
+def itimerspec(value: tuple[int, int]) -> bytes:
     """struct itimerspec of (remaining, interval) ns: the interval first."""
     return timespec(value[1]) + timespec(value[0])
 
@@ -319,14 +331,14 @@ def timer_settime(k: Kernel, regs: PtRegs) -> int:
         raise KernelError(EINVAL)
     old = posix_timers.do_timer_settime(k, s32(regs.di), s32(regs.si), value, interval)
     if regs.r10:
-        copy_to_user(k, regs.r10, _itimerspec(old))
+        copy_to_user(k, regs.r10, itimerspec(old))
     return 0
 
 
 def timer_gettime(k: Kernel, regs: PtRegs) -> int:
     """timer_gettime(timer_id, setting)."""
     timr = posix_timers.lock_timer(k, s32(regs.di))
-    copy_to_user(k, regs.si, _itimerspec(posix_timers.timer_get(k, timr)))
+    copy_to_user(k, regs.si, itimerspec(posix_timers.timer_get(k, timr)))
     return 0
 
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls on extended attributes. No file system here keeps new ones: EOPNOTSUPP, once the file is found."""
+"""System calls on extended attributes: argument decoding; the work is kernel/fs/xattr.py's."""
 
 from __future__ import annotations
 
 from mmscope.kernel.fs import file as fs_file
-from mmscope.kernel.fs import open as fs_open
 from mmscope.kernel.fs import xattr as fs_xattr
 from mmscope.kernel.fs.namei import path_lookup
-from mmscope.kernel.include.fs import AT_FDCWD, AT_SYMLINK_NOFOLLOW, Inode
+from mmscope.kernel.include.fs import AT_FDCWD, Inode
 from mmscope.syscalls.args import s32, u32
 
 TYPE_CHECKING = False
@@ -53,15 +52,30 @@ def flistxattr(k: Kernel, regs: PtRegs) -> int:
 
 
 def setxattr(k: Kernel, regs: PtRegs) -> int:
-    """setxattr(pathname, ...), removexattr(pathname, name)."""
-    return fs_open.change_attributes(k, AT_FDCWD, regs.di, 0)
+    """setxattr(pathname, name, value, size, flags)."""
+    return fs_xattr.setxattr(k, _inode(k, regs.di, True), regs.si, regs.dx, regs.r10, u32(regs.r8))
 
 
 def lsetxattr(k: Kernel, regs: PtRegs) -> int:
-    """lsetxattr(pathname, ...), lremovexattr(pathname, name)."""
-    return fs_open.change_attributes(k, AT_FDCWD, regs.di, AT_SYMLINK_NOFOLLOW)
+    """lsetxattr(pathname, name, value, size, flags)."""
+    return fs_xattr.setxattr(k, _inode(k, regs.di, False), regs.si, regs.dx, regs.r10, u32(regs.r8))
 
 
 def fsetxattr(k: Kernel, regs: PtRegs) -> int:
-    """fsetxattr(fd, ...), fremovexattr(fd, name)."""
-    return fs_open.change_attributes_fd(k, u32(regs.di))
+    """fsetxattr(fd, name, value, size, flags)."""
+    return fs_xattr.setxattr(k, fs_file.fget(k, s32(regs.di)).f_inode, regs.si, regs.dx, regs.r10, u32(regs.r8))
+
+
+def removexattr(k: Kernel, regs: PtRegs) -> int:
+    """removexattr(pathname, name)."""
+    return fs_xattr.removexattr(k, _inode(k, regs.di, True), regs.si)
+
+
+def lremovexattr(k: Kernel, regs: PtRegs) -> int:
+    """lremovexattr(pathname, name)."""
+    return fs_xattr.removexattr(k, _inode(k, regs.di, False), regs.si)
+
+
+def fremovexattr(k: Kernel, regs: PtRegs) -> int:
+    """fremovexattr(fd, name)."""
+    return fs_xattr.removexattr(k, fs_file.fget(k, s32(regs.di)).f_inode, regs.si)

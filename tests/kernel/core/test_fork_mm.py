@@ -217,9 +217,10 @@ def family_of_mappings(machine: Machine) -> Process:
 
 
 def test_a_fork_that_runs_out_of_memory_leaves_nothing_behind(machine: Machine) -> None:
-    """The tables are made one by one: at each of them memory may end."""
+    """The tables are made one by one: at each of them memory may end, for a victim of the OOM killer. Others never see that."""
     k = machine.kernel
     p = family_of_mappings(machine)
+    p.task.signal.oom_mm = p.task.mm
     give_back(exhaust(machine, 0))  # what could be reclaimed is free now
     before = (nr_free_pages(k) + len(k.zone.pcp), k.vm_committed_as, list(k.tasks), p.maps())
     failures = 0

@@ -10,14 +10,16 @@ from mmscope.kernel.arch.x86.uaccess import get_user, put_user
 from mmscope.kernel.core.futex import (
     FUTEX_BITSET_MATCH_ANY,
     FUTEX_OWNER_DIED,
+    FUTEX_TID_MASK,
     FUTEX_WAITERS,
     futex_requeue,
     futex_wait,
     futex_wake,
     futex_wake_op,
 )
+from mmscope.kernel.core.futex_pi import futex_lock_pi, futex_unlock_pi
 from mmscope.kernel.core.sched import yield_task
-from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ETIMEDOUT, KernelError
+from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, ETIMEDOUT, KernelError
 from mmscope.kernel.include.kernel import Kernel
 from mmscope.kernel.include.mman import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE
 from mmscope.kernel.include.sched import CLONE_FILES, CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
@@ -181,6 +183,42 @@ def test_the_robust_list_of_a_dead_thread() -> None:
         assert [status for _, status in wait_all(k)] == [0, 5 << 8]
         assert get_user(k, lock + 16, 4) == FUTEX_OWNER_DIED | FUTEX_WAITERS
         assert get_user(k, other + 16, 4) == 1
+        return 0
+
+    assert tasks.run(main).exit_code == 0
+
+
+def test_who_waits_for_an_owner_gets_the_word_in_order() -> None:
+    k = boot_process()
+    tasks = Tasks(k)
+    order: list[int] = []
+
+    def main() -> int:
+        word = page(k)
+
+        def waiter(name: int) -> int:
+            assert futex_lock_pi(k, word, False, None, False) == 0
+            order.append(name)
+            assert get_user(k, word, 4) & FUTEX_TID_MASK == k.current.pid
+            # The last one dies with it.
+            return futex_unlock_pi(k, word, False) if name < 3 else 0
+
+        assert futex_lock_pi(k, word, False, None, False) == 0
+        children = [tasks.fork(lambda name=name: waiter(name), THREAD) for name in range(4)]  # type: ignore[misc]
+        yield_task(k)
+        assert get_user(k, word, 4) == k.current.pid | FUTEX_WAITERS
+        assert errno_of(futex_wake, k, word, 1, FUTEX_BITSET_MATCH_ANY, False) == EINVAL
+        assert len(k.current.pi_state_list) == 1
+        assert children[0].pi_blocked_on is k.current.pi_state_list[0]
+        assert futex_unlock_pi(k, word, False) == 0
+        assert get_user(k, word, 4) == children[0].pid | FUTEX_WAITERS
+        # Not ours any more, and its owner waits for nobody.
+        assert errno_of(futex_unlock_pi, k, word, False) == EPERM
+        for _ in range(8):
+            yield_task(k)
+        assert order == [0, 1, 2, 3]
+        assert k.futex_queues == {}
+        assert errno_of(futex_lock_pi, k, word, False, None, False) == ESRCH
         return 0
 
     assert tasks.run(main).exit_code == 0

@@ -7,7 +7,7 @@ import pytest
 
 from mmscope.kernel.core.exit import kernel_wait4
 from mmscope.kernel.core.sched import kill_stacks, schedule, sleep, yield_task
-from mmscope.kernel.core.signal import do_pause
+from mmscope.kernel.core.sigprocmask import do_pause
 from mmscope.kernel.core.wait import finish_wait, prepare_to_wait, prepare_to_wait_exclusive, wake_up, wake_up_all
 from mmscope.kernel.include.errno import ECHILD, KernelError
 from mmscope.kernel.include.kernel import Kernel

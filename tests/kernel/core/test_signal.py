@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.sigaltstack as sigaltstack
 import mmscope.kernel.core.signal as sig
+import mmscope.kernel.core.sigprocmask as sigprocmask
 from mmscope.kernel.core.itimer import ITIMER_REAL, do_getitimer, do_setitimer, run_timers
 from mmscope.kernel.core.sched import sleep
 from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH
@@ -18,6 +20,7 @@ from mmscope.kernel.include.signal import (
     SIG_BLOCK,
     SIG_DFL,
     SIG_IGN,
+    SIG_KERNEL_ONLY_MASK,
     SIG_SETMASK,
     SIGALRM,
     SIGCHLD,
@@ -35,6 +38,7 @@ from mmscope.kernel.include.signal import (
     SS_ONSTACK,
     KernelSiginfo,
     KSigaction,
+    sigmask,
 )
 from tests.kernel.errnos import errno_of
 
@@ -45,7 +49,7 @@ HANDLER = 0x401000
 
 def handle(k: Kernel, *signals: int, flags: int = 0) -> None:
     for s in signals:
-        sig.do_sigaction(k, s, KSigaction(HANDLER, flags))
+        sigprocmask.do_sigaction(k, s, KSigaction(HANDLER, flags))
 
 
 def kill(k: Kernel, signo: int) -> None:
@@ -82,11 +86,11 @@ def test_thread_signals_before_process_signals() -> None:
 def test_legacy_signal_is_single_and_realtime_queues() -> None:
     k = boot_task()
     handle(k, SIGUSR1, 40)
-    k.current.blocked = sig.sigmask(SIGUSR1) | sig.sigmask(40)
+    k.current.blocked = sigmask(SIGUSR1) | sigmask(40)
     for _ in range(3):
         kill(k, SIGUSR1)
         kill(k, 40)
-    sig.set_current_blocked(k, 0)
+    sigprocmask.set_current_blocked(k, 0)
     assert taken(k) == [SIGUSR1, 40, 40, 40]
 
 
@@ -110,17 +114,17 @@ def test_no_core_is_written_so_no_core_flag() -> None:
 def test_forced_signal_resets_an_ignored_or_blocked_one() -> None:
     k = boot_task()
     handle(k, SIGSEGV)
-    sig.sigprocmask(k, SIG_BLOCK, sig.sigmask(SIGSEGV))
+    sigprocmask.sigprocmask(k, SIG_BLOCK, sigmask(SIGSEGV))
     sig.force_sig(k, SIGSEGV)
     assert k.current.sighand.action[SIGSEGV - 1].sa_handler == SIG_DFL
-    assert not k.current.blocked & sig.sigmask(SIGSEGV)
+    assert not k.current.blocked & sigmask(SIGSEGV)
     assert sig.get_signal(k) is None
     assert k.current.exit_code == SIGSEGV
 
 
 def test_ignored_signals_are_not_even_queued() -> None:
     k = boot_task()
-    sig.do_sigaction(k, SIGTERM, KSigaction(SIG_IGN))
+    sigprocmask.do_sigaction(k, SIGTERM, KSigaction(SIG_IGN))
     kill(k, SIGTERM)
     kill(k, SIGCHLD)
     assert not k.current.tif_sigpending
@@ -129,21 +133,21 @@ def test_ignored_signals_are_not_even_queued() -> None:
 
 def test_blocked_ignored_signal_waits_and_is_dropped_by_sigaction() -> None:
     k = boot_task()
-    sig.sigprocmask(k, SIG_BLOCK, sig.sigmask(SIGCHLD))
+    sigprocmask.sigprocmask(k, SIG_BLOCK, sigmask(SIGCHLD))
     kill(k, SIGCHLD)
-    assert sig.do_sigpending(k) == sig.sigmask(SIGCHLD)
-    sig.do_sigaction(k, SIGCHLD, KSigaction(SIG_DFL))
-    assert sig.do_sigpending(k) == 0
+    assert sigprocmask.do_sigpending(k) == sigmask(SIGCHLD)
+    sigprocmask.do_sigaction(k, SIGCHLD, KSigaction(SIG_DFL))
+    assert sigprocmask.do_sigpending(k) == 0
 
 
 def test_stop_and_continue_cancel_each_other() -> None:
     k = boot_task()
-    k.current.blocked = sig.sigmask(SIGTSTP) | sig.sigmask(SIGCONT)
+    k.current.blocked = sigmask(SIGTSTP) | sigmask(SIGCONT)
     kill(k, SIGTSTP)
     kill(k, SIGCONT)
-    assert sig.do_sigpending(k) == sig.sigmask(SIGCONT)
+    assert sigprocmask.do_sigpending(k) == sigmask(SIGCONT)
     kill(k, SIGTSTP)
-    assert sig.do_sigpending(k) == sig.sigmask(SIGTSTP)
+    assert sigprocmask.do_sigpending(k) == sigmask(SIGTSTP)
 
 
 def test_orphaned_group_ignores_tty_stops_and_sigstop_is_loud() -> None:
@@ -162,19 +166,19 @@ def test_orphaned_group_ignores_tty_stops_and_sigstop_is_loud() -> None:
 
 def test_sigaction_refuses_kill_and_stop_but_shows_them() -> None:
     k = boot_task()
-    assert errno_of(sig.do_sigaction, k, SIGKILL, KSigaction(HANDLER)) == EINVAL
-    assert errno_of(sig.do_sigaction, k, SIGSTOP, KSigaction(HANDLER)) == EINVAL
-    assert errno_of(sig.do_sigaction, k, 0, None) == EINVAL
-    assert errno_of(sig.do_sigaction, k, 65, None) == EINVAL
-    assert sig.do_sigaction(k, SIGKILL, None).sa_handler == SIG_DFL
+    assert errno_of(sigprocmask.do_sigaction, k, SIGKILL, KSigaction(HANDLER)) == EINVAL
+    assert errno_of(sigprocmask.do_sigaction, k, SIGSTOP, KSigaction(HANDLER)) == EINVAL
+    assert errno_of(sigprocmask.do_sigaction, k, 0, None) == EINVAL
+    assert errno_of(sigprocmask.do_sigaction, k, 65, None) == EINVAL
+    assert sigprocmask.do_sigaction(k, SIGKILL, None).sa_handler == SIG_DFL
 
 
 def test_masks_never_hold_kill_and_stop() -> None:
     k = boot_task()
-    sig.set_current_blocked(k, (1 << 64) - 1)
-    assert not k.current.blocked & sig.SIG_KERNEL_ONLY_MASK
-    assert errno_of(sig.sigprocmask, k, 3, 0) == EINVAL
-    sig.sigprocmask(k, SIG_SETMASK, 5)
+    sigprocmask.set_current_blocked(k, (1 << 64) - 1)
+    assert not k.current.blocked & SIG_KERNEL_ONLY_MASK
+    assert errno_of(sigprocmask.sigprocmask, k, 3, 0) == EINVAL
+    sigprocmask.sigprocmask(k, SIG_SETMASK, 5)
     assert k.current.blocked == 5
 
 
@@ -201,12 +205,12 @@ def test_kill_errors() -> None:
 def test_queue_limit_hits_realtime_signals_of_programs_only() -> None:
     k = boot_task()
     handle(k, 40, SIGUSR1)
-    k.current.blocked = sig.sigmask(40)
+    k.current.blocked = sigmask(40)
     k.current.signal.rlim[RLIMIT_SIGPENDING].rlim_cur = 0
     kill(k, SIGUSR1)
     assert errno_of(sig.send_signal, 40, KernelSiginfo(40, SI_QUEUE), k.current, True) == EAGAIN
     sig.send_signal(40, KernelSiginfo(40, SI_KERNEL), k.current, True)
-    assert k.current.signal.shared_pending.signal & sig.sigmask(40)
+    assert k.current.signal.shared_pending.signal & sigmask(40)
 
 
 def test_tkill_code() -> None:
@@ -220,28 +224,28 @@ def test_tkill_code() -> None:
 
 def test_sigaltstack_errno_order() -> None:
     k = boot_task()
-    assert sig.do_sigaltstack(k, (0x10000, 0, 8192), 0x7000) == (0, SS_DISABLE, 0)
+    assert sigaltstack.do_sigaltstack(k, (0x10000, 0, 8192), 0x7000) == (0, SS_DISABLE, 0)
     on_it = 0x10000 + 4096
     # EPERM before the flags are looked at; EINVAL before the size.
-    assert errno_of(sig.do_sigaltstack, k, (0, 99, 0), on_it) == EPERM
-    assert errno_of(sig.do_sigaltstack, k, (0x20000, 99, 0), 0x7000) == EINVAL
-    assert errno_of(sig.do_sigaltstack, k, (0x20000, 0, 2047), 0x7000) == ENOMEM
-    assert sig.do_sigaltstack(k, None, on_it) == (0x10000, SS_ONSTACK, 8192)
-    assert sig.do_sigaltstack(k, None, 0x7000) == (0x10000, 0, 8192)
+    assert errno_of(sigaltstack.do_sigaltstack, k, (0, 99, 0), on_it) == EPERM
+    assert errno_of(sigaltstack.do_sigaltstack, k, (0x20000, 99, 0), 0x7000) == EINVAL
+    assert errno_of(sigaltstack.do_sigaltstack, k, (0x20000, 0, 2047), 0x7000) == ENOMEM
+    assert sigaltstack.do_sigaltstack(k, None, on_it) == (0x10000, SS_ONSTACK, 8192)
+    assert sigaltstack.do_sigaltstack(k, None, 0x7000) == (0x10000, 0, 8192)
     # The first byte is off the stack, the byte behind the last is on it.
-    assert not sig.on_sig_stack(k.current, 0x10000)
-    assert sig.on_sig_stack(k.current, 0x10000 + 8192)
-    sig.do_sigaltstack(k, (0x10000, SS_AUTODISARM, 8192), 0x7000)
-    assert sig.do_sigaltstack(k, None, on_it) == (0x10000, SS_AUTODISARM, 8192)
-    sig.do_sigaltstack(k, (1, SS_DISABLE, 5), 0x7000)
-    assert sig.do_sigaltstack(k, None, 0) == (0, SS_DISABLE, 0)
+    assert not sigaltstack.on_sig_stack(k.current, 0x10000)
+    assert sigaltstack.on_sig_stack(k.current, 0x10000 + 8192)
+    sigaltstack.do_sigaltstack(k, (0x10000, SS_AUTODISARM, 8192), 0x7000)
+    assert sigaltstack.do_sigaltstack(k, None, on_it) == (0x10000, SS_AUTODISARM, 8192)
+    sigaltstack.do_sigaltstack(k, (1, SS_DISABLE, 5), 0x7000)
+    assert sigaltstack.do_sigaltstack(k, None, 0) == (0, SS_DISABLE, 0)
 
 
 def test_pause_without_a_waker_is_reported_and_killed() -> None:
     k = boot_task()
     said: list[str] = []
     k.warn = said.append
-    sig.do_pause(k)
+    sigprocmask.do_pause(k)
     assert said
     assert "deadlock" in said[0]
     assert sig.get_signal(k) is None
@@ -253,7 +257,7 @@ def test_pause_jumps_to_the_alarm() -> None:
     handle(k, SIGALRM)
     before = k.timekeeper.now_ns
     do_setitimer(k, ITIMER_REAL, 3_000_000_000, 0)
-    sig.do_pause(k)
+    sigprocmask.do_pause(k)
     assert k.timekeeper.now_ns == before + 3_000_000_000
     assert taken(k) == [SIGALRM]
 
@@ -276,16 +280,16 @@ def test_periodic_timer_is_armed_again_when_its_signal_is_taken() -> None:
 
 def test_sigtimedwait() -> None:
     k = boot_task()
-    sig.set_current_blocked(k, sig.sigmask(SIGUSR1))
-    assert errno_of(sig.do_sigtimedwait, k, sig.sigmask(SIGUSR1), 0) == EAGAIN
+    sigprocmask.set_current_blocked(k, sigmask(SIGUSR1))
+    assert errno_of(sigprocmask.do_sigtimedwait, k, sigmask(SIGUSR1), 0) == EAGAIN
     before = k.timekeeper.now_ns
-    assert errno_of(sig.do_sigtimedwait, k, sig.sigmask(SIGUSR1), 5_000) == EAGAIN
+    assert errno_of(sigprocmask.do_sigtimedwait, k, sigmask(SIGUSR1), 5_000) == EAGAIN
     assert k.timekeeper.now_ns == before + 5_000
     kill(k, SIGUSR1)
-    assert sig.do_sigtimedwait(k, sig.sigmask(SIGUSR1), None).si_signo == SIGUSR1
+    assert sigprocmask.do_sigtimedwait(k, sigmask(SIGUSR1), None).si_signo == SIGUSR1
     handle(k, SIGALRM)
     do_setitimer(k, ITIMER_REAL, 1000, 0)
-    assert errno_of(sig.do_sigtimedwait, k, sig.sigmask(SIGUSR1), None) == EINTR
+    assert errno_of(sigprocmask.do_sigtimedwait, k, sigmask(SIGUSR1), None) == EINTR
 
 
 def test_sleep_ends_by_time_or_signal() -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mmscope.kernel.core.exit import WCONTINUED, WNOHANG, WUNTRACED, do_group_exit, kernel_wait4
 from mmscope.kernel.core.sched import sleep, yield_task
-from mmscope.kernel.core.signal import do_pause, kill_something_info
+from mmscope.kernel.core.signal import kill_something_info
+from mmscope.kernel.core.sigprocmask import do_pause
 from mmscope.kernel.core.sys import setpgid, setsid, task_ppid_nr
 from mmscope.kernel.include.errno import EACCES, ECHILD, EINVAL, EPERM, ESRCH
 from mmscope.kernel.include.kernel import Kernel

@@ -14,6 +14,7 @@ from mmscope.kernel.arch.x86.uaccess import copy_to_user
 from mmscope.kernel.fs.fcntl import do_fcntl
 from mmscope.kernel.fs.file import close_fd, do_close_on_exec, ksys_dup2, ksys_dup3
 from mmscope.kernel.fs.ioctl import ksys_ioctl
+from mmscope.kernel.fs.namei_create import do_unlinkat
 from mmscope.kernel.fs.open import do_sys_open
 from mmscope.kernel.fs.read_write import do_readv, do_sendfile, do_writev, ksys_lseek, ksys_pread64, ksys_read, ksys_write
 from mmscope.kernel.fs.readdir import ksys_getdents64
@@ -142,6 +143,36 @@ def test_getdents_is_sorted_and_resumes(k: Kernel, root: Path) -> None:
     with pytest.raises(KernelError) as error:
         ksys_getdents64(k, fd, buf, 10)
     assert error.value.errno == EINVAL
+
+
+def test_getdents_shows_each_name_once_though_those_shown_before_are_removed(k: Kernel, root: Path) -> None:
+    (root / "dir" / "d").write_bytes(b"")
+    fd = do_sys_open(k, AT_FDCWD, "/dir", O_DIRECTORY)
+    buf = user_buffer(k, 4096)
+    names = []
+    while n := ksys_getdents64(k, fd, buf, 48):
+        for name, _, _ in dirents(peek(k, buf, n)):
+            names.append(name)
+            if name == "b":
+                do_unlinkat(k, AT_FDCWD, "/dir/d")
+            if not name.startswith("."):
+                do_unlinkat(k, AT_FDCWD, f"/dir/{name}")
+    assert names == [".", "..", "a", "b", "c"]
+    ksys_lseek(k, fd, 0, 0)
+    assert [name for name, _, _ in dirents(peek(k, buf, ksys_getdents64(k, fd, buf, 4096)))] == [".", ".."]
+
+
+def test_closing_what_proc_self_fd_shows(k: Kernel) -> None:
+    for _ in range(20):
+        do_sys_open(k, AT_FDCWD, "/data", 0)
+    fd = do_sys_open(k, AT_FDCWD, "/proc/self/fd", O_DIRECTORY)
+    buf = user_buffer(k, 4096)
+    while n := ksys_getdents64(k, fd, buf, 100):
+        for name, _, _ in dirents(peek(k, buf, n)):
+            if name.isdigit() and int(name) != fd:
+                close_fd(k, int(name))
+    assert k.current.files is not None
+    assert list(k.current.files.fd) == [fd]
 
 
 def host_stat(st: os.stat_result) -> bytes:

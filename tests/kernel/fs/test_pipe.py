@@ -84,7 +84,7 @@ def test_against_a_pipe_of_the_host(operations: list[tuple[str, int]], packets: 
         os.close(host_w)
     close_fd(k, r)
     close_fd(k, w)
-    assert k.pipe_pages == set()
+    assert k.pipe_pages == {}
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,7 +129,7 @@ def test_all_bytes_arrive_once_and_short_writes_in_one_piece(writers: list[list[
     for name, sizes in enumerate(writers):
         assert everything.count(bytes([name])) == sum(sizes)
     assert len(everything) == sum(sum(sizes) for sizes in writers)
-    assert k.pipe_pages == set()
+    assert k.pipe_pages == {}
     if len(readers) == 1:
         # PIPE_BUF: nobody's bytes come between those of one short write.
         runs: dict[int, list[int]] = {}

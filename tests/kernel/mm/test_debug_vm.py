@@ -242,7 +242,7 @@ def test_each_planted_error_is_found(plant: Callable[[Scene], None], text: str) 
 def test_a_fault_ends_in_a_check_when_one_is_due() -> None:
     scene = Scene()
     rss(scene)
-    scene.k.debug_vm_events = len(scene.k.mem_map)
+    scene.k.debug_vm_events = len(scene.k.mem_map.pages)
     with pytest.raises(KernelBug, match="MM_ANONPAGES"):
         scene.store(ANON + 4096, 1)
 

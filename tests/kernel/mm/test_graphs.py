@@ -39,7 +39,7 @@ OMITTED = {
         inode_sb_list_add new_inode new_inode_pseudo clear_nlink __d_alloc d_alloc_pseudo
         __d_instantiate d_instantiate d_flags_for_inode d_set_d_op mntget i_uid_write i_gid_write make_kuid make_kgid
         map_id_down map_id_range_down""",
-    "file times and mounts": """file_accessed atime_needs_update
+    "file times and mounts": """atime_needs_update
         inode_attach_wb __inode_attach_wb __mnt_want_write __mnt_want_write_file
         __mnt_drop_write_file call_mmap get_align_mask
         get_align_bits""",

@@ -28,7 +28,9 @@ def p(m: Machine) -> Process:
 
 
 def entry(p: Process, addr: int) -> int:
-    return p.walk(addr)[-1].entry
+    """Signed, as the kernel has it."""
+    entry = p.walk(addr)[-1].entry
+    return entry - (1 << 64) if entry >> 63 else entry
 
 
 def hints(m: Machine) -> tuple[int, int]:

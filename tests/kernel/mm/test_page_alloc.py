@@ -54,7 +54,7 @@ def test_boot_of_an_odd_size() -> None:
 def test_boot_costs_the_same_for_any_ram() -> None:
     small = bare_kernel(64 << 20)
     large = bare_kernel(8 << 30)
-    assert len(small.mem_map) == len(large.mem_map) == 1
+    assert len(small.mem_map.pages) == len(large.mem_map.pages) == 1
     for k in (small, large):
         assert sum(len(a.head) + len(a.tail) for a in k.zone.free_area) <= MAX_ORDER
 

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import mmscope.kernel.core.fork as core_fork
 import mmscope.kernel.core.itimer as core_itimer
+import mmscope.kernel.core.jobctl as core_jobctl
+import mmscope.kernel.core.ptrace as core_ptrace
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.mm.memory as mm_memory
 from mmscope.kernel.fs.file import put_files_struct
 from mmscope.kernel.include.errno import ECHILD, EINVAL, ERESTARTSYS, ESRCH, KernelBug, KernelError
+from mmscope.kernel.include.ptrace import PTRACE_EVENT_EXIT
 from mmscope.kernel.include.sched import (
+    __TASK_TRACED,
     EXIT_DEAD,
+    EXIT_TRACE,
     EXIT_ZOMBIE,
+    JOBCTL_LISTENING,
     PF_EXITING,
     SIGNAL_STOP_CONTINUED,
     SIGNAL_STOP_STOPPED,
@@ -28,6 +34,7 @@ from mmscope.kernel.include.signal import (
     CLD_EXITED,
     CLD_KILLED,
     CLD_STOPPED,
+    CLD_TRAPPED,
     SI_KERNEL,
     SI_USER,
     SIGCHLD,
@@ -70,6 +77,7 @@ def do_exit(k: Kernel, code: int) -> None:
     tsk = k.current
     if tsk.exit_state:
         return
+    core_ptrace.ptrace_event(k, PTRACE_EVENT_EXIT, code)
     core_signal.exit_signals(tsk)
     mm = tsk.mm
     if mm is not None:
@@ -77,12 +85,20 @@ def do_exit(k: Kernel, code: int) -> None:
     tsk.signal.live -= 1
     group_dead = tsk.signal.live == 0
     if group_dead:
+        if k.config.at_least(6, 0) and not tsk.signal.group_exit:
+            # synchronize_group_exit(): the last thread decides, where the leader's own code counted before.
+            tsk.signal.group_exit = True
+            tsk.signal.group_exit_code = code
         core_itimer.exit_itimers(k, tsk.signal)
         if mm is not None:
             # setmax_mm_hiwater_rss(): the process's maximum outlives its address space.
             tsk.signal.maxrss = max(tsk.signal.maxrss, mm.hiwater_rss, mm_memory.get_mm_rss(mm))
     tsk.exit_code = code
     core_fork.exit_mm(tsk)
+    if tsk.sysvsem is not None:
+        from mmscope.kernel.ipc.sem import exit_sem
+
+        exit_sem(k, tsk)
     trace_sched_process_exit(k, tsk)
     files = tsk.files
     tsk.files = None
@@ -100,22 +116,28 @@ def do_exit(k: Kernel, code: int) -> None:
 
 def exit_notify(k: Kernel, tsk: TaskStruct, group_dead: bool) -> None:
     """Find parents for the children, tell ours, and become a zombie, or vanish if nobody will wait."""
-    forget_original_parent(k, tsk)
+    dead: list[TaskStruct] = []
+    forget_original_parent(k, tsk, dead)
     if group_dead:
         kill_orphaned_pgrp(k, tsk.group_leader, None)
     tsk.exit_state = EXIT_ZOMBIE
-    if tsk.group_leader is tsk:
-        autoreap = len(tsk.signal.threads) == 1 and core_signal.do_notify_parent(tsk, tsk.exit_signal)
+    last_leader = tsk.group_leader is tsk and len(tsk.signal.threads) == 1
+    if tsk.ptrace:
+        sig = tsk.exit_signal if last_leader and not core_jobctl.ptrace_reparented(tsk) else SIGCHLD
+        autoreap = core_jobctl.do_notify_parent(tsk, sig)
+    elif tsk.group_leader is tsk:
+        autoreap = last_leader and core_jobctl.do_notify_parent(tsk, tsk.exit_signal)
     else:
         autoreap = True
     if autoreap:
         tsk.exit_state = EXIT_DEAD
+        dead.append(tsk)
     signal = tsk.signal
     if signal.notify_count < 0 and signal.group_exit_task is not None:
         # The leader is dead: the thread that executes a new program takes its place.
         core_sched.wake_up_process(signal.group_exit_task)
-    if autoreap:
-        release_task(k, tsk)
+    for p in dead:
+        release_task(k, p)
 
 
 def release_task(k: Kernel, p: TaskStruct) -> None:
@@ -124,12 +146,14 @@ def release_task(k: Kernel, p: TaskStruct) -> None:
     while zap is not None:
         p = zap
         zap = None
+        if p.ptrace:
+            core_ptrace.__ptrace_unlink(p)
         __exit_signal(k, p)
         if p.real_parent is not None and p in p.real_parent.children:
             p.real_parent.children.remove(p)
         leader = p.group_leader
         if leader is not p and len(p.signal.threads) == 1 and leader.exit_state == EXIT_ZOMBIE:
-            if core_signal.do_notify_parent(leader, leader.exit_signal):
+            if core_jobctl.do_notify_parent(leader, leader.exit_signal):
                 leader.exit_state = EXIT_DEAD
                 zap = leader
 
@@ -180,8 +204,13 @@ def find_new_reaper(k: Kernel, father: TaskStruct) -> TaskStruct:
     return reaper
 
 
-def forget_original_parent(k: Kernel, father: TaskStruct) -> None:
-    """The children of a dying task get another parent, and the signal that they asked for (PR_SET_PDEATHSIG)."""
+def forget_original_parent(k: Kernel, father: TaskStruct, dead: list[TaskStruct]) -> None:
+    """The children of a dying task get another parent, and the signal that they asked for (PR_SET_PDEATHSIG).
+
+    Its tracees are let go. Those that nobody will wait for are put into `dead`.
+    """
+    if father.ptraced:
+        core_ptrace.exit_ptrace(k, father, dead)
     if not father.children:
         return
     reaper = find_new_reaper(k, father)
@@ -190,22 +219,29 @@ def forget_original_parent(k: Kernel, father: TaskStruct) -> None:
     for p in children:
         for t in p.signal.threads:
             t.real_parent = reaper
+            if not t.ptrace:
+                t.parent = reaper
             if t.pdeath_signal and not t.exit_state:
-                core_signal.send_signal(t.pdeath_signal, KernelSiginfo(t.pdeath_signal, SI_USER), t, True)
+                # SEND_SIG_NOINFO: in the name of who dies, and only if that might send it.
+                info = KernelSiginfo(t.pdeath_signal, SI_USER, 0, father.tgid, father.cred.uid)
+                try:
+                    core_signal.group_send_sig_info(k, t.pdeath_signal, info, t)
+                except KernelError:
+                    pass
         reaper.children.append(p)
         if reaper.signal is not father.signal:
-            reparent_leader(k, father, p)
+            reparent_leader(k, father, p, dead)
 
 
-def reparent_leader(k: Kernel, father: TaskStruct, p: TaskStruct) -> None:
+def reparent_leader(k: Kernel, father: TaskStruct, p: TaskStruct, dead: list[TaskStruct]) -> None:
     """`p` has got a parent in another process: it exits with SIGCHLD now; a zombie is reported again."""
     if p.exit_state == EXIT_DEAD:
         return
     p.exit_signal = SIGCHLD
-    if p.exit_state == EXIT_ZOMBIE and len(p.signal.threads) == 1 and core_signal.do_notify_parent(p, p.exit_signal):
-        p.exit_state = EXIT_DEAD
-        release_task(k, p)
-        return
+    if not p.ptrace and p.exit_state == EXIT_ZOMBIE and len(p.signal.threads) == 1:
+        if core_jobctl.do_notify_parent(p, p.exit_signal):
+            p.exit_state = EXIT_DEAD
+            dead.append(p)
     kill_orphaned_pgrp(k, p, father)
 
 
@@ -259,6 +295,7 @@ def do_group_exit(k: Kernel, exit_code: int) -> None:
     if signal.group_exit or signal.group_exit_task is not None:
         exit_code = signal.group_exit_code
     else:
+        signal.flags = 0
         signal.group_exit = True
         signal.group_exit_code = exit_code
         core_signal.zap_other_threads(current)
@@ -309,13 +346,13 @@ class WaitOpts:
         self.notask_error = 0
 
 
-def eligible_child(wo: WaitOpts, p: TaskStruct) -> bool:
-    """`p` is of those who are waited for. __WCLONE: only children that do not send SIGCHLD; __WALL: all."""
+def eligible_child(wo: WaitOpts, ptrace: bool, p: TaskStruct) -> bool:
+    """`p` is of those who are waited for. __WCLONE: only children that do not send SIGCHLD; __WALL, and for tracees: all."""
     if wo.wo_type == PIDTYPE_PID and p.pid != wo.wo_pid:
         return False
     if wo.wo_type == PIDTYPE_PGID and p.signal.pgrp != wo.wo_pid:
         return False
-    if wo.wo_flags & __WALL:
+    if ptrace or wo.wo_flags & __WALL:
         return True
     return (p.exit_signal != SIGCHLD) == bool(wo.wo_flags & __WCLONE)
 
@@ -325,7 +362,9 @@ def wait_task_zombie(k: Kernel, wo: WaitOpts, p: TaskStruct) -> int:
     if not wo.wo_flags & WEXITED:
         return 0
     status = process_status(p)
-    if not wo.wo_flags & WNOWAIT:
+    # A tracer does not take a process away from its parent; a thread, and what is its own child, it does.
+    traced = core_jobctl.ptrace_reparented(p) and p.group_leader is p
+    if not wo.wo_flags & WNOWAIT and not traced and p.group_leader is p:
         psig, sig = k.current.signal, p.signal
         psig.cutime += p.utime + sig.utime + sig.cutime
         psig.cstime += p.stime + sig.stime + sig.cstime
@@ -344,26 +383,40 @@ def wait_task_zombie(k: Kernel, wo: WaitOpts, p: TaskStruct) -> int:
     else:
         info.cause = CLD_EXITED
         info.status = status >> 8
-    if not wo.wo_flags & WNOWAIT:
-        p.exit_state = EXIT_DEAD
+    if wo.wo_flags & WNOWAIT:
+        return p.pid
+    pid = p.pid
+    p.exit_state = EXIT_DEAD
+    if traced:
+        p.exit_state = EXIT_TRACE
+        core_ptrace.__ptrace_unlink(p)
+        p.exit_state = EXIT_DEAD if core_jobctl.do_notify_parent(p, p.exit_signal) else EXIT_ZOMBIE
+    if p.exit_state == EXIT_DEAD:
         release_task(k, p)
-    return p.pid
+    return pid
 
 
-def wait_task_stopped(k: Kernel, wo: WaitOpts, p: TaskStruct) -> int:
-    """A child that has stopped and was not reported yet."""
-    if not wo.wo_flags & WUNTRACED:
-        return 0
+def wait_task_stopped(k: Kernel, wo: WaitOpts, ptrace: bool, p: TaskStruct) -> int:
+    """A child that has stopped, or a tracee in a ptrace-stop (asked for or not), that was not reported yet."""
     signal = p.signal
-    if not signal.flags & SIGNAL_STOP_STOPPED or not signal.group_exit_code:
+    if ptrace:
+        code = p.exit_code if p.state & __TASK_TRACED and not p.jobctl & JOBCTL_LISTENING else 0
+    elif wo.wo_flags & WUNTRACED and signal.flags & SIGNAL_STOP_STOPPED:
+        code = signal.group_exit_code
+    else:
+        code = 0
+    if not code:
         return 0
-    code = signal.group_exit_code
     if not wo.wo_flags & WNOWAIT:
-        signal.group_exit_code = 0
+        if ptrace:
+            p.exit_code = 0
+        else:
+            signal.group_exit_code = 0
     wo.wo_rusage = p
     wo.wo_stat = code << 8 | 0x7F
     info = wo.wo_info
-    info.pid, info.uid, info.cause, info.status = p.pid, p.cred.uid, CLD_STOPPED, code
+    info.pid, info.uid, info.status = p.pid, p.cred.uid, code
+    info.cause = CLD_TRAPPED if ptrace else CLD_STOPPED
     return p.pid
 
 
@@ -380,27 +433,39 @@ def wait_task_continued(k: Kernel, wo: WaitOpts, p: TaskStruct) -> int:
     return p.pid
 
 
-def wait_consider_task(k: Kernel, wo: WaitOpts, p: TaskStruct) -> int:
-    """One child: its pid if it has something to report."""
-    if p.exit_state == EXIT_DEAD or not eligible_child(wo, p):
+def wait_consider_task(k: Kernel, wo: WaitOpts, ptrace: bool, p: TaskStruct) -> int:
+    """One child, or (`ptrace`) tracee: its pid if it has something to report."""
+    if p.exit_state == EXIT_DEAD or not eligible_child(wo, ptrace, p):
         return 0
+    if p.exit_state == EXIT_TRACE:
+        if not ptrace:
+            wo.notask_error = 0
+        return 0
+    if p.ptrace and not core_jobctl.ptrace_reparented(p):
+        # Our own child, which our process traces: its group stop shall not be reported besides its ptrace-stops.
+        ptrace = True
     if p.exit_state == EXIT_ZOMBIE:
-        if len(p.signal.threads) == 1:
+        # A dead leader whose other threads live waits for those; a traced zombie is there for its tracer only.
+        delayed = p.group_leader is p and len(p.signal.threads) > 1
+        if not delayed and (ptrace or not p.ptrace):
             return wait_task_zombie(k, wo, p)
-        # A dead leader whose other threads live: only its stops and continues are to be seen.
-        if wo.wo_flags & (WCONTINUED | WEXITED | WUNTRACED):
+        if not ptrace or wo.wo_flags & (WCONTINUED | WEXITED):
             wo.notask_error = 0
     else:
         wo.notask_error = 0
-    return wait_task_stopped(k, wo, p) or wait_task_continued(k, wo, p)
+    return wait_task_stopped(k, wo, ptrace, p) or wait_task_continued(k, wo, p)
 
 
 def do_wait_scan(k: Kernel, wo: WaitOpts) -> int:
-    """All children of this thread, then of its siblings (not with __WNOTHREAD)."""
+    """All children and tracees of this thread, then of its siblings (not with __WNOTHREAD)."""
     current = k.current
     for tsk in [current] if wo.wo_flags & __WNOTHREAD else list(current.signal.threads):
         for p in list(tsk.children):
-            pid = wait_consider_task(k, wo, p)
+            pid = wait_consider_task(k, wo, False, p)
+            if pid:
+                return pid
+        for p in list(tsk.ptraced):
+            pid = wait_consider_task(k, wo, True, p)
             if pid:
                 return pid
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import mmscope.kernel.arch.x86.uaccess as uaccess
 import mmscope.kernel.core.futex as core_futex
+import mmscope.kernel.core.jobctl as core_jobctl
+import mmscope.kernel.core.ptrace as core_ptrace
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
@@ -12,13 +14,15 @@ import mmscope.kernel.mm.mmap as mm_mmap
 from mmscope.kernel.arch.x86.pgtable import pgd_alloc, pgd_free
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.pid import alloc_pid
-from mmscope.kernel.fs.file import fput, get_file, put_files_struct
+from mmscope.kernel.core.sched_syscalls import sched_fork
+from mmscope.kernel.fs.file import fd_install, fput, get_file, put_files_struct
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ERESTARTNOINTR, KernelBug, KernelError
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
-from mmscope.kernel.include.mm_types import MmStruct
+from mmscope.kernel.include.mm_types import MMF_OOM_SKIP, MmStruct
 from mmscope.kernel.include.page import TASK_SIZE, TASK_SIZE_MAX
-from mmscope.kernel.include.resource import RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.ptrace import PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_NPROC, Rlimit
 from mmscope.kernel.include.sched import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
@@ -37,9 +41,12 @@ from mmscope.kernel.include.sched import (
     CLONE_PARENT,
     CLONE_PARENT_SETTID,
     CLONE_PIDFD,
+    CLONE_PTRACE,
     CLONE_SETTLS,
     CLONE_SIGHAND,
+    CLONE_SYSVSEM,
     CLONE_THREAD,
+    CLONE_UNTRACED,
     CLONE_VFORK,
     CLONE_VM,
     PF_FORKNOEXEC,
@@ -52,7 +59,7 @@ from mmscope.kernel.include.sched import (
     SignalStruct,
     TaskStruct,
 )
-from mmscope.kernel.include.signal import SIG_IGN, SS_DISABLE, KSigaction, SighandStruct
+from mmscope.kernel.include.signal import SIG_IGN, SIGCHLD, SS_DISABLE, KSigaction, SighandStruct
 from mmscope.kernel.include.wait import Completion
 from mmscope.kernel.mm.memory import sync_mm_rss
 from mmscope.kernel.tracepoint import trace_sched_process_fork
@@ -100,7 +107,9 @@ def mmput(mm: MmStruct) -> None:
 def __mmput(mm: MmStruct) -> None:
     """No thread uses the address space any more: unmap everything, then drop the users' common reference."""
     mm_mmap.exit_mmap(mm)
+    mm.flags |= MMF_OOM_SKIP
     set_mm_exe_file(mm, None)
+    mm.kernel.exec_mms.append(mm)
     mmdrop(mm)
 
 
@@ -115,6 +124,8 @@ def __mmdrop(mm: MmStruct) -> None:
     """Nobody looks at `mm` any more. Precondition: it is not loaded in the CPU."""
     pgd_free(mm)
     check_mm(mm)
+    if mm in mm.kernel.exec_mms:
+        mm.kernel.exec_mms.remove(mm)
 
 
 def check_mm(mm: MmStruct) -> None:
@@ -137,13 +148,13 @@ def set_mm_exe_file(mm: MmStruct, new_exe_file: object) -> None:
 
 def exec_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by execve: futexes and the tid address it had registered die with it."""
-    core_futex.exit_robust_list(task.kernel, task)
+    core_futex.futex_exit_release(task.kernel, task)
     mm_release(task, mm)
 
 
 def exit_mm_release(task: TaskStruct, mm: MmStruct) -> None:
     """The task leaves `mm` by exiting."""
-    core_futex.exit_robust_list(task.kernel, task)
+    core_futex.futex_exit_release(task.kernel, task)
     mm_release(task, mm)
 
 
@@ -177,6 +188,7 @@ def exit_mm(task: TaskStruct) -> None:
     # As active_mm the tables stay loaded while they are torn down; the switch to the kernel's own lets go of them.
     mm.mm_count += 1
     mmput(mm)
+    task.tif_memdie = False
     task.active_mm = None
     cpu = task.kernel.cpu
     if cpu.cr3 == mm.pgd:
@@ -254,6 +266,7 @@ def copy_signal(clone_flags: int, tsk: TaskStruct, current: TaskStruct) -> None:
         return
     sig = tsk.signal = SignalStruct()
     sig.rlim = [Rlimit(rlim.rlim_cur, rlim.rlim_max) for rlim in old.rlim]
+    sig.timers_active = sig.rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY
     sig.pgrp = old.pgrp
     sig.session = old.session
     sig.oom_score_adj, sig.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min
@@ -331,6 +344,7 @@ def copy_creds(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
     privileged = cred.uid == 0 or capable(k, CAP_SYS_RESOURCE) or capable(k, CAP_SYS_ADMIN)
     if not privileged and user_processes(k, cred.uid) >= limit:
         raise KernelError(EAGAIN)
+    k.current.flags &= ~PF_NPROC_EXCEEDED
     if args.flags & CLONE_NEWUSER:
         k.warn_once("clone: user namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
@@ -343,13 +357,26 @@ def copy_namespaces(k: Kernel, flags: int) -> None:
             raise KernelError(EPERM)
         k.warn_once("clone: namespaces are not implemented: EINVAL")
         raise KernelError(EINVAL)
-    if flags & CLONE_PIDFD:
-        k.warn_once("clone: CLONE_PIDFD is not implemented: EINVAL")
-        raise KernelError(EINVAL)
 
 
-def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> TaskStruct:
-    """A new task, not yet running. Raises EINVAL, EPERM, EAGAIN (too many), ENOMEM; ERESTARTNOINTR if a signal is first."""
+def make_pidfd(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
+    """CLONE_PIDFD: the parent's descriptor for the child. EMFILE, EFAULT."""
+    from mmscope.kernel.fs.pidfs import pidfd_prepare
+
+    fd, file = pidfd_prepare(k, p, 0)
+    try:
+        uaccess.put_user(k, args.pidfd, fd, 4)
+    except KernelError:
+        fput(file)
+        raise
+    fd_install(k, fd, file)
+
+
+def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs, trace: int = 0) -> TaskStruct:
+    """A new task, not yet running. Raises EINVAL, EPERM, EAGAIN (too many), ENOMEM; ERESTARTNOINTR if a signal is first.
+
+    `trace`: the event that our tracer wants to hear of; then the child is its tracee too.
+    """
     flags = args.flags
     current = k.current
     check_clone_flags(k, args)
@@ -371,9 +398,16 @@ def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> TaskStruct:
         copy_namespaces(k, flags)
         copy_thread(args, p, current, regs)
         p.pid = alloc_pid(k)
+        if flags & CLONE_PIDFD:
+            make_pidfd(k, p, args)
     except KernelError:
         bad_fork_cleanup(p)
         raise
+    if flags & CLONE_SYSVSEM:
+        # Few programs have semaphores.
+        from mmscope.kernel.ipc.sem import copy_semundo
+
+        copy_semundo(p, current)
     if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM:
         p.sas_ss_sp = p.sas_ss_size = 0
         p.sas_ss_flags = SS_DISABLE
@@ -381,7 +415,7 @@ def copy_process(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> TaskStruct:
     p.clear_child_tid = args.child_tid if flags & CLONE_CHILD_CLEARTID else 0
     if flags & CLONE_VM:
         p.rseq = p.rseq_len = p.rseq_sig = 0
-    link_task(k, p, args)
+    link_task(k, p, args, bool(flags & CLONE_PTRACE or trace))
     return p
 
 
@@ -395,7 +429,10 @@ def dup_task_struct(k: Kernel, orig: TaskStruct) -> TaskStruct:
     p.rseq, p.rseq_len, p.rseq_sig = orig.rseq, orig.rseq_len, orig.rseq_sig
     p.dumpable, p.no_new_privs, p.keepcaps, p.thp_disable = orig.dumpable, orig.no_new_privs, orig.keepcaps, orig.thp_disable
     p.timer_slack_ns = orig.timer_slack_ns
+    p.self_exec_id = orig.self_exec_id
     p.policy, p.rt_priority, p.static_prio_nice = orig.policy, orig.rt_priority, orig.static_prio_nice
+    p.sched_reset_on_fork, p.mce_kill = orig.sched_reset_on_fork, orig.mce_kill
+    sched_fork(p)
     p.start_time = k.timekeeper.now_ns
     return p
 
@@ -414,7 +451,7 @@ def bad_fork_cleanup(p: TaskStruct) -> None:
         put_files_struct(p.files)
 
 
-def link_task(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
+def link_task(k: Kernel, p: TaskStruct, args: KernelCloneArgs, ptrace: bool) -> None:
     """The child becomes visible: its parent, its thread group, the table of tasks."""
     current = k.current
     flags = args.flags
@@ -425,10 +462,15 @@ def link_task(k: Kernel, p: TaskStruct, args: KernelCloneArgs) -> None:
         p.signal.live += 1
     else:
         p.exit_signal = current.group_leader.exit_signal if flags & CLONE_PARENT else args.exit_signal
+        p.parent_exec_id = current.parent_exec_id if flags & CLONE_PARENT else current.self_exec_id
         p.tgid = p.pid
     p.real_parent = current.real_parent if flags & (CLONE_PARENT | CLONE_THREAD) else current
+    p.parent = p.real_parent
+    core_ptrace.ptrace_init_task(k, p, ptrace)
     p.signal.threads.append(p)
-    if not flags & CLONE_THREAD and p.real_parent is not None:
+    if flags & CLONE_THREAD:
+        core_jobctl.task_join_group_stop(k, p)
+    elif p.real_parent is not None:
         p.real_parent.children.append(p)
     k.tasks[p.pid] = p
 
@@ -438,7 +480,15 @@ def kernel_clone(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> int:
     flags = args.flags
     if flags & CLONE_PIDFD and flags & CLONE_PARENT_SETTID and args.pidfd == args.parent_tid:
         raise KernelError(EINVAL)
-    p = copy_process(k, args, regs)
+    trace = 0
+    if not flags & CLONE_UNTRACED and k.current.ptrace:
+        if flags & CLONE_VFORK:
+            trace = PTRACE_EVENT_VFORK
+        else:
+            trace = PTRACE_EVENT_FORK if args.exit_signal == SIGCHLD else PTRACE_EVENT_CLONE
+        if not core_ptrace.ptrace_event_enabled(k.current, trace):
+            trace = 0
+    p = copy_process(k, args, regs, trace)
     if flags & CLONE_PARENT_SETTID:
         try:
             uaccess.put_user(k, args.parent_tid, p.pid, 4)
@@ -450,17 +500,54 @@ def kernel_clone(k: Kernel, args: KernelCloneArgs, regs: PtRegs) -> int:
     nr = p.pid
     trace_sched_process_fork(k, k.current, p)
     core_sched.wake_up_new_task(p)
+    if trace:
+        core_ptrace.ptrace_event(k, trace, nr)
     if vfork is not None:
         k.current.wchan = "vfork"
-        if not core_wait.wait_for_completion_killable(k, vfork, TASK_KILLABLE):
-            p.vfork_done = None
+        done = core_wait.wait_for_completion_killable(k, vfork, TASK_KILLABLE)
         k.current.wchan = ""
+        if done:
+            core_ptrace.ptrace_event(k, PTRACE_EVENT_VFORK_DONE, nr)
+        else:
+            p.vfork_done = None
     return nr
 
 
-def schedule_tail(k: Kernel) -> None:
-    """The first thing that a child does: its pid where CLONE_CHILD_SETTID wants it."""
+def unshare_flags(k: Kernel, flags: int) -> None:
+    """unshare(2): own files and working directory; of what threads must share only who is alone can be told so. EINVAL."""
+    namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME
+    namespaces |= CLONE_NEWUSER
     current = k.current
+    if flags & ~(CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM | namespaces):
+        raise KernelError(EINVAL)
+    if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) and len(current.signal.threads) > 1:
+        raise KernelError(EINVAL)
+    if flags & (CLONE_SIGHAND | CLONE_VM) and current.sighand.count > 1:
+        raise KernelError(EINVAL)
+    if flags & CLONE_VM and current.mm is not None and current.mm.mm_users > 1:
+        raise KernelError(EINVAL)
+    if flags & CLONE_NEWUSER:
+        k.warn_once("unshare: user namespaces are not implemented: EINVAL")
+        raise KernelError(EINVAL)
+    copy_namespaces(k, flags & namespaces)
+    if flags & CLONE_SYSVSEM and current.sysvsem is not None:
+        from mmscope.kernel.ipc.sem import exit_sem
+
+        exit_sem(k, current)
+    fs = current.fs
+    if flags & (CLONE_FS | CLONE_NEWNS) and fs is not None and fs.users > 1:
+        copy_fs(0, current, fs)
+        fs.users -= 1
+    files = current.files
+    if flags & CLONE_FILES and files is not None and files.count > 1:
+        current.files = dup_fd(files)
+        put_files_struct(files)
+
+
+def schedule_tail(k: Kernel) -> None:
+    """The first thing that a child does: look at the signals it was born with; its pid where CLONE_CHILD_SETTID wants it."""
+    current = k.current
+    core_signal.recalc_sigpending(current)
     if current.set_child_tid:
         try:
             uaccess.put_user(k, current.set_child_tid, current.pid, 4)

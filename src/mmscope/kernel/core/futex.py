@@ -2,7 +2,7 @@
 """Fast user-space mutexes (kernel/futex.c): sleep while a word of user memory has a value, be woken by its key.
 
 A key is the place that the word has for all who see it: (mm, address) for private futexes and private anonymous pages,
-(inode, offset) for pages of files and of shared memory. Priority inheritance is not there: ENOSYS.
+(inode, offset) for pages of files and of shared memory. Those with an owner stand in futex_pi.py.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mmscope.kernel.core.futex_pi import PiState
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.sched import TaskStruct
 
 __all__ = [
-    "FUTEX_BITSET_MATCH_ANY", "FutexQ", "exit_robust_list", "futex_requeue", "futex_wait", "futex_wait_restart", "futex_wake",
-    "futex_wake_op",
+    "FUTEX_BITSET_MATCH_ANY", "FutexQ", "exit_robust_list", "futex_exit_release", "futex_requeue", "futex_wait",
+    "futex_wait_restart", "futex_wake", "futex_wake_op",
 ]  # fmt: skip
 
 FUTEX_BITSET_MATCH_ANY: Final = 0xFFFFFFFF
@@ -58,6 +59,9 @@ class FutexQ:
         self.task = task
         self.key: tuple[object, int] | None = key
         self.bitset = bitset
+        #: Waits in FUTEX_LOCK_PI for this; it is its turn.
+        self.pi_state: PiState | None = None
+        self.granted = False
 
 
 def get_futex_key(k: Kernel, uaddr: int, shared: bool) -> tuple[object, int]:
@@ -159,6 +163,8 @@ def wake_key(k: Kernel, key: tuple[object, int], nr_wake: int, bitset: int) -> i
     """The same for a key. At least one is woken, whatever `nr_wake` says."""
     ret = 0
     for q in list(k.futex_queues.get(key, ())):
+        if q.pi_state is not None:
+            raise KernelError(EINVAL)
         if q.bitset & bitset:
             wake_futex(k, q)
             ret += 1
@@ -179,6 +185,8 @@ def futex_requeue(k: Kernel, uaddr1: int, shared: bool, uaddr2: int, nr_wake: in
     for q in list(k.futex_queues.get(key1, ())):
         if count - nr_wake >= nr_requeue:
             break
+        if q.pi_state is not None:
+            raise KernelError(EINVAL)
         count += 1
         if count <= nr_wake:
             wake_futex(k, q)
@@ -229,6 +237,15 @@ def futex_wake_op(k: Kernel, uaddr1: int, shared: bool, uaddr2: int, nr_wake: in
 
 
 # --- robust futexes
+
+
+def futex_exit_release(k: Kernel, curr: TaskStruct) -> None:
+    """The thread leaves its address space: what it still holds becomes others'."""
+    exit_robust_list(k, curr)
+    if curr.pi_state_list:
+        import mmscope.kernel.core.futex_pi as futex_pi
+
+        futex_pi.exit_pi_state_list(k, curr)
 
 
 def exit_robust_list(k: Kernel, curr: TaskStruct) -> None:

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Interval timers (kernel/time/itimer.c) on the virtual clock. They expire at kernel entries and during sleeps."""
+"""Interval timers (kernel/time/itimer.c) on the virtual clock: they expire at kernel entries, between slices, during sleeps."""
 
 from __future__ import annotations
 
 import mmscope.kernel.core.hrtimer as core_hrtimer
+import mmscope.kernel.core.posix_cpu_timers as posix_cpu_timers
 import mmscope.kernel.core.posix_timers as core_posix_timers
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.hrtimer import HrTimer
 from mmscope.kernel.include.sched import SignalStruct
-from mmscope.kernel.include.signal import SI_KERNEL, SIGALRM, SIGPROF, SIGVTALRM, KernelSiginfo
+from mmscope.kernel.include.signal import SI_KERNEL, SIGALRM, KernelSiginfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from mmscope.kernel.include.kernel import Kernel
-    from mmscope.kernel.include.sched import TaskStruct
 
 ITIMER_REAL: Final = 0
 ITIMER_VIRTUAL: Final = 1
@@ -27,21 +27,8 @@ def run_timers(k: Kernel) -> None:
     """Call expired timers, and check the CPU-time timers of the current process."""
     if k.hrtimers:
         core_hrtimer.hrtimer_run_queues(k)
-    task = k.current
-    signal = task.signal
-    if signal.it_virt[0] and not task.exit_state:
-        check_cpu_itimer(task, signal.it_virt, thread_group_cputime(task)[0], SIGVTALRM)
-    if signal.it_prof[0] and not task.exit_state:
-        check_cpu_itimer(task, signal.it_prof, sum(thread_group_cputime(task)), SIGPROF)
-
-
-def thread_group_cputime(task: TaskStruct) -> tuple[int, int]:
-    """User and system time of all threads, dead ones too, ns."""
-    utime, stime = task.signal.utime, task.signal.stime
-    for t in task.signal.threads:
-        utime += t.utime
-        stime += t.stime
-    return utime, stime
+    if k.current.signal.timers_active:
+        posix_cpu_timers.run_posix_cpu_timers(k)
 
 
 def it_real_fn(k: Kernel, timer: HrTimer) -> None:
@@ -50,14 +37,6 @@ def it_real_fn(k: Kernel, timer: HrTimer) -> None:
     assert isinstance(signal, SignalStruct)
     if signal.threads:
         core_signal.do_send_sig_info(SIGALRM, KernelSiginfo(SIGALRM, SI_KERNEL), signal.threads[0].group_leader, True)
-
-
-def check_cpu_itimer(task: TaskStruct, timer: list[int], cpu_ns: int, sig: int) -> None:
-    """ITIMER_VIRTUAL or ITIMER_PROF: [expiry, interval] against the CPU time used."""
-    if cpu_ns < timer[0]:
-        return
-    timer[0] = timer[0] + timer[1] if timer[1] else 0
-    core_signal.do_send_sig_info(sig, KernelSiginfo(sig, SI_KERNEL), task, True)
 
 
 def do_getitimer(k: Kernel, which: int) -> tuple[int, int]:
@@ -70,7 +49,7 @@ def do_getitimer(k: Kernel, which: int) -> tuple[int, int]:
             return 0, signal.it_real_incr
         # An expired timer whose signal is about to come still shows a microsecond.
         return max(real.expires - k.timekeeper.now_ns, 1000), signal.it_real_incr
-    utime, stime = thread_group_cputime(task)
+    utime, stime = posix_cpu_timers.thread_group_cputime(task)
     if which == ITIMER_VIRTUAL:
         timer, now = signal.it_virt, utime
     elif which == ITIMER_PROF:
@@ -85,7 +64,7 @@ def do_setitimer(k: Kernel, which: int, value: int, interval: int) -> tuple[int,
     old = do_getitimer(k, which)
     task = k.current
     signal = task.signal
-    utime, stime = thread_group_cputime(task)
+    utime, stime = posix_cpu_timers.thread_group_cputime(task)
     if which == ITIMER_REAL:
         if signal.real_timer is None:
             signal.real_timer = HrTimer(it_real_fn, signal)
@@ -97,6 +76,7 @@ def do_setitimer(k: Kernel, which: int, value: int, interval: int) -> tuple[int,
         signal.it_virt = [utime + value if value else 0, interval]
     else:
         signal.it_prof = [utime + stime + value if value else 0, interval]
+    posix_cpu_timers.update_timers_active(signal)
     return old
 
 
@@ -107,3 +87,4 @@ def exit_itimers(k: Kernel, signal: SignalStruct) -> None:
         core_hrtimer.hrtimer_cancel(k, signal.real_timer)
     signal.it_virt = [0, 0]
     signal.it_prof = [0, 0]
+    signal.timers_active = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sending, queueing, blocking and taking signals, stopping and continuing (kernel/signal.c).
+"""Sending, queueing and taking signals (kernel/signal.c); jobctl.py stops and continues, sigprocmask.py blocks.
 
 `force_sig*` is for faults (cannot be blocked or ignored), `send_sig*`, `do_tkill` and `kill_something_info` for everybody
 else. get_signal() takes the next signal at the way back to user mode; arch/x86/signal.py builds the handler's frame.
@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.hrtimer as core_hrtimer
+import mmscope.kernel.core.jobctl as core_jobctl
 import mmscope.kernel.core.sched as core_sched
+import mmscope.kernel.core.sigaltstack as core_sigaltstack
+import mmscope.kernel.core.sigprocmask as core_sigprocmask
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.include.capability import CAP_KILL
-from mmscope.kernel.include.errno import EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH, KernelError
-from mmscope.kernel.include.ptrace import user_mode
+from mmscope.kernel.include.errno import EAGAIN, EINVAL, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.ptrace import PT_SEIZED, user_mode
 from mmscope.kernel.include.resource import RLIMIT_SIGPENDING
 from mmscope.kernel.include.sched import (
     __TASK_STOPPED,
-    JOBCTL_STOP_CONSUME,
+    __TASK_TRACED,
+    JOBCTL_PENDING_MASK,
+    JOBCTL_STOP_DEQUEUED,
     JOBCTL_STOP_PENDING,
-    JOBCTL_STOP_SIGMASK,
+    JOBCTL_TRAP_MASK,
     PF_EXITING,
     SIGNAL_CLD_CONTINUED,
     SIGNAL_CLD_MASK,
@@ -29,128 +34,43 @@ from mmscope.kernel.include.sched import (
     SIGNAL_STOP_STOPPED,
     SIGNAL_UNKILLABLE,
     TASK_INTERRUPTIBLE,
-    TASK_RUNNING,
-    TASK_STOPPED,
     TASK_WAKEKILL,
 )
 from mmscope.kernel.include.signal import (
     _NSIG,
     CLD_CONTINUED,
-    CLD_DUMPED,
-    CLD_EXITED,
-    CLD_KILLED,
     CLD_STOPPED,
-    MINSIGSTKSZ,
-    SA_NOCLDSTOP,
-    SA_NOCLDWAIT,
     SA_NODEFER,
     SA_RESETHAND,
     SI_KERNEL,
     SI_TKILL,
     SI_USER,
-    SIG_BLOCK,
     SIG_DFL,
     SIG_IGN,
-    SIG_SETMASK,
-    SIG_UNBLOCK,
-    SIGABRT,
+    SIG_KERNEL_COREDUMP_MASK,
+    SIG_KERNEL_IGNORE_MASK,
+    SIG_KERNEL_STOP_MASK,
     SIGALRM,
-    SIGBUS,
-    SIGCHLD,
     SIGCONT,
-    SIGFPE,
-    SIGILL,
-    SIGIO,
     SIGKILL,
-    SIGQUIT,
     SIGRTMIN,
     SIGSEGV,
     SIGSTOP,
-    SIGSYS,
     SIGTRAP,
-    SIGTSTP,
-    SIGTTIN,
-    SIGTTOU,
-    SIGURG,
-    SIGWINCH,
-    SIGXCPU,
-    SIGXFSZ,
     SS_AUTODISARM,
-    SS_DISABLE,
-    SS_ONSTACK,
+    SYNCHRONOUS_MASK,
     KernelSiginfo,
     KSigaction,
     Sigpending,
+    sigmask,
 )
 from mmscope.kernel.tracepoint import trace_signal_deliver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
     from mmscope.kernel.include.sched import TaskStruct
-
-
-def sigmask(sig: int) -> int:
-    """The bit of `sig` in a sigset_t."""
-    return 1 << (sig - 1)
-
-
-SIG_KERNEL_ONLY_MASK: Final = 1 << (SIGKILL - 1) | 1 << (SIGSTOP - 1)
-SIG_KERNEL_STOP_MASK: Final = 1 << (SIGSTOP - 1) | 1 << (SIGTSTP - 1) | 1 << (SIGTTIN - 1) | 1 << (SIGTTOU - 1)
-SIG_KERNEL_COREDUMP_MASK: Final = (
-    1 << (SIGQUIT - 1)
-    | 1 << (SIGILL - 1)
-    | 1 << (SIGTRAP - 1)
-    | 1 << (SIGABRT - 1)
-    | 1 << (SIGFPE - 1)
-    | 1 << (SIGSEGV - 1)
-    | 1 << (SIGBUS - 1)
-    | 1 << (SIGSYS - 1)
-    | 1 << (SIGXCPU - 1)
-    | 1 << (SIGXFSZ - 1)
-)
-SIG_KERNEL_IGNORE_MASK: Final = 1 << (SIGCONT - 1) | 1 << (SIGCHLD - 1) | 1 << (SIGWINCH - 1) | 1 << (SIGURG - 1)
-#: Consequences of the instruction just executed: taken before all others.
-SYNCHRONOUS_MASK: Final = (
-    1 << (SIGSEGV - 1) | 1 << (SIGBUS - 1) | 1 << (SIGILL - 1) | 1 << (SIGTRAP - 1) | 1 << (SIGFPE - 1) | 1 << (SIGSYS - 1)
-)
-SIGSET_MASK: Final = (1 << _NSIG) - 1
-
-# siginfo_layout(): which member of the union a (signal, code) pair uses.
-SIL_KILL: Final = 0
-SIL_FAULT: Final = 1
-SIL_RT: Final = 2
-SIL_FAULT_BNDERR: Final = 3
-SIL_TIMER: Final = 4
-SIL_CHLD: Final = 5
-SIL_POLL: Final = 6
-SIL_SYS: Final = 7
-
-
-def siginfo_layout(sig: int, si_code: int) -> int:
-    """What stands behind si_code in the siginfo of this signal."""
-    if SI_USER < si_code < SI_KERNEL:
-        if sig == SIGSEGV and si_code == 3:
-            return SIL_FAULT_BNDERR
-        if sig in (SIGILL, SIGFPE, SIGSEGV, SIGBUS, SIGTRAP):
-            return SIL_FAULT
-        if sig == SIGCHLD:
-            return SIL_CHLD
-        if sig == SIGSYS:
-            return SIL_SYS
-        if sig == SIGIO:
-            return SIL_POLL
-        return SIL_KILL
-    if si_code == -2:
-        return SIL_TIMER
-    if si_code == -5:
-        return SIL_POLL
-    if si_code < 0 and si_code != SI_TKILL:
-        return SIL_RT
-    return SIL_KILL
 
 
 # --- what a task does with a signal
@@ -162,8 +82,13 @@ def sig_handler_ignored(handler: int, sig: int) -> bool:
 
 
 def sig_ignored(t: TaskStruct, sig: int) -> bool:
-    """The signal need not even be queued. A blocked one must: the handler may change before it is unblocked."""
+    """The signal need not even be queued. A blocked one must: the handler may change before it is unblocked.
+
+    A tracer wants to see those that are ignored, too.
+    """
     if (t.blocked | t.real_blocked) & sigmask(sig):
+        return False
+    if t.ptrace and sig != SIGKILL:
         return False
     handler = t.sighand.action[sig - 1].sa_handler
     if t.signal.flags & SIGNAL_UNKILLABLE and handler == SIG_DFL:
@@ -183,9 +108,15 @@ def has_pending_signals(t: TaskStruct) -> bool:
     return (t.pending.signal | t.signal.shared_pending.signal) & ~t.blocked != 0
 
 
+def recalc_sigpending_tsk(t: TaskStruct) -> None:
+    """Set TIF_SIGPENDING if there is something to look at; never clear it: a call may have ended early because of it."""
+    if has_pending_signals(t) or t.jobctl & JOBCTL_PENDING_MASK:
+        t.tif_sigpending = True
+
+
 def recalc_sigpending(t: TaskStruct) -> None:
     """Set TIF_SIGPENDING as the queues and the mask say."""
-    t.tif_sigpending = has_pending_signals(t) or t.jobctl & JOBCTL_STOP_PENDING != 0
+    t.tif_sigpending = has_pending_signals(t) or t.jobctl & JOBCTL_PENDING_MASK != 0
 
 
 def signal_pending(t: TaskStruct) -> bool:
@@ -238,8 +169,11 @@ def prepare_signal(sig: int, p: TaskStruct) -> bool:
         flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, signal.shared_pending)
         for t in signal.threads:
             flush_sigqueue_mask(SIG_KERNEL_STOP_MASK, t.pending)
-            task_clear_jobctl_stop(t)
-            core_sched.try_to_wake_up(t, __TASK_STOPPED)
+            core_jobctl.task_clear_jobctl_pending(t, JOBCTL_STOP_PENDING)
+            if t.ptrace & PT_SEIZED:
+                core_jobctl.ptrace_trap_notify(t)
+            else:
+                core_sched.try_to_wake_up(t, __TASK_STOPPED)
         # The parent is told by the first thread that runs; a stop that was under way shows as both.
         why = 0
         if signal.flags & SIGNAL_STOP_STOPPED:
@@ -259,7 +193,7 @@ def wants_signal(sig: int, p: TaskStruct) -> bool:
         return False
     if sig == SIGKILL:
         return True
-    if p.state & __TASK_STOPPED:
+    if p.state & (__TASK_STOPPED | __TASK_TRACED):
         return False
     return p is p.kernel.current or not p.tif_sigpending
 
@@ -277,13 +211,19 @@ def send_signal(sig: int, info: KernelSiginfo, t: TaskStruct, group: bool) -> No
     if sig != SIGKILL:
         # kill() and the kernel's own legacy signals get through whatever the limit says.
         override = sig < SIGRTMIN and info.si_code >= 0
-        queued = len(t.pending.list) + len(t.signal.shared_pending.list)
-        if override or queued < t.signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
+        if override or queued_signals(t) < t.signal.rlim[RLIMIT_SIGPENDING].rlim_cur:
             pending.list.append(info)
         elif sig >= SIGRTMIN and info.si_code not in (SI_USER, SI_KERNEL):
             raise KernelError(EAGAIN)
     pending.signal |= sigmask(sig)
+    # signalfd_notify()
+    core_wait.wake_up(t.sighand.signalfd_wqh)
     complete_signal(sig, t, group)
+
+
+def queued_signals(t: TaskStruct) -> int:
+    """What RLIMIT_SIGPENDING limits: user->sigpending, of this process only. Each POSIX timer owns one."""
+    return len(t.pending.list) + len(t.signal.shared_pending.list) + len(t.signal.posix_timers)
 
 
 def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:
@@ -299,13 +239,16 @@ def complete_signal(sig: int, p: TaskStruct, group: bool) -> None:
         else:
             # All block it or have others to take; whoever is free first will.
             return
-    if sig_fatal(p, sig) and not signal.group_exit and not t.real_blocked & sigmask(sig):
+    deadly = sig_fatal(p, sig) and (sig == SIGKILL or not p.ptrace)
+    if deadly and not signal.group_exit and not t.real_blocked & sigmask(sig):
         if not SIG_KERNEL_COREDUMP_MASK & sigmask(sig):
+            # flags = SIGNAL_GROUP_EXIT: a stop that was not reported yet never is.
+            signal.flags = 0
             signal.group_exit = True
             signal.group_exit_code = sig
             signal.group_stop_count = 0
             for t in signal.threads:
-                task_clear_jobctl_stop(t)
+                core_jobctl.task_clear_jobctl_pending(t, JOBCTL_PENDING_MASK)
                 t.pending.signal |= sigmask(SIGKILL)
                 signal_wake_up(t, True)
             return
@@ -319,7 +262,7 @@ def zap_other_threads(p: TaskStruct) -> int:
     for t in p.signal.threads:
         if t is p:
             continue
-        task_clear_jobctl_stop(t)
+        core_jobctl.task_clear_jobctl_pending(t, JOBCTL_PENDING_MASK)
         count += 1
         if t.exit_state:
             continue
@@ -459,113 +402,6 @@ def do_tkill(k: Kernel, tgid: int, pid: int, sig: int) -> None:
         do_send_sig_info(sig, KernelSiginfo(sig, SI_TKILL, 0, k.current.tgid, k.current.cred.uid), p, False)
 
 
-# --- to the parent
-
-
-def __wake_up_parent(p: TaskStruct, parent: TaskStruct) -> None:
-    """Somebody may wait for `p`."""
-    core_wait.wake_up_all(parent.signal.wait_chldexit)
-
-
-def cpu_ticks(ns: int) -> int:
-    """clock_t of a siginfo: 1/100 s."""
-    return ns // 10_000_000
-
-
-def do_notify_parent(tsk: TaskStruct, sig: int) -> bool:
-    """`tsk` is dead: tell its parent. True: nobody will wait for it, let it go at once."""
-    parent = tsk.real_parent
-    assert parent is not None
-    info = KernelSiginfo(sig, SI_USER, 0, tsk.pid, tsk.cred.uid)
-    info.si_utime = cpu_ticks(tsk.utime + tsk.signal.utime)
-    info.si_stime = cpu_ticks(tsk.stime + tsk.signal.stime)
-    info.si_status = tsk.exit_code & 0x7F
-    if tsk.exit_code & 0x80:
-        info.si_code = CLD_DUMPED
-    elif tsk.exit_code & 0x7F:
-        info.si_code = CLD_KILLED
-    else:
-        info.si_code = CLD_EXITED
-        info.si_status = tsk.exit_code >> 8
-    autoreap = False
-    if sig == SIGCHLD:
-        action = parent.sighand.action[SIGCHLD - 1]
-        if action.sa_handler == SIG_IGN or action.sa_flags & SA_NOCLDWAIT:
-            autoreap = True
-            if action.sa_handler == SIG_IGN:
-                sig = 0
-    if sig > 0:
-        send_signal(sig, info, parent, True)
-    __wake_up_parent(tsk, parent)
-    return autoreap
-
-
-def do_notify_parent_cldstop(tsk: TaskStruct, why: int) -> None:
-    """The process has stopped or goes on: SIGCHLD, unless SA_NOCLDSTOP."""
-    tsk = tsk.group_leader
-    parent = tsk.real_parent
-    if parent is None:
-        return
-    info = KernelSiginfo(SIGCHLD, why, 0, tsk.pid, tsk.cred.uid)
-    info.si_utime = cpu_ticks(tsk.utime)
-    info.si_stime = cpu_ticks(tsk.stime)
-    info.si_status = SIGCONT if why == CLD_CONTINUED else tsk.signal.group_exit_code & 0x7F
-    action = parent.sighand.action[SIGCHLD - 1]
-    if action.sa_handler != SIG_IGN and not action.sa_flags & SA_NOCLDSTOP:
-        send_signal(SIGCHLD, info, parent, True)
-    __wake_up_parent(tsk, parent)
-
-
-# --- job control
-
-
-def task_clear_jobctl_stop(t: TaskStruct) -> None:
-    """`t` need not stop any more."""
-    t.jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME)
-
-
-def task_participate_group_stop(t: TaskStruct) -> bool:
-    """`t` stops, or dies, instead of being waited for. True: it was the last one of the group stop."""
-    signal = t.signal
-    consume = t.jobctl & JOBCTL_STOP_CONSUME
-    task_clear_jobctl_stop(t)
-    if not consume:
-        return False
-    if signal.group_stop_count > 0:
-        signal.group_stop_count -= 1
-    if not signal.group_stop_count and not signal.flags & SIGNAL_STOP_STOPPED:
-        signal.flags = SIGNAL_STOP_STOPPED | signal.flags & SIGNAL_UNKILLABLE
-        return True
-    return False
-
-
-def do_signal_stop(k: Kernel, signr: int) -> None:
-    """Stop the current thread, and, if `signr` begins a stop, have all others stop too. Returns when continued or killed."""
-    current = k.current
-    signal = current.signal
-    if not current.jobctl & JOBCTL_STOP_PENDING:
-        if signal.group_exit:
-            return
-        if not signal.flags & SIGNAL_STOP_STOPPED:
-            signal.group_exit_code = signr
-        signal.group_stop_count = 0
-        for t in signal.threads:
-            if t is current or (not t.flags & PF_EXITING and not t.state & __TASK_STOPPED):
-                t.jobctl = t.jobctl & ~JOBCTL_STOP_SIGMASK | signr | JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME
-                signal.group_stop_count += 1
-                if t is not current:
-                    signal_wake_up(t, False)
-    notify = task_participate_group_stop(current)
-    current.state = TASK_STOPPED
-    current.wchan = f"a stop by signal {signr or current.jobctl & JOBCTL_STOP_SIGMASK}"
-    if notify:
-        do_notify_parent_cldstop(current, CLD_STOPPED)
-    core_sched.schedule(k)
-    current.state = TASK_RUNNING
-    current.wchan = ""
-    recalc_sigpending(current)
-
-
 def exit_signals(tsk: TaskStruct) -> None:
     """The thread takes no more signals: others of its process shall take those that it was to."""
     signal = tsk.signal
@@ -579,8 +415,8 @@ def exit_signals(tsk: TaskStruct) -> None:
         for t in signal.threads:
             if t is not tsk and not t.flags & PF_EXITING and not t.tif_sigpending and unblocked & ~t.blocked:
                 signal_wake_up(t, False)
-    if tsk.jobctl & JOBCTL_STOP_PENDING and task_participate_group_stop(tsk):
-        do_notify_parent_cldstop(tsk, CLD_STOPPED)
+    if tsk.jobctl & JOBCTL_STOP_PENDING and core_jobctl.task_participate_group_stop(tsk):
+        core_jobctl.do_notify_parent_cldstop(tsk, False, CLD_STOPPED)
 
 
 # --- taking
@@ -628,6 +464,8 @@ def dequeue_signal(tsk: TaskStruct, mask: int) -> KernelSiginfo | None:
             if sig == SIGALRM:
                 restart_it_real(tsk)
     recalc_sigpending(tsk)
+    if sig and SIG_KERNEL_STOP_MASK & sigmask(sig):
+        tsk.jobctl |= JOBCTL_STOP_DEQUEUED
     return info
 
 
@@ -671,7 +509,9 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
         if signal.flags & SIGNAL_CLD_MASK:
             why = CLD_CONTINUED if signal.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
             signal.flags &= ~SIGNAL_CLD_MASK
-            do_notify_parent_cldstop(current, why)
+            core_jobctl.do_notify_parent_cldstop(current, False, why)
+            if core_jobctl.ptrace_reparented(current.group_leader):
+                core_jobctl.do_notify_parent_cldstop(current.group_leader, True, why)
         if signal.group_exit or signal.group_exit_task is not None:
             # The second: another thread executes a new program.
             current.pending.signal &= ~sigmask(SIGKILL)
@@ -679,14 +519,22 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
             recalc_sigpending(current)
             core_exit.do_group_exit(k, SIGKILL)
             return None
-        if current.jobctl & JOBCTL_STOP_PENDING:
-            do_signal_stop(k, 0)
+        if current.jobctl & JOBCTL_STOP_PENDING and core_jobctl.do_signal_stop(k, 0):
+            continue
+        if current.jobctl & JOBCTL_TRAP_MASK:
+            core_jobctl.do_jobctl_trap(k)
             continue
         info = dequeue_synchronous_signal(current)
+        shared = False
         if info is None:
+            shared = next_signal(current.pending, current.blocked) == 0
             info = dequeue_signal(current, current.blocked)
         if info is None:
             return None
+        if current.ptrace and info.si_signo != SIGKILL:
+            info = core_jobctl.ptrace_signal(k, info, shared)
+            if info is None:
+                continue
         sig = info.si_signo
         ka = current.sighand.action[sig - 1]
         trace_signal_deliver(k, sig, info.si_code, info.si_addr, ka.sa_handler)
@@ -704,7 +552,7 @@ def get_signal(k: Kernel) -> tuple[KernelSiginfo, KSigaction] | None:
         if SIG_KERNEL_STOP_MASK & sigmask(sig):
             if sig != SIGSTOP and core_exit.will_become_orphaned_pgrp(k, signal.pgrp, None):
                 continue
-            do_signal_stop(k, sig)
+            core_jobctl.do_signal_stop(k, sig)
             continue
         code = sig
         if SIG_KERNEL_COREDUMP_MASK & sigmask(sig) and do_coredump(k, info):
@@ -720,188 +568,18 @@ def do_coredump(k: Kernel, info: KernelSiginfo) -> bool:
 
 
 def signal_delivered(k: Kernel, sig: int, ka: KSigaction, stepping: bool) -> None:
-    """The frame stands: block what the handler wants blocked."""
+    """The frame stands: block what the handler wants blocked; who is stepped stops at the handler's first instruction."""
     current = k.current
     current.restore_sigmask = False
     blocked = current.blocked | ka.sa_mask
     if not ka.sa_flags & SA_NODEFER:
         blocked |= sigmask(sig)
-    set_current_blocked(k, blocked)
+    core_sigprocmask.set_current_blocked(k, blocked)
     # sas_ss_reset(): SS_AUTODISARM
     if current.sas_ss_flags & SS_AUTODISARM:
-        sas_ss_reset(current)
-    del stepping
-
-
-# --- masks
-
-
-def set_current_blocked(k: Kernel, newset: int) -> None:
-    """Change the mask; SIGKILL and SIGSTOP stay out of it."""
-    __set_task_blocked(k.current, newset & SIGSET_MASK & ~SIG_KERNEL_ONLY_MASK)
-
-
-def __set_task_blocked(tsk: TaskStruct, newset: int) -> None:
-    """What we block from now on but had been chosen to take, another thread shall take."""
-    if tsk.tif_sigpending and tsk.signal.live > 1:
-        newblocked = newset & ~tsk.blocked & tsk.signal.shared_pending.signal
-        for t in tsk.signal.threads:
-            if newblocked & ~t.blocked and t is not tsk and not t.flags & PF_EXITING and not t.tif_sigpending:
-                signal_wake_up(t, False)
-    tsk.blocked = newset
-    recalc_sigpending(tsk)
-
-
-def sigprocmask(k: Kernel, how: int, newset: int) -> None:
-    """The three ways to change the mask. EINVAL for a fourth."""
-    current = k.current
-    if how == SIG_BLOCK:
-        newset |= current.blocked
-    elif how == SIG_UNBLOCK:
-        newset = current.blocked & ~newset
-    elif how != SIG_SETMASK:
-        raise KernelError(EINVAL)
-    __set_task_blocked(current, newset)
-
-
-def set_user_sigmask(k: Kernel, newset: int) -> None:
-    """For pselect and friends: a mask until the call ends; restored unless a handler runs first."""
-    current = k.current
-    current.restore_sigmask = True
-    current.saved_sigmask = current.blocked
-    set_current_blocked(k, newset)
-
-
-def restore_saved_sigmask_unless(k: Kernel, interrupted: bool) -> None:
-    """The call ends without being interrupted: the old mask comes back now."""
-    if not interrupted:
-        restore_saved_sigmask(k)
-
-
-def restore_saved_sigmask(k: Kernel) -> None:
-    """No handler takes the mask over: restore it."""
-    current = k.current
-    if current.restore_sigmask:
-        current.restore_sigmask = False
-        set_current_blocked(k, current.saved_sigmask)
-
-
-def do_sigpending(k: Kernel) -> int:
-    """sigpending(2): pending and blocked."""
-    current = k.current
-    return (current.pending.signal | current.signal.shared_pending.signal) & current.blocked
-
-
-def do_sigaction(k: Kernel, sig: int, act: KSigaction | None) -> KSigaction:
-    """Set (if `act`) and return the old action. EINVAL: no such signal, or one of SIGKILL and SIGSTOP is to be set."""
-    current = k.current
-    if not 1 <= sig <= _NSIG or (act is not None and SIG_KERNEL_ONLY_MASK & sigmask(sig)):
-        raise KernelError(EINVAL)
-    old = current.sighand.action[sig - 1]
-    oact = KSigaction(old.sa_handler, old.sa_flags, old.sa_restorer, old.sa_mask)
-    if act is not None:
-        act.sa_mask &= ~SIG_KERNEL_ONLY_MASK
-        current.sighand.action[sig - 1] = act
-        # POSIX: a pending signal that is now ignored is discarded, blocked or not.
-        if sig_handler_ignored(act.sa_handler, sig):
-            flush_sigqueue_mask(sigmask(sig), current.signal.shared_pending)
-            for t in current.signal.threads:
-                flush_sigqueue_mask(sigmask(sig), t.pending)
-            recalc_sigpending(current)
-    return oact
-
-
-def do_sigsuspend(k: Kernel, newset: int) -> int:
-    """rt_sigsuspend(2): sleep under another mask until a signal is taken."""
-    current = k.current
-    current.saved_sigmask = current.blocked
-    set_current_blocked(k, newset)
-    while not signal_pending(current):
-        core_sched.sleep(k, None, "rt_sigsuspend")
-    current.restore_sigmask = True
-    return -ERESTARTNOHAND
-
-
-def do_pause(k: Kernel) -> int:
-    """pause(2): sleep until a signal is taken."""
-    while not signal_pending(k.current):
-        core_sched.sleep(k, None, "pause")
-    return -ERESTARTNOHAND
-
-
-def do_sigtimedwait(k: Kernel, which: int, timeout_ns: int | None) -> KernelSiginfo:
-    """rt_sigtimedwait(2): take a blocked signal of `which`; EAGAIN after the timeout, EINTR if another one came."""
-    tsk = k.current
-    mask = SIGSET_MASK & ~(which & ~SIG_KERNEL_ONLY_MASK)
-    info = dequeue_signal(tsk, mask)
-    if info is None and timeout_ns != 0:
-        tsk.real_blocked = tsk.blocked
-        tsk.blocked &= mask
-        recalc_sigpending(tsk)
-        expired = False
-        if not signal_pending(tsk):
-            expires = None if timeout_ns is None else k.timekeeper.now_ns + timeout_ns
-            expired = core_sched.sleep(k, expires, "rt_sigtimedwait")
-        tsk.blocked = tsk.real_blocked
-        tsk.real_blocked = 0
-        recalc_sigpending(tsk)
-        info = dequeue_signal(tsk, mask)
-        if info is None and not expired:
-            raise KernelError(EINTR)
-    if info is None:
-        raise KernelError(EAGAIN)
-    return info
-
-
-# --- the alternate stack
-
-
-def __on_sig_stack(tsk: TaskStruct, sp: int) -> bool:
-    """`sp` lies on the alternate stack, whose first byte does not count and whose last + 1 does."""
-    return sp > tsk.sas_ss_sp and sp - tsk.sas_ss_sp <= tsk.sas_ss_size
-
-
-def on_sig_stack(tsk: TaskStruct, sp: int) -> bool:
-    """Running on the alternate stack; with SS_AUTODISARM never, for it is disarmed while a handler runs."""
-    if tsk.sas_ss_flags & SS_AUTODISARM:
-        return False
-    return __on_sig_stack(tsk, sp)
-
-
-def sas_ss_flags(tsk: TaskStruct, sp: int) -> int:
-    """SS_DISABLE without an alternate stack, SS_ONSTACK on it, 0 beside it."""
-    if not tsk.sas_ss_size:
-        return SS_DISABLE
-    return SS_ONSTACK if on_sig_stack(tsk, sp) else 0
-
-
-def sas_ss_reset(tsk: TaskStruct) -> None:
-    """No alternate stack any more."""
-    tsk.sas_ss_sp = 0
-    tsk.sas_ss_size = 0
-    tsk.sas_ss_flags = SS_DISABLE
-
-
-def do_sigaltstack(k: Kernel, ss: tuple[int, int, int] | None, sp: int, min_ss_size: int = MINSIGSTKSZ) -> tuple[int, int, int]:
-    """Set the alternate stack (ss_sp, ss_flags, ss_size) if given; the old one. EPERM on it, EINVAL flags, ENOMEM small."""
-    t = k.current
-    old = (t.sas_ss_sp, sas_ss_flags(t, sp) | (t.sas_ss_flags & SS_AUTODISARM), t.sas_ss_size)
-    if ss is not None:
-        ss_sp, ss_flags, ss_size = ss
-        if on_sig_stack(t, sp):
-            raise KernelError(EPERM)
-        ss_mode = ss_flags & ~SS_AUTODISARM
-        if ss_mode not in (SS_DISABLE, SS_ONSTACK, 0):
-            raise KernelError(EINVAL)
-        if ss_mode == SS_DISABLE:
-            ss_size = 0
-            ss_sp = 0
-        elif ss_size < min_ss_size:
-            raise KernelError(ENOMEM)
-        t.sas_ss_sp = ss_sp
-        t.sas_ss_size = ss_size
-        t.sas_ss_flags = ss_flags
-    return old
+        core_sigaltstack.sas_ss_reset(current)
+    if stepping:
+        core_jobctl.ptrace_notify(k, SIGTRAP, 0)
 
 
 # --- the kernel log

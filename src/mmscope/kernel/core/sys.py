@@ -6,12 +6,13 @@ arguments come in decoded, results go out as numbers or as the bytes of the C st
 from __future__ import annotations
 
 from mmscope.kernel.core.capability import cap_emulate_setfsuid, cap_emulate_setxuid, capable
-from mmscope.kernel.core.itimer import thread_group_cputime
+from mmscope.kernel.core.posix_cpu_timers import thread_group_cputime, update_timers_active
+from mmscope.kernel.core.sched_syscalls import can_nice
 from mmscope.kernel.core.timekeeping import HZ, USER_HZ, jiffies
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SETGID, CAP_SETUID, CAP_SYS_NICE, CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import EACCES, EINVAL, EPERM, ESRCH, KernelError
-from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_NOFILE, Rlimit
-from mmscope.kernel.include.sched import PF_FORKNOEXEC
+from mmscope.kernel.include.resource import RLIM_NLIMITS, RLIMIT_CPU, RLIMIT_NOFILE, RLIMIT_NPROC, Rlimit
+from mmscope.kernel.include.sched import PF_FORKNOEXEC, PF_NPROC_EXCEEDED, Cred
 from mmscope.kernel.include.signal import _NSIG
 from mmscope.kernel.include.time import NSEC_PER_SEC
 from mmscope.kernel.mm.memory import get_mm_rss
@@ -75,13 +76,13 @@ def set_uids(k: Kernel, uid: int) -> None:
     if uid == U32:
         raise KernelError(EINVAL)
     cred = k.current.cred
-    old = (cred.uid, cred.euid, cred.suid)
+    old = prepare_creds(k)
     if capable(k, CAP_SETUID):
         cred.uid = cred.suid = uid
     elif uid not in (cred.uid, cred.suid):
         raise KernelError(EPERM)
     cred.euid = cred.fsuid = uid
-    _creds_changed(k, *old)
+    commit_creds(k, old)
 
 
 def set_gids(k: Kernel, gid: int) -> None:
@@ -89,18 +90,21 @@ def set_gids(k: Kernel, gid: int) -> None:
     if gid == U32:
         raise KernelError(EINVAL)
     cred = k.current.cred
+    old = prepare_creds(k)
     if capable(k, CAP_SETGID):
         cred.gid = cred.egid = cred.sgid = cred.fsgid = gid
     elif gid in (cred.gid, cred.sgid):
         cred.egid = cred.fsgid = gid
     else:
         raise KernelError(EPERM)
+    commit_creds(k, old)
 
 
 def setreuid(k: Kernel, ruid: int, euid: int) -> None:
     """setreuid(2); U32 (-1) leaves an id alone."""
     cred = k.current.cred
-    old_uid, old_euid, old_suid = cred.uid, cred.euid, cred.suid
+    old = prepare_creds(k)
+    old_uid, old_euid = cred.uid, cred.euid
     if not capable(k, CAP_SETUID):
         if ruid not in (U32, old_uid, old_euid):
             raise KernelError(EPERM)
@@ -113,12 +117,13 @@ def setreuid(k: Kernel, ruid: int, euid: int) -> None:
     if ruid != U32 or (euid != U32 and euid != old_uid):
         cred.suid = cred.euid
     cred.fsuid = cred.euid
-    _creds_changed(k, old_uid, old_euid, old_suid)
+    commit_creds(k, old)
 
 
 def setregid(k: Kernel, rgid: int, egid: int) -> None:
     """setregid(2)."""
     cred = k.current.cred
+    old = prepare_creds(k)
     old_gid, old_egid = cred.gid, cred.egid
     if not capable(k, CAP_SETGID):
         if rgid not in (U32, old_gid, old_egid):
@@ -132,12 +137,13 @@ def setregid(k: Kernel, rgid: int, egid: int) -> None:
     if rgid != U32 or (egid != U32 and egid != old_gid):
         cred.sgid = cred.egid
     cred.fsgid = cred.egid
+    commit_creds(k, old)
 
 
 def setresuid(k: Kernel, ruid: int, euid: int, suid: int) -> None:
     """setresuid(2)."""
     cred = k.current.cred
-    old = (cred.uid, cred.euid, cred.suid)
+    old = prepare_creds(k)
     if not capable(k, CAP_SETUID):
         for uid in (ruid, euid, suid):
             if uid not in (U32, cred.uid, cred.euid, cred.suid):
@@ -149,12 +155,13 @@ def setresuid(k: Kernel, ruid: int, euid: int, suid: int) -> None:
     if suid != U32:
         cred.suid = suid
     cred.fsuid = cred.euid
-    _creds_changed(k, *old)
+    commit_creds(k, old)
 
 
 def setresgid(k: Kernel, rgid: int, egid: int, sgid: int) -> None:
     """setresgid(2)."""
     cred = k.current.cred
+    old = prepare_creds(k)
     if not capable(k, CAP_SETGID):
         for gid in (rgid, egid, sgid):
             if gid not in (U32, cred.gid, cred.egid, cred.sgid):
@@ -166,6 +173,7 @@ def setresgid(k: Kernel, rgid: int, egid: int, sgid: int) -> None:
     if sgid != U32:
         cred.sgid = sgid
     cred.fsgid = cred.egid
+    commit_creds(k, old)
 
 
 def setfsuid(k: Kernel, uid: int) -> int:
@@ -173,8 +181,10 @@ def setfsuid(k: Kernel, uid: int) -> int:
     cred = k.current.cred
     old = cred.fsuid
     if uid != U32 and (uid in (cred.uid, cred.euid, cred.suid, cred.fsuid) or capable(k, CAP_SETUID)):
+        before = prepare_creds(k)
         cred.fsuid = uid
         cap_emulate_setfsuid(cred, old)
+        commit_creds(k, before)
     return old
 
 
@@ -183,14 +193,46 @@ def setfsgid(k: Kernel, gid: int) -> int:
     cred = k.current.cred
     old = cred.fsgid
     if gid != U32 and (gid in (cred.gid, cred.egid, cred.sgid, cred.fsgid) or capable(k, CAP_SETGID)):
+        before = prepare_creds(k)
         cred.fsgid = gid
+        commit_creds(k, before)
     return old
 
 
-def _creds_changed(k: Kernel, old_uid: int, old_euid: int, old_suid: int) -> None:
-    """commit_creds(): a process whose ids changed no longer gets its parent-death signal."""
-    cap_emulate_setxuid(k.current.cred, old_uid, old_euid, old_suid, k.current.keepcaps)
-    k.current.pdeath_signal = 0
+def prepare_creds(k: Kernel) -> Cred:
+    """The ids as they are, before they are changed."""
+    cred = k.current.cred
+    old = Cred(cred.uid, cred.gid)
+    old.euid, old.suid, old.fsuid = cred.euid, cred.suid, cred.fsuid
+    old.egid, old.sgid, old.fsgid = cred.egid, cred.sgid, cred.fsgid
+    return old
+
+
+def commit_creds(k: Kernel, old: Cred) -> None:
+    """The ids have changed: capabilities follow; who acts in another name is not dumpable, nor wants a parent-death signal."""
+    me = k.current
+    cred = me.cred
+    cap_emulate_setxuid(cred, old.uid, old.euid, old.suid, me.keepcaps)
+    if (cred.euid, cred.egid, cred.fsuid, cred.fsgid) != (old.euid, old.egid, old.fsuid, old.fsgid):
+        # fs.suid_dumpable is 0.
+        set_dumpable(k, 0)
+        me.pdeath_signal = 0
+    if cred.uid != old.uid:
+        # set_user(): too many processes show at the next execve, since setuid(2) itself must not fail.
+        others = sum(1 for task in k.tasks.values() if task.cred.uid == cred.uid and task is not me)
+        limit = me.signal.rlim[RLIMIT_NPROC].rlim_cur
+        me.flags &= ~PF_NPROC_EXCEEDED
+        # Counted before we are one of them; by ucounts since v5.14.
+        if cred.uid and (others > limit if k.config.at_least(5, 14) else others >= limit):
+            me.flags |= PF_NPROC_EXCEEDED
+
+
+def set_dumpable(k: Kernel, value: int) -> None:
+    """Of the current address space: all tasks that have it."""
+    mm = k.current.mm
+    for task in k.tasks.values():
+        if task is k.current or (mm is not None and task.mm is mm):
+            task.dumpable = value
 
 
 def task_ppid_nr(task: TaskStruct) -> int:
@@ -257,6 +299,8 @@ def do_prlimit(k: Kernel, task: TaskStruct, resource: int, new: Rlimit | None) -
         if new.rlim_max > rlim.rlim_max and not capable(k, CAP_SYS_RESOURCE):
             raise KernelError(EPERM)
         task.signal.rlim[resource] = Rlimit(new.rlim_cur, new.rlim_max)
+        if resource == RLIMIT_CPU:
+            update_timers_active(task.signal)
     return old
 
 
@@ -359,17 +403,24 @@ def getpriority(k: Kernel, which: int, who: int) -> int:
 
 
 def setpriority(k: Kernel, which: int, who: int, niceval: int) -> None:
-    """setpriority(2): EACCES for a better priority without the right."""
+    """setpriority(2): EACCES for a better priority without the right, EPERM for others' tasks; all that may be set are."""
     if not 0 <= which <= 2:
         raise KernelError(EINVAL)
     niceval = max(-20, min(19, niceval))
     targets = _priority_targets(k, which, who)
     if not targets:
         raise KernelError(ESRCH)
+    error = 0
     for task in targets:
-        if niceval < task.static_prio_nice and not capable(k, CAP_SYS_NICE):
-            raise KernelError(EACCES)
-        task.static_prio_nice = niceval
+        cred = k.current.cred
+        if cred.euid not in (task.cred.uid, task.cred.euid) and not capable(k, CAP_SYS_NICE):
+            error = EPERM
+        elif niceval < task.static_prio_nice and not can_nice(k, task, niceval):
+            error = EACCES
+        else:
+            task.static_prio_nice = niceval
+    if error:
+        raise KernelError(error)
 
 
 def _priority_targets(k: Kernel, which: int, who: int) -> list[TaskStruct]:
@@ -401,8 +452,13 @@ PR_GET_NAME: Final = 16
 PR_GET_SECCOMP: Final = 21
 PR_CAPBSET_READ: Final = 23
 PR_GET_TSC: Final = 25
+PR_GET_SECUREBITS: Final = 27
 PR_SET_TIMERSLACK: Final = 29
 PR_GET_TIMERSLACK: Final = 30
+PR_TASK_PERF_EVENTS_DISABLE: Final = 31
+PR_TASK_PERF_EVENTS_ENABLE: Final = 32
+PR_MCE_KILL: Final = 33
+PR_MCE_KILL_GET: Final = 34
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_GET_CHILD_SUBREAPER: Final = 37
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -410,6 +466,7 @@ PR_GET_NO_NEW_PRIVS: Final = 39
 PR_GET_TID_ADDRESS: Final = 40
 PR_SET_THP_DISABLE: Final = 41
 PR_GET_THP_DISABLE: Final = 42
+PR_CAP_AMBIENT: Final = 47
 
 #: Options that deliver their result through a pointer: the value and its size in bytes.
 PR_PUT: Final = {PR_GET_PDEATHSIG: 4, PR_GET_TSC: 4, PR_GET_CHILD_SUBREAPER: 4, PR_GET_TID_ADDRESS: 8}
@@ -430,7 +487,7 @@ def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) ->
     if option == PR_SET_DUMPABLE:
         if arg2 not in (0, 1):
             raise KernelError(EINVAL)
-        me.dumpable = arg2
+        set_dumpable(k, arg2)
         return 0
     if option == PR_GET_KEEPCAPS:
         return me.keepcaps
@@ -439,7 +496,13 @@ def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) ->
             raise KernelError(EINVAL)
         me.keepcaps = arg2
         return 0
-    if option in (PR_GET_TIMING, PR_GET_SECCOMP):
+    if option == PR_GET_SECUREBITS:
+        return me.keepcaps << 4
+    if option == PR_CAP_AMBIENT:
+        return prctl_ambient(k, arg2, arg3, arg4, arg5)
+    if option in (PR_MCE_KILL, PR_MCE_KILL_GET):
+        return prctl_mce_kill(k, option, (arg2, arg3, arg4, arg5))
+    if option in (PR_GET_TIMING, PR_GET_SECCOMP, PR_TASK_PERF_EVENTS_DISABLE, PR_TASK_PERF_EVENTS_ENABLE):
         return 0
     if option == PR_SET_TIMING:
         if arg2 != 0:
@@ -475,6 +538,35 @@ def prctl(k: Kernel, option: int, arg2: int, arg3: int, arg4: int, arg5: int) ->
     if option == PR_GET_TID_ADDRESS:
         return me.clear_child_tid
     return prctl_thp(k, option, arg2, arg3, arg4, arg5)
+
+
+def prctl_ambient(k: Kernel, op: int, cap: int, arg4: int, arg5: int) -> int:
+    """PR_CAP_AMBIENT: the set is empty. IS_SET 1, RAISE 2, LOWER 3, CLEAR_ALL 4."""
+    if op == 4:
+        if cap or arg4 or arg5:
+            raise KernelError(EINVAL)
+        return 0
+    if cap > CAP_LAST_CAP or arg4 or arg5 or op not in (1, 2, 3):
+        raise KernelError(EINVAL)
+    if op == 2:
+        if k.current.cred.cap_permitted & k.current.cred.cap_inheritable & 1 << cap:
+            k.warn_once("prctl: ambient capabilities are not implemented: EPERM")
+        raise KernelError(EPERM)
+    return 0
+
+
+def prctl_mce_kill(k: Kernel, option: int, args: tuple[int, int, int, int]) -> int:
+    """PR_MCE_KILL: CLEAR 0, SET 1 to late 0, early 1 or the default 2; PR_MCE_KILL_GET."""
+    me = k.current
+    if option == PR_MCE_KILL_GET:
+        if any(args):
+            raise KernelError(EINVAL)
+        return me.mce_kill
+    what, policy, arg4, arg5 = args
+    if arg4 or arg5 or what > 1 or (policy if what == 0 else policy > 2):
+        raise KernelError(EINVAL)
+    me.mce_kill = policy if what else 2
+    return 0
 
 
 def propagate_has_child_subreaper(task: TaskStruct) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmscope.kernel.core.sys as core_sys
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.drop_caches import drop_caches
+from mmscope.kernel.fs.fs_writeback import dirty_writeback_centisecs_handler
 from mmscope.kernel.include.capability import CAP_LAST_CAP, CAP_SYS_RAWIO
 from mmscope.kernel.include.errno import EINVAL, EPERM, KernelError
 from mmscope.kernel.include.limits import INT_MAX, ULONG_MAX
@@ -316,10 +317,6 @@ def _get_dirty_writeback_interval(k: Kernel) -> int:
     return k.config.dirty_writeback_interval
 
 
-def _set_dirty_writeback_interval(k: Kernel, value: int) -> None:
-    k.config.dirty_writeback_interval = value
-
-
 def _get_dirty_expire_interval(k: Kernel) -> int:
     return k.config.dirty_expire_interval
 
@@ -403,7 +400,7 @@ vm_table: Final = (
     CtlTable("dirty_bytes", 0o644, ULONG, _get_dirty_bytes, dirty_bytes_handler, 2 * PAGE_SIZE),
     CtlTable("dirty_expire_centisecs", 0o644, INT, _get_dirty_expire_interval, _set_dirty_expire_interval, 0),
     CtlTable("dirty_ratio", 0o644, INT, _get_dirty_ratio, dirty_ratio_handler, 0, 100),
-    CtlTable("dirty_writeback_centisecs", 0o644, INT, _get_dirty_writeback_interval, _set_dirty_writeback_interval),
+    CtlTable("dirty_writeback_centisecs", 0o644, INT, _get_dirty_writeback_interval, dirty_writeback_centisecs_handler),
     CtlTable("drop_caches", 0o200, INT, None, drop_caches, 1, 4),
     CtlTable("legacy_va_layout", 0o644, INT, _get_legacy_va_layout, _set_legacy_va_layout, 0),
     CtlTable("max_map_count", 0o644, INT, _get_max_map_count, _set_max_map_count, 0),

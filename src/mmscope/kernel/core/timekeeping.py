@@ -81,6 +81,10 @@ class Timekeeper:
         """do_settimeofday64(): CLOCK_REALTIME becomes `ns`."""
         self.wall_offset_ns = ns - self.now_ns
         self.timekeeping_tick()
+        if self.kernel.timerfd_cancel_list:
+            import mmscope.kernel.fs.timerfd as timerfd
+
+            timerfd.timerfd_clock_was_set(self.kernel)
 
 
 def timekeeping_init(k: Kernel) -> None:

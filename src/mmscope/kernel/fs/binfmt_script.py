@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import mmscope.kernel.fs.exec as fs_exec
-from mmscope.kernel.include.errno import ENOEXEC, KernelError
+from mmscope.kernel.include.errno import ENOENT, ENOEXEC, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def load_script(bprm: LinuxBinprm) -> None:
         i_end = buf_end
     while buf[i_end - 1] in b" \t":
         i_end -= 1
+    if bprm.path_inaccessible:
+        raise KernelError(ENOENT)
     i_name = next_non_spacetab(buf, 2, i_end)
     if i_name < 0 or i_name == i_end:
         raise KernelError(ENOEXEC)

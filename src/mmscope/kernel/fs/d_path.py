@@ -33,6 +33,16 @@ def d_path(k: Kernel, dentry: Dentry) -> str:
     return "/" + "/".join(reversed(names)) + deleted
 
 
+def path_is_under(dentry: Dentry, root: Dentry) -> bool:
+    """`root` is the dentry or stands above it, across mounts (fs/namespace.c)."""
+    at: Dentry | None = dentry
+    while at is not None:
+        if at is root:
+            return True
+        at = at.d_parent if at.d_parent is not None else at.d_covers
+    return False
+
+
 def simple_dname(dentry: Dentry) -> str:
     """The name of a dentry outside every tree."""
     name = dentry.d_name

@@ -42,8 +42,13 @@ def null_lseek(file: File, offset: int, whence: int) -> int:
     return 0
 
 
-def memory_lseek(file: File, offset: int, whence: int) -> int:
-    """no_llseek of the random devices: noop_llseek keeps the position."""
+def random_open(inode: Inode, file: File) -> None:
+    """Reading does not move the position."""
+    file.f_mode |= FMODE_STREAM
+
+
+def noop_llseek(file: File, offset: int, whence: int) -> int:
+    """Stays where it is."""
     return file.f_pos
 
 
@@ -96,8 +101,10 @@ zero_fops: Final = FileOperations(
     "zero_fops", llseek=null_lseek, read=read_zero, write=write_null, mmap=mmap_zero, open=memory_open
 )
 full_fops: Final = FileOperations("full_fops", llseek=null_lseek, read=read_zero, write=write_full, open=memory_open)
-urandom_fops: Final = FileOperations("urandom_fops", llseek=memory_lseek, read=urandom_read, write=write_null, open=memory_open)
+urandom_fops: Final = FileOperations("urandom_fops", llseek=noop_llseek, read=urandom_read, write=write_null, open=random_open)
 tty_fops: Final = FileOperations("tty_fops", open=tty_open)
+
+no_chrdev_fops: Final = FileOperations("def_chr_fops")
 
 #: name, major, minor, mode, driver
 _NODES: Final = (
@@ -115,6 +122,14 @@ _LINKS: Final = (
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
 )
+
+
+def chrdev_fops(rdev: int) -> FileOperations:
+    """The driver of a character device; without ->open there is none: opening is ENXIO."""
+    for _, major, minor, _, fops in _NODES:
+        if rdev == major << 20 | minor:
+            return fops
+    return no_chrdev_fops
 
 
 def devtmpfs_init(k: Kernel, minor: int) -> SuperBlock:

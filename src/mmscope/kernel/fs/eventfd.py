@@ -6,9 +6,9 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, ERESTARTSYS, KernelError
-from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations
+from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.poll import POLLERR, POLLIN, POLLOUT, PollTable, poll_wait
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
 from mmscope.kernel.include.wait import WaitQueueEntry, WaitQueueHead
@@ -31,6 +31,11 @@ class EventfdCtx:
         self.wqh = WaitQueueHead()
         self.count = count
         self.flags = flags
+        #: In fdinfo: the lowest number that no other one has.
+        self.id = 0
+        while self.id in kernel.eventfd_ids:
+            self.id += 1
+        kernel.eventfd_ids.add(self.id)
 
 
 def ctx_of(file: File) -> EventfdCtx:
@@ -79,7 +84,7 @@ def eventfd_read(file: File, count: int, pos: int) -> bytes:
 def eventfd_write(file: File, data: bytes, pos: int) -> int:
     """Add 8 bytes to the counter, waiting until they fit."""
     ctx = ctx_of(file)
-    if len(data) < 8:
+    if len(data) < 8 or (len(data) > 8 and ctx.kernel.config.at_least(6, 7)):
         raise KernelError(EINVAL)
     value = int.from_bytes(data[:8], "little")
     if value == ULLONG_MAX:
@@ -107,7 +112,28 @@ def eventfd_poll(file: File, pt: PollTable | None) -> int:
     return mask
 
 
-eventfd_fops: Final = FileOperations("eventfd_fops", read=eventfd_read, write=eventfd_write, poll=eventfd_poll)
+def eventfd_show_fdinfo(file: File) -> str:
+    """The counter, hexadecimal, and its id (v5.2)."""
+    ctx = ctx_of(file)
+    return f"eventfd-count: {ctx.count:16x}\neventfd-id: {ctx.id}\n"
+
+
+def eventfd_release(inode: Inode, file: File) -> None:
+    """The last close."""
+    ctx = ctx_of(file)
+    ctx.kernel.eventfd_ids.discard(ctx.id)
+
+
+eventfd_fops: Final = FileOperations(
+    "eventfd_fops",
+    noop_llseek,
+    read=eventfd_read,
+    write=eventfd_write,
+    poll=eventfd_poll,
+    release=eventfd_release,
+    no_write_iter=True,
+    show_fdinfo=eventfd_show_fdinfo,
+)
 
 
 def do_eventfd(k: Kernel, count: int, flags: int) -> int:

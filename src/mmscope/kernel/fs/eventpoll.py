@@ -7,7 +7,7 @@ import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.fs.hostwait as hostwait
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
 from mmscope.kernel.fs.file import fget
 from mmscope.kernel.include.errno import EEXIST, EINTR, EINVAL, ELOOP, ENOENT, EPERM, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_RDWR, File, FileOperations, Inode
@@ -205,8 +205,9 @@ def do_epoll_ctl(k: Kernel, epfd: int, op: int, fd: int, events: int, data: int)
     elif op == EPOLL_CTL_MOD:
         if epi is None:
             raise KernelError(ENOENT)
-        if not epi.events & EPOLLEXCLUSIVE:
-            ep_modify(ep, epi, events | POLLERR | POLLHUP, data)
+        if epi.events & EPOLLEXCLUSIVE:
+            raise KernelError(EINVAL)
+        ep_modify(ep, epi, events | POLLERR | POLLHUP, data)
     else:
         raise KernelError(EINVAL)
     return 0
@@ -240,6 +241,9 @@ def ep_send_events(ep: EventPoll, maxevents: int) -> list[tuple[int, int]]:
         else:
             again.append(epi)
     ep.rdllist += again
+    if ep.rdllist:
+        # ep_done_scan(): more is ready, or still is; somebody else may take it.
+        core_wait.wake_up(ep.wq)
     return out
 
 
@@ -297,7 +301,7 @@ def ep_eventpoll_release(inode: Inode, file: File) -> None:
         ep_remove(ep, epi)
 
 
-eventpoll_fops: Final = FileOperations("eventpoll_fops", poll=ep_eventpoll_poll, release=ep_eventpoll_release)
+eventpoll_fops: Final = FileOperations("eventpoll_fops", noop_llseek, poll=ep_eventpoll_poll, release=ep_eventpoll_release)
 
 
 def do_epoll_create(k: Kernel, flags: int) -> int:

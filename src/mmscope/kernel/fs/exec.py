@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import mmscope.kernel.core.exit as core_exit
 import mmscope.kernel.core.fork as core_fork
+import mmscope.kernel.core.jobctl as core_jobctl
+import mmscope.kernel.core.ptrace as core_ptrace
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.fs.binfmt_elf as binfmt_elf
@@ -18,16 +20,24 @@ from mmscope.kernel.core.capability import cap_bprm_creds_from_file
 from mmscope.kernel.core.posix_timers import exit_posix_timers
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import do_close_on_exec, get_file, put_files_struct
-from mmscope.kernel.fs.namei import do_open_execat, exec_fput, getname_flags
+from mmscope.kernel.fs.namei import LOOKUP_EMPTY, do_open_execat, exec_fput, getname_flags
 from mmscope.kernel.fs.read_write import kernel_read
 from mmscope.kernel.include.elf import EXSTACK_DISABLE_X, EXSTACK_ENABLE_X
 from mmscope.kernel.include.errno import E2BIG, EACCES, EAGAIN, EFAULT, ELOOP, ENOEXEC, ENOMEM, KernelBug, KernelError
-from mmscope.kernel.include.fs import AT_FDCWD, S_IFMT, S_IFREG, File
+from mmscope.kernel.include.fs import AT_EMPTY_PATH, AT_FDCWD, S_IFMT, S_IFREG, File
 from mmscope.kernel.include.mm import FOLL_FORCE, FOLL_WRITE, VM_EXEC, VM_SOFTDIRTY, VM_STACK_FLAGS, VM_STACK_INCOMPLETE_SETUP
 from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
 from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_MASK, PAGE_SIZE, STACK_TOP_MAX, TASK_SIZE
-from mmscope.kernel.include.resource import RLIMIT_STACK, Rlimit
-from mmscope.kernel.include.sched import EXIT_DEAD, PF_FORKNOEXEC, PF_RANDOMIZE, READ_IMPLIES_EXEC, TASK_KILLABLE
+from mmscope.kernel.include.ptrace import PTRACE_EVENT_EXEC
+from mmscope.kernel.include.resource import RLIMIT_NPROC, RLIMIT_STACK, Rlimit
+from mmscope.kernel.include.sched import (
+    EXIT_DEAD,
+    PF_FORKNOEXEC,
+    PF_NPROC_EXCEEDED,
+    PF_RANDOMIZE,
+    READ_IMPLIES_EXEC,
+    TASK_KILLABLE,
+)
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGSEGV, KSigaction
 from mmscope.kernel.lib.random import get_random_long
 from mmscope.kernel.mm.gup import get_user_pages_remote
@@ -82,7 +92,11 @@ class LinuxBinprm:
         #: The file's first 256 bytes, padded with zeroes.
         self.buf = b""
         self.point_of_no_return = False
+        #: BINPRM_FLAGS_PATH_INACCESSIBLE: `filename` is about a descriptor that execve closes.
+        self.path_inaccessible = False
         self.secureexec = 0
+        #: execveat(2) without a name: the new one is that of the file (v6.14).
+        self.comm_from_dentry = False
         self.rlim_stack = Rlimit(0, 0)
         #: The argument page written last, still referenced (kmapped_page), and its address.
         self._page: Page | None = None
@@ -140,7 +154,7 @@ def bprm_stack_limits(bprm: LinuxBinprm) -> None:
     bprm.argmin = bprm.p - (limit - ptr_size)
 
 
-def copy_string_kernel(arg: bytes, bprm: LinuxBinprm) -> None:
+def push_string(arg: bytes, bprm: LinuxBinprm) -> None:
     """Push one string (its NUL is added) below bprm.p, page by page from its end."""
     data = arg + b"\0"
     if len(data) > MAX_ARG_STRLEN:
@@ -159,10 +173,17 @@ def copy_string_kernel(arg: bytes, bprm: LinuxBinprm) -> None:
         phys_write(bprm.k, (page.pfn << 12) + (pos & ~PAGE_MASK), data[left : left + n])
 
 
+def copy_string_kernel(arg: bytes, bprm: LinuxBinprm) -> None:
+    """Push one string. Its page is looked up, and so marked accessed, whatever was pushed before."""
+    copy_strings([arg], bprm)
+
+
 def copy_strings(strings: list[bytes], bprm: LinuxBinprm) -> None:
-    """Push strings, the last one first."""
+    """Push strings, the last one first. A page that several of them share is looked up once."""
+    bprm.release_page()
     for one in reversed(strings):
-        copy_string_kernel(one, bprm)
+        push_string(one, bprm)
+    bprm.release_page()
 
 
 def remove_arg_zero(bprm: LinuxBinprm) -> None:
@@ -212,19 +233,22 @@ def search_binary_handler(bprm: LinuxBinprm) -> None:
 
 def exec_binprm(bprm: LinuxBinprm) -> None:
     """Load the program, through its #! interpreters."""
+    k = bprm.k
+    old_pid = k.current.pid
     depth = 0
     while True:
         if depth > MAX_INTERP_DEPTH:
             raise KernelError(ELOOP)
         search_binary_handler(bprm)
         if bprm.interpreter is None:
-            return
+            break
         script = bprm.file
         assert script is not None
         bprm.file = bprm.interpreter
         bprm.interpreter = None
         exec_fput(script)
         depth += 1
+    core_ptrace.ptrace_event(k, PTRACE_EVENT_EXEC, old_pid)
 
 
 def do_execve(k: Kernel, path: bytes | str, argv: list[bytes], envp: list[bytes]) -> None:
@@ -235,13 +259,25 @@ def do_execve(k: Kernel, path: bytes | str, argv: list[bytes], envp: list[bytes]
     do_execveat(k, AT_FDCWD, path, argv, envp)
 
 
-def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], envp: list[bytes]) -> None:
-    """do_execveat_common() with the strings already in the kernel."""
-    name = getname_flags(k, path, 0).encode("utf-8", "surrogateescape")
-    if fd != AT_FDCWD and not name.startswith(b"/"):
-        bprm = LinuxBinprm(k, b"/dev/fd/%d/%s" % (fd, name))
-    else:
+def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], envp: list[bytes], flags: int = 0) -> None:
+    """do_execveat_common() with the strings already in the kernel. `flags`: AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW."""
+    current = k.current
+    name = getname_flags(k, path, LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0).encode("utf-8", "surrogateescape")
+    if current.flags & PF_NPROC_EXCEEDED:
+        if core_fork.user_processes(k, current.cred.uid) > current.signal.rlim[RLIMIT_NPROC].rlim_cur:
+            raise KernelError(EAGAIN)
+        current.flags &= ~PF_NPROC_EXCEEDED
+    if fd == AT_FDCWD or name.startswith(b"/"):
         bprm = LinuxBinprm(k, name)
+    else:
+        bprm = LinuxBinprm(k, b"/dev/fd/%d/%s" % (fd, name) if name else b"/dev/fd/%d" % fd)
+        files = current.files
+        # A script could not be opened by that name.
+        bprm.path_inaccessible = files is not None and fd in files.close_on_exec
+    if not argv and k.config.at_least(5, 18):
+        program, comm = name.decode("utf-8", "surrogateescape"), current.comm
+        k.printk_once("empty argv", f"process '{comm}' launched '{program}' with NULL argv: empty string added")
+        argv = [b""]
     try:
         bprm_mm_init(bprm)
         bprm.argc = len(argv)
@@ -251,17 +287,24 @@ def do_execveat(k: Kernel, fd: int, path: int | bytes | str, argv: list[bytes], 
         bprm.exec = bprm.p
         copy_strings(envp, bprm)
         copy_strings(argv, bprm)
-        file = do_open_execat(k, fd, name)
+        file = do_open_execat(k, fd, name, flags)
         bprm.file = file
+        bprm.comm_from_dentry = not name and k.config.at_least(6, 14)
         if file.f_inode.i_mode & S_IFMT != S_IFREG:
             raise KernelError(EACCES)
         exec_binprm(bprm)
+        rseq_execve(k.current)
     except KernelError:
         if bprm.point_of_no_return and not core_signal.fatal_signal_pending(k.current):
             core_signal.force_sigsegv(k, SIGSEGV)
         raise
     finally:
         free_bprm(bprm)
+
+
+def rseq_execve(t: TaskStruct) -> None:
+    """The registered area was the old program's (include/linux/sched.h)."""
+    t.rseq = t.rseq_len = t.rseq_sig = 0
 
 
 def free_bprm(bprm: LinuxBinprm) -> None:
@@ -297,6 +340,13 @@ def sys_execve(k: Kernel, filename: int, argv: int, envp: int) -> int:
     """The system call: all three are user addresses."""
     name = getname_flags(k, filename, 0)
     do_execve(k, name, strings_from_user(k, argv), strings_from_user(k, envp))
+    return 0
+
+
+def sys_execveat(k: Kernel, fd: int, filename: int, argv: int, envp: int, flags: int) -> int:
+    """execveat(2)."""
+    name = getname_flags(k, filename, LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0)
+    do_execveat(k, fd, name, strings_from_user(k, argv), strings_from_user(k, envp), flags)
     return 0
 
 
@@ -366,6 +416,7 @@ def take_leadership(k: Kernel, tsk: TaskStruct, leader: TaskStruct) -> None:
     tsk.start_time = leader.start_time
     del k.tasks[tsk.pid]
     tsk.pid, leader.pid = leader.pid, tsk.pid
+    tsk.thread_pid, leader.thread_pid = leader.thread_pid, tsk.thread_pid
     k.tasks[tsk.pid] = tsk
     threads = tsk.signal.threads
     threads.remove(tsk)
@@ -376,6 +427,9 @@ def take_leadership(k: Kernel, tsk: TaskStruct, leader: TaskStruct) -> None:
     for t in threads:
         t.group_leader = tsk
     leader.exit_signal = -1
+    if leader.ptrace and leader.parent is not None:
+        # It vanishes from under its tracer, which may wait for it.
+        core_jobctl.__wake_up_parent(leader, leader.parent)
     leader.exit_state = EXIT_DEAD
     core_exit.release_task(k, leader)
 
@@ -422,8 +476,14 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     do_close_on_exec(k)
     task.sas_ss_sp = 0
     task.sas_ss_size = 0
-    name = bprm.filename.rpartition(b"/")[2][:15]
-    task.comm = name.decode("utf-8", "surrogateescape")
+    cred = task.cred
+    task.dumpable = 1 if (cred.euid, cred.egid) == (cred.uid, cred.gid) else 0
+    if bprm.comm_from_dentry and bprm.file is not None:
+        task.comm = bprm.file.f_dentry.d_name[:15]
+    else:
+        name = bprm.filename.rpartition(b"/")[2][:15]
+        task.comm = name.decode("utf-8", "surrogateescape")
+    task.self_exec_id += 1
     flush_signal_handlers(task)
     cap_bprm_creds_from_file(task.cred)
     task.keepcaps = 0

@@ -35,6 +35,10 @@ def __fput(file: File) -> None:
         import mmscope.kernel.fs.eventpoll as eventpoll
 
         eventpoll.eventpoll_release_file(file)
+    if inode.i_flctx is not None:
+        import mmscope.kernel.fs.locks as locks
+
+        locks.locks_remove_file(file)
     if file.f_op.release is not None:
         file.f_op.release(inode, file)
     if file.f_mode & FMODE_WRITER:
@@ -42,6 +46,16 @@ def __fput(file: File) -> None:
     inode.i_count -= 1
     if inode.i_count == 0:
         fs_inode.iput(inode)
+
+
+def filp_close(file: File, id: FilesStruct) -> None:
+    """The table `id` has one descriptor of `file` less: its record locks on the file go."""
+    inode = file.f_inode
+    if inode.i_flctx is not None and not file.f_mode & FMODE_PATH:
+        import mmscope.kernel.fs.locks as locks
+
+        locks.locks_remove_posix(inode.i_sb.kernel, file, id)
+    fput(file)
 
 
 def current_files(k: Kernel) -> FilesStruct:
@@ -122,7 +136,7 @@ def close_fd(k: Kernel, fd: int) -> int:
     if file is None:
         raise KernelError(EBADF)
     files.close_on_exec.discard(fd)
-    fput(file)
+    filp_close(file, files)
     return 0
 
 
@@ -193,6 +207,6 @@ def put_files_struct(files: FilesStruct) -> None:
     if files.count:
         return
     for fd in sorted(files.fd):
-        fput(files.fd[fd])
+        filp_close(files.fd[fd], files)
     files.fd.clear()
     files.close_on_exec.clear()

@@ -36,6 +36,8 @@ __all__ = [
 
 LONG_MAX: Final = 0x7FFFFFFFFFFFFFFF
 _CENTISECOND: Final = 10_000_000
+#: Mount option commit=5, 1/100 s.
+_COMMIT_INTERVAL: Final = 500
 
 
 def __mark_inode_dirty(inode: Inode, flags: int) -> None:
@@ -59,7 +61,22 @@ def inode_io_list_move_locked(inode: Inode) -> None:
     wb = k.wb
     wb.b_dirty[inode] = None
     if not wb.next_ns:
-        wb.next_ns = inode.dirtied_when + k.config.dirty_writeback_interval * _CENTISECOND
+        wb.next_ns = inode.dirtied_when + writeback_period(k)
+
+
+def writeback_period(k: Kernel) -> int:
+    """How often the flusher wakes up, ns: with dirty_writeback_centisecs 0 for the journals' sake alone."""
+    return (k.config.dirty_writeback_interval or _COMMIT_INTERVAL) * _CENTISECOND
+
+
+def dirty_writeback_centisecs_handler(k: Kernel, interval: int) -> None:
+    """A new period begins at once, with all that is dirty being written (mm/page-writeback.c)."""
+    changed = interval != k.config.dirty_writeback_interval
+    k.config.dirty_writeback_interval = interval
+    if interval and changed:
+        wakeup_flusher_threads(k)
+        if k.wb.next_ns:
+            k.wb.next_ns = k.timekeeper.now_ns + writeback_period(k)
 
 
 def mark_inode_dirty(inode: Inode) -> None:
@@ -119,24 +136,29 @@ def wakeup_flusher_threads(k: Kernel) -> None:
             continue
 
 
+def wb_check_old_data_flush(k: Kernel, now: int) -> None:
+    """Write what has been dirty for long enough."""
+    older = now - k.config.dirty_expire_interval * _CENTISECOND
+    for inode in list(k.wb.b_dirty):
+        if inode.dirtied_when <= older:
+            try:
+                write_inode_now(inode, False)
+            except KernelError:
+                continue
+
+
 def wb_check(k: Kernel) -> None:
     """wb_workfn(), called at kernel entries: the periodic and the background part of the flusher's work."""
     wb = k.wb
     now = k.timekeeper.now_ns
     if wb.next_ns and now >= wb.next_ns:
-        # wb_check_old_data_flush()
-        older = now - k.config.dirty_expire_interval * _CENTISECOND
-        for inode in list(wb.b_dirty):
-            if inode.dirtied_when <= older:
-                try:
-                    write_inode_now(inode, False)
-                except KernelError:
-                    continue
+        if k.config.dirty_writeback_interval:
+            wb_check_old_data_flush(k, now)
         # Every file system commits its journal as often (commit=5).
         for sb in wb.super_blocks:
             if sb.s_op.sync_fs is not None:
                 sb.s_op.sync_fs(sb)
-        wb.next_ns = now + k.config.dirty_writeback_interval * _CENTISECOND if wb.b_dirty else 0
+        wb.next_ns = now + writeback_period(k) if wb.b_dirty else 0
     if mm_page_writeback.over_bground_thresh(k):
         # wb_check_background_flush()
         wakeup_flusher_threads(k)

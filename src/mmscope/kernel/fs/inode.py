@@ -6,7 +6,21 @@ from __future__ import annotations
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 from mmscope.kernel.core.capability import cap_raised, capable
 from mmscope.kernel.include.capability import CAP_FOWNER, CAP_FSETID
-from mmscope.kernel.include.fs import I_DIRTY_SYNC, I_FREEING, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, File, Inode
+from mmscope.kernel.include.fs import (
+    ATTR_FORCE,
+    I_DIRTY_SYNC,
+    I_FREEING,
+    O_NOATIME,
+    S_IFDIR,
+    S_IFMT,
+    S_ISGID,
+    S_IXGRP,
+    SB_KERNMOUNT,
+    SB_RDONLY,
+    File,
+    Iattr,
+    Inode,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "current_time",
     "evict",
+    "file_accessed",
+    "file_modified",
     "file_remove_privs",
     "file_update_time",
     "inode_init_owner",
@@ -56,6 +72,10 @@ def inode_init_owner(inode: Inode, dir: Inode | None, mode: int) -> None:
         inode.i_gid = dir.i_gid
         if mode & S_IFMT == S_IFDIR:
             mode |= S_ISGID
+        elif mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP and inode.i_gid != cred.fsgid and inode.i_gid not in cred.groups:
+            # mode_strip_sgid(): nobody makes a set-gid program of a group that they are not in.
+            if not capable(inode.i_sb.kernel, CAP_FSETID):
+                mode &= ~S_ISGID
     inode.i_mode = mode
 
 
@@ -84,13 +104,22 @@ def generic_update_time(inode: Inode, now: int) -> None:
     fs_writeback.__mark_inode_dirty(inode, I_DIRTY_SYNC)
 
 
-def touch_atime(file: File) -> None:
-    """The file was read (relatime): atime moves if it is not later than the others, or a day old."""
-    inode = file.f_inode
+def file_accessed(file: File) -> None:
+    """The file was read."""
+    if not file.f_flags & O_NOATIME:
+        touch_atime(file.f_inode)
+
+
+def touch_atime(inode: Inode) -> None:
+    """Something was read (relatime): atime moves if it is not later than the others, or a day old."""
+    if inode.i_sb.s_flags & SB_RDONLY:
+        return
     now = current_time(inode.i_sb.kernel)
     day = 86400 * 1_000_000_000
     if inode.i_atime > inode.i_mtime and inode.i_atime > inode.i_ctime and now - inode.i_atime < day:
-        return
+        # Linux's own mounts (memfd, System V) are not mounted relatime.
+        if not inode.i_sb.s_flags & SB_KERNMOUNT:
+            return
     if inode.i_atime != now:
         inode.i_atime = now
         fs_writeback.mark_inode_dirty_sync(inode)
@@ -98,14 +127,16 @@ def touch_atime(file: File) -> None:
 
 def file_remove_privs(file: File) -> None:
     """Who writes to a program without being privileged takes its set-id bits away."""
+    # Imported here: fs/attr.py needs this module.
+    import mmscope.kernel.fs.attr as fs_attr
+
     inode = file.f_inode
-    k = inode.i_sb.kernel
-    if inode.i_mode & S_IFMT != S_IFREG or capable(k, CAP_FSETID):
-        return
-    kill = inode.i_mode & S_ISUID
-    if inode.i_mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP:
-        kill |= S_ISGID
+    kill = fs_attr.setattr_should_drop_suidgid(inode)
     if kill:
-        inode.i_mode &= ~kill
-        inode.i_ctime = current_time(k)
-        fs_writeback.mark_inode_dirty_sync(inode)
+        fs_attr.notify_change(inode, Iattr(kill | ATTR_FORCE))
+
+
+def file_modified(file: File) -> None:
+    """The file is about to be changed other than by write(2): its set-id bits and its times."""
+    file_remove_privs(file)
+    file_update_time(file)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 import mmscope.kernel.fs.hostfs as hostfs
-from mmscope.kernel.include.errno import EISDIR, KernelBug, KernelError
+from mmscope.kernel.include.errno import EINVAL, EISDIR, KernelBug, KernelError
 from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFMT,
+    SEEK_CUR,
+    SEEK_SET,
     Dentry,
     File,
     FileOperations,
@@ -77,6 +79,16 @@ def simple_empty(dir: Inode) -> bool:
 def dcache_readdir(file: File) -> list[tuple[str, int, int]]:
     """iterate of a directory."""
     return simple_entries(file.f_inode)
+
+
+def dcache_dir_lseek(file: File, offset: int, whence: int) -> int:
+    """lseek in a directory: an entry's number, from the start or from here. Raises EINVAL."""
+    if whence == SEEK_CUR:
+        offset += file.f_pos
+    if whence not in (SEEK_SET, SEEK_CUR) or offset < 0:
+        raise KernelError(EINVAL)
+    file.f_pos = offset
+    return offset
 
 
 def generic_read_dir(file: File, count: int, pos: int) -> bytes:

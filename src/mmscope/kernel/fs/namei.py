@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from mmscope.kernel.arch.x86.uaccess import strncpy_from_user
 from mmscope.kernel.core.capability import cap_raised
-from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
+from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access, setattr_should_drop_suidgid
 from mmscope.kernel.fs.file import fget_raw, fput, path_noexec
 from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.streams import HostStream, reopen_stream
 from mmscope.kernel.include.capability import CAP_DAC_OVERRIDE, CAP_FOWNER
 from mmscope.kernel.include.errno import (
     EACCES,
+    EAGAIN,
     EEXIST,
     EINVAL,
     EISDIR,
@@ -28,10 +29,14 @@ from mmscope.kernel.include.errno import (
     EPERM,
     EROFS,
     ETXTBSY,
+    EXDEV,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
+    AT_EMPTY_PATH,
     AT_FDCWD,
+    AT_SYMLINK_NOFOLLOW,
+    ATTR_FORCE,
     ATTR_MTIME,
     ATTR_SIZE,
     FMODE_PATH,
@@ -82,6 +87,14 @@ if TYPE_CHECKING:
 LOOKUP_FOLLOW: Final = 0x1
 LOOKUP_DIRECTORY: Final = 0x2
 LOOKUP_EMPTY: Final = 0x4000
+# openat2(2)'s RESOLVE_*.
+LOOKUP_NO_SYMLINKS: Final = 0x010000
+LOOKUP_NO_MAGICLINKS: Final = 0x020000
+LOOKUP_NO_XDEV: Final = 0x040000
+LOOKUP_BENEATH: Final = 0x080000
+LOOKUP_IN_ROOT: Final = 0x100000
+LOOKUP_CACHED: Final = 0x200000
+LOOKUP_IS_SCOPED: Final = LOOKUP_BENEATH | LOOKUP_IN_ROOT
 
 LAST_NORM: Final = 0
 LAST_ROOT: Final = 1
@@ -104,9 +117,13 @@ VALID_OPEN_FLAGS: Final = 0o37777703
 class Nameidata:
     """struct nameidata: the state of one walk."""
 
-    def __init__(self, k: Kernel, path: Dentry, flags: int) -> None:
+    def __init__(self, k: Kernel, path: Dentry, root: Dentry, flags: int) -> None:
         self.k = k
         self.path = path
+        #: What ".." does not leave, and where absolute names start: the task's root, or where a scoped walk began.
+        self.root = root
+        #: nd->root.mnt is set: something has asked for the root. Before that RESOLVE_NO_XDEV takes it for another mount.
+        self.root_known = False
         self.flags = flags
         self.last = ""
         #: The last name was followed by slashes.
@@ -170,7 +187,10 @@ def inode_permission(k: Kernel, inode: Inode, mask: int) -> None:
     """May the current task access `inode` so? Writing on a read-only file system is EROFS before all else."""
     if mask & MAY_WRITE and inode.i_sb.s_flags & SB_RDONLY and inode.i_mode & S_IFMT in (S_IFREG, S_IFDIR, S_IFLNK):
         raise KernelError(EROFS)
-    generic_permission(k.current.cred, inode, mask)
+    if inode.i_op.permission is not None:
+        inode.i_op.permission(inode, mask)
+    else:
+        generic_permission(k.current.cred, inode, mask)
 
 
 def may_learn_of_cache(k: Kernel, inode: Inode) -> bool:
@@ -212,6 +232,9 @@ def d_lookup(parent: Dentry, name: str) -> Dentry:
     found: Inode | None = None
     if inode.i_op.lookup is not None:
         found = inode.i_op.lookup(inode, name)
+        if found is None and parent.d_sb.s_type == "proc":
+            # procfs has no negative dentries: not even who wants to make the name gets further.
+            raise KernelError(ENOENT)
     child = Dentry(parent.d_sb, name, parent, found)
     # procfs changes under us (fd/, tasks): its dentries are looked up afresh each time.
     if parent.d_sb.s_type != "proc":
@@ -226,21 +249,41 @@ def traverse_mounts(dentry: Dentry) -> Dentry:
     return dentry
 
 
-def follow_dotdot(k: Kernel, path: Dentry) -> Dentry:
-    """The parent directory; the task's root is its own parent."""
-    fs = k.current.fs
-    assert fs is not None
-    root = fs.root
+def follow_dotdot(nd: Nameidata) -> Dentry:
+    """The parent directory; the root is its own parent. EXDEV: RESOLVE_BENEATH, or RESOLVE_NO_XDEV and another mount."""
+    path = nd.path
+    nd.root_known = True
     while True:
-        if path is root or path is k.vfs.root:
+        if path is nd.root or path is nd.k.vfs.root:
+            if nd.flags & LOOKUP_BENEATH:
+                raise KernelError(EXDEV)
             break
         if path.d_parent is not None:
             path = path.d_parent
             break
         if path.d_covers is None:
             break
+        if nd.flags & LOOKUP_NO_XDEV:
+            raise KernelError(EXDEV)
         path = path.d_covers
-    return traverse_mounts(path)
+    return cross_mounts(nd, path)
+
+
+def cross_mounts(nd: Nameidata, dentry: Dentry) -> Dentry:
+    """handle_mounts(): traverse_mounts(), unless RESOLVE_NO_XDEV forbids it."""
+    if dentry.d_mounted is not None and nd.flags & LOOKUP_NO_XDEV:
+        raise KernelError(EXDEV)
+    return traverse_mounts(dentry)
+
+
+def nd_jump_root(nd: Nameidata) -> None:
+    """An absolute symbolic link: go on from the root."""
+    if nd.flags & LOOKUP_BENEATH:
+        raise KernelError(EXDEV)
+    if nd.flags & LOOKUP_NO_XDEV and not (nd.root_known and nd.path.d_sb is nd.root.d_sb):
+        raise KernelError(EXDEV)
+    nd.root_known = True
+    nd.path = nd.root
 
 
 def pick_link(nd: Nameidata, link: Dentry) -> str:
@@ -248,24 +291,30 @@ def pick_link(nd: Nameidata, link: Dentry) -> str:
     nd.total_link_count += 1
     if nd.total_link_count > MAXSYMLINKS:
         raise KernelError(ELOOP)
+    if nd.flags & LOOKUP_NO_SYMLINKS:
+        raise KernelError(ELOOP)
     inode = link.d_inode
     assert inode is not None
     if inode.i_op.jump_link is not None:
-        nd.path = inode.i_op.jump_link(inode)
+        # nd_jump_link()
+        target = inode.i_op.jump_link(inode)
+        if nd.flags & LOOKUP_NO_MAGICLINKS:
+            raise KernelError(ELOOP)
+        if nd.flags & LOOKUP_IS_SCOPED or (nd.flags & LOOKUP_NO_XDEV and nd.path.d_sb is not target.d_sb):
+            raise KernelError(EXDEV)
+        nd.path = target
         return ""
     assert inode.i_op.get_link is not None
     res = inode.i_op.get_link(inode)
     if res.startswith("/"):
-        fs = nd.k.current.fs
-        assert fs is not None
-        nd.path = fs.root
+        nd_jump_root(nd)
         res = res.lstrip("/")
     return res
 
 
 def step_into(nd: Nameidata, dentry: Dentry, trailing: bool) -> str:
     """Go to `dentry`: ENOENT if negative; returns a symbolic link's text if it has to be followed."""
-    dentry = traverse_mounts(dentry)
+    dentry = cross_mounts(nd, dentry)
     if dentry.d_inode is None:
         raise KernelError(ENOENT)
     if not d_is_symlink(dentry) or (trailing and not nd.flags & LOOKUP_FOLLOW):
@@ -277,11 +326,18 @@ def step_into(nd: Nameidata, dentry: Dentry, trailing: bool) -> str:
 def walk_component(nd: Nameidata, trailing: bool) -> str:
     """One component further; the rest to walk if it was a symbolic link."""
     if nd.last_type == LAST_DOTDOT:
-        nd.path = follow_dotdot(nd.k, nd.path)
+        nd.path = follow_dotdot(nd)
         return ""
     if nd.last_type != LAST_NORM:
         return ""
-    return step_into(nd, d_lookup(nd.path, nd.last), trailing)
+    return step_into(nd, lookup_fast(nd), trailing)
+
+
+def lookup_fast(nd: Nameidata) -> Dentry:
+    """nd.last in nd.path. EAGAIN: RESOLVE_CACHED, and the file system would have to be asked."""
+    if nd.flags & LOOKUP_CACHED and nd.last not in nd.path.d_children:
+        raise KernelError(EAGAIN)
+    return d_lookup(nd.path, nd.last)
 
 
 def link_path_walk(name: str, nd: Nameidata) -> None:
@@ -320,14 +376,21 @@ def path_init(k: Kernel, dfd: int, name: str, flags: int) -> Nameidata:
     """Where the walk starts: the root, the working directory, or the directory open as `dfd`."""
     fs = k.current.fs
     assert fs is not None
-    if name.startswith("/"):
-        return Nameidata(k, fs.root, flags)
+    if name.startswith("/") and not flags & LOOKUP_IN_ROOT:
+        if flags & LOOKUP_BENEATH:
+            raise KernelError(EXDEV)
+        nd = Nameidata(k, fs.root, fs.root, flags)
+        nd.root_known = True
+        return nd
     if dfd == AT_FDCWD:
-        return Nameidata(k, fs.pwd, flags)
-    dentry = fget_raw(k, dfd).f_dentry
-    if name and not d_is_dir(dentry):
-        raise KernelError(ENOTDIR)
-    return Nameidata(k, dentry, flags)
+        dentry = fs.pwd
+    else:
+        dentry = fget_raw(k, dfd).f_dentry
+        if name and not d_is_dir(dentry):
+            raise KernelError(ENOTDIR)
+    nd = Nameidata(k, dentry, dentry if flags & LOOKUP_IS_SCOPED else fs.root, flags)
+    nd.root_known = flags & LOOKUP_IS_SCOPED != 0
+    return nd
 
 
 def path_lookupat(nd: Nameidata, name: str) -> Dentry:
@@ -367,7 +430,7 @@ class OpenFlags:
         self.lookup_flags = lookup_flags
 
 
-def build_open_flags(flags: int, mode: int) -> OpenFlags:
+def build_open_flags(k: Kernel, flags: int, mode: int) -> OpenFlags:
     """Check and take apart the flags of open(2) (with build_open_how, which drops what it does not know)."""
     flags &= VALID_OPEN_FLAGS
     if flags & O_PATH:
@@ -378,6 +441,9 @@ def build_open_flags(flags: int, mode: int) -> OpenFlags:
             raise KernelError(EINVAL)
         if not acc_mode & MAY_WRITE:
             raise KernelError(EINVAL)
+    elif flags & (O_DIRECTORY | O_CREAT) == O_DIRECTORY | O_CREAT and k.config.at_least(6, 4):
+        # Before (commit unknown) the file was made, and then was no directory.
+        raise KernelError(EINVAL)
     if flags & O_PATH:
         acc_mode = 0
     if flags & O_TRUNC:
@@ -397,7 +463,7 @@ def lookup_open(nd: Nameidata, op: OpenFlags) -> Dentry:
     """Look the last component up for an open, and make it with O_CREAT. nd.created tells."""
     dir_inode = nd.path.d_inode
     assert dir_inode is not None
-    dentry = d_lookup(nd.path, nd.last)
+    dentry = lookup_fast(nd)
     if dentry.d_inode is None and op.open_flag & O_CREAT:
         if dir_inode.i_sb.s_flags & SB_RDONLY:
             raise KernelError(EROFS)
@@ -485,7 +551,7 @@ def handle_truncate(inode: Inode) -> None:
     """O_TRUNC. The file must not be executed by anybody (ETXTBSY), though it be opened for reading."""
     get_write_access(inode)
     try:
-        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME))
+        notify_change(inode, Iattr(ATTR_SIZE | ATTR_MTIME | ATTR_FORCE | setattr_should_drop_suidgid(inode)))
     finally:
         put_write_access(inode)
 
@@ -500,8 +566,8 @@ def vfs_open(path: Dentry, flags: int) -> File:
     # OPEN_FMODE(), and FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE
     f_mode = ((flags + 1) & O_ACCMODE) | 0x4 | 0x8 | 0x10
     kind = inode.i_mode & S_IFMT
-    if kind in (S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
-        # A host's device, FIFO or socket: there is no driver for it here.
+    if kind in (0, S_IFSOCK, S_IFBLK, S_IFIFO, S_IFCHR) and inode.i_fop.open is None:
+        # A host's device, FIFO or socket, for which there is no driver here; an anonymous file.
         raise KernelError(ENXIO)
     if f_mode & FMODE_WRITE and kind in (S_IFREG, S_IFDIR):
         get_write_access(inode)
@@ -563,15 +629,18 @@ def path_openat(k: Kernel, dfd: int, name: str, op: OpenFlags) -> File:
 
 def do_filp_open(k: Kernel, dfd: int, path: int | bytes | str, op: OpenFlags) -> File:
     """Open `path` relative to `dfd`."""
-    return path_openat(k, dfd, getname_flags(k, path, 0), op)
+    return path_openat(k, dfd, getname_flags(k, path, op.lookup_flags & LOOKUP_EMPTY), op)
 
 
-def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str) -> File:
+def do_open_execat(k: Kernel, dfd: int, path: int | bytes | str, flags: int = 0) -> File:
     """Open a program for exec: execute permission, regular files only, no noexec mount (EACCES).
 
-    Nobody may write to it (ETXTBSY) until it is given back by exec_fput().
+    Nobody may write to it (ETXTBSY) until it is given back by exec_fput(). `flags`: AT_*.
     """
-    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, LOOKUP_FOLLOW))
+    if flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW):
+        raise KernelError(EINVAL)
+    lookup_flags = (0 if flags & AT_SYMLINK_NOFOLLOW else LOOKUP_FOLLOW) | (LOOKUP_EMPTY if flags & AT_EMPTY_PATH else 0)
+    file = do_filp_open(k, dfd, path, OpenFlags(O_LARGEFILE, 0, MAY_EXEC | MAY_OPEN, lookup_flags))
     if path_noexec(file):
         fput(file)
         raise KernelError(EACCES)

@@ -236,12 +236,19 @@ def do_mknodat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, dev:
         raise KernelError(EPERM)
     if inode.i_op.mknod is None:
         raise KernelError(EPERM)
-    # new_decode_dev()
-    major, minor = (dev & 0xFFF00) >> 8, (dev & 0xFF) | (dev >> 12 & 0xFFF00)
-    inode.i_op.mknod(inode, dentry, mode, major << 20 | minor)
+    rdev = 0
+    if kind in (S_IFCHR, S_IFBLK):
+        # new_decode_dev()
+        rdev = ((dev & 0xFFF00) >> 8) << 20 | (dev & 0xFF) | (dev >> 12 & 0xFFF00)
+    inode.i_op.mknod(inode, dentry, mode, rdev)
+    # init_special_inode(). A device or FIFO of the host has no driver here.
     if kind == S_IFIFO and dentry.d_inode is not None:
-        # init_special_inode(). A FIFO of the host has no driver here.
         dentry.d_inode.i_fop = fifo_fops
+    elif kind == S_IFCHR and dentry.d_inode is not None:
+        # Imported here: the devices are files of file systems, which are made by this module.
+        import mmscope.kernel.fs.devtmpfs as fs_devtmpfs
+
+        dentry.d_inode.i_fop = fs_devtmpfs.chrdev_fops(rdev)
     return 0
 
 
@@ -334,8 +341,6 @@ def do_renameat2(k: Kernel, olddfd: int, oldname: int | bytes | str, newdfd: int
         raise KernelError(EINVAL)
     if flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT):
         raise KernelError(EINVAL)
-    if flags & RENAME_WHITEOUT and not capable(k, CAP_MKNOD):
-        raise KernelError(EPERM)
     old_nd = filename_parentat(k, olddfd, oldname)
     new_nd = filename_parentat(k, newdfd, newname)
     if old_nd.path.d_sb is not new_nd.path.d_sb:

@@ -9,6 +9,7 @@ from mmscope.kernel.fs.libfs import simple_fill_super
 from mmscope.kernel.fs.namei import d_lookup, traverse_mounts
 from mmscope.kernel.fs.proc import proc_init
 from mmscope.kernel.fs.streams import open_descriptors, open_streams
+from mmscope.kernel.fs.xattr import kernfs_xattr_handlers
 from mmscope.kernel.include.fs import S_IFDIR, S_IFMT, Dentry, SuperBlock
 from mmscope.kernel.mm.shmem import shmem_fill_super
 from mmscope.kernel.mm.shmem_dir import shmem_make_root
@@ -47,12 +48,16 @@ class Vfs:
         #: (path, super block, source, options) in mount order, as /proc/mounts lists them.
         self.mounts: list[tuple[str, SuperBlock, str, str]] = [("/", root_sb, "/dev/root", "rw,relatime")]
         options = "rw,nosuid,nodev,noexec,relatime"
-        self.mount("sys", simple_fill_super(kernel, "sysfs", self.get_anon_bdev(), 0, 0o555), "sysfs", options)
+        sysfs = simple_fill_super(kernel, "sysfs", self.get_anon_bdev(), 0, 0o555)
+        sysfs.s_xattr = kernfs_xattr_handlers
+        self.mount("sys", sysfs, "sysfs", options)
         self.mount("proc", proc_init(kernel, self.get_anon_bdev()), "proc", options)
         self.mount("dev", devtmpfs_init(kernel, self.get_anon_bdev()), "devtmpfs", "rw,nosuid,relatime,mode=755")
         shm = shmem_fill_super(kernel, self.get_anon_bdev())
         self.do_mount(d_lookup(traverse_mounts(d_lookup(self.root, "dev")), "shm"), shmem_make_root(shm, 0o1777))
         self.mounts.append(("/dev/shm", shm, "tmpfs", "rw,nosuid,nodev"))
+        for number in range(len(self.mounts)):
+            self.mounts[number][1].s_mnt_id = number + 1
 
     def install_streams(self, files: FilesStruct) -> None:
         """Descriptors 0, 1 and 2 of a new task."""

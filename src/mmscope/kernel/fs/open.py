@@ -3,14 +3,30 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.fs.attr import get_write_access, notify_change, put_write_access
-from mmscope.kernel.fs.d_path import d_path
+from mmscope.kernel.fs.attr import (
+    get_write_access,
+    notify_change,
+    put_write_access,
+    setattr_should_drop_sgid,
+    setattr_should_drop_suidgid,
+)
+from mmscope.kernel.fs.d_path import d_path, path_is_under
 from mmscope.kernel.fs.file import fd_install, fget, fget_raw, get_unused_fd_flags, set_close_on_exec
 from mmscope.kernel.fs.inode import inode_owner_or_capable
 from mmscope.kernel.fs.namei import (
+    __O_TMPFILE,
+    LOOKUP_BENEATH,
+    LOOKUP_CACHED,
     LOOKUP_DIRECTORY,
     LOOKUP_EMPTY,
     LOOKUP_FOLLOW,
+    LOOKUP_IN_ROOT,
+    LOOKUP_NO_MAGICLINKS,
+    LOOKUP_NO_SYMLINKS,
+    LOOKUP_NO_XDEV,
+    O_PATH_FLAGS,
+    VALID_OPEN_FLAGS,
+    OpenFlags,
     build_open_flags,
     capable_dac,
     d_is_dir,
@@ -21,6 +37,7 @@ from mmscope.kernel.fs.namei import (
 )
 from mmscope.kernel.fs.streams import HostStream, stream_truncate
 from mmscope.kernel.include.errno import (
+    EAGAIN,
     EBADF,
     EFBIG,
     EINVAL,
@@ -41,7 +58,9 @@ from mmscope.kernel.include.fs import (
     AT_SYMLINK_NOFOLLOW,
     ATTR_ATIME,
     ATTR_ATIME_SET,
+    ATTR_FORCE,
     ATTR_GID,
+    ATTR_KILL_SUID,
     ATTR_MODE,
     ATTR_MTIME,
     ATTR_MTIME_SET,
@@ -57,7 +76,10 @@ from mmscope.kernel.include.fs import (
     MAY_EXEC,
     MAY_WRITE,
     O_CLOEXEC,
+    O_CREAT,
     O_LARGEFILE,
+    O_PATH,
+    O_TRUNC,
     S_IALLUGO,
     S_IFBLK,
     S_IFDIR,
@@ -80,6 +102,22 @@ if TYPE_CHECKING:
 
 AT_EACCESS: Final = 0x200
 
+RESOLVE_NO_XDEV: Final = 0x01
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+RESOLVE_IN_ROOT: Final = 0x10
+RESOLVE_CACHED: Final = 0x20
+RESOLVE_FLAGS: Final = 0x1F
+_RESOLVE: Final = (
+    (RESOLVE_NO_XDEV, LOOKUP_NO_XDEV),
+    (RESOLVE_NO_MAGICLINKS, LOOKUP_NO_MAGICLINKS),
+    (RESOLVE_NO_SYMLINKS, LOOKUP_NO_SYMLINKS),
+    (RESOLVE_BENEATH, LOOKUP_BENEATH),
+    (RESOLVE_IN_ROOT, LOOKUP_IN_ROOT),
+    (RESOLVE_CACHED, LOOKUP_CACHED),
+)
+
 #: tv_nsec values of utimensat(2), as times in ns that no clock has.
 UTIME_NOW: Final = -(1 << 62) - 1
 UTIME_OMIT: Final = -(1 << 62) - 2
@@ -87,7 +125,11 @@ UTIME_OMIT: Final = -(1 << 62) - 2
 
 def do_sys_open(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mode: int = 0) -> int:
     """openat(2): the lowest free descriptor for the file. `filename` may be an address in user memory."""
-    op = build_open_flags(flags | O_LARGEFILE, mode)
+    return open_fd(k, dfd, filename, flags, build_open_flags(k, flags | O_LARGEFILE, mode))
+
+
+def open_fd(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, op: OpenFlags) -> int:
+    """The end of all opens: a file and its descriptor."""
     name = getname_flags(k, filename, 0)
     fd = get_unused_fd_flags(k, flags)
     try:
@@ -98,6 +140,31 @@ def do_sys_open(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mo
     fd_install(k, fd, file)
     set_close_on_exec(k, fd, bool(flags & O_CLOEXEC))
     return fd
+
+
+def do_sys_openat2(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mode: int, resolve: int) -> int:
+    """openat2(2): unlike openat(2) it refuses what it does not know, or what has no effect: EINVAL."""
+    if k.config.at_least(5, 14):
+        if flags >> 32:
+            raise KernelError(EINVAL)
+    else:
+        flags &= 0xFFFFFFFF
+    known = RESOLVE_FLAGS | RESOLVE_CACHED if k.config.at_least(5, 12) else RESOLVE_FLAGS
+    if flags & ~VALID_OPEN_FLAGS or resolve & ~known:
+        raise KernelError(EINVAL)
+    if resolve & RESOLVE_BENEATH and resolve & RESOLVE_IN_ROOT:
+        raise KernelError(EINVAL)
+    if mode & ~S_IALLUGO if flags & (O_CREAT | __O_TMPFILE) else mode:
+        raise KernelError(EINVAL)
+    if flags & O_PATH and flags & ~(O_PATH_FLAGS | O_CLOEXEC):
+        raise KernelError(EINVAL)
+    op = build_open_flags(k, flags if flags & O_PATH else flags | O_LARGEFILE, mode)
+    if resolve & RESOLVE_CACHED and flags & (O_TRUNC | O_CREAT | __O_TMPFILE):
+        raise KernelError(EAGAIN)
+    for bit, lookup in _RESOLVE:
+        if resolve & bit:
+            op.lookup_flags |= lookup
+    return open_fd(k, dfd, filename, flags, op)
 
 
 def do_faccessat(k: Kernel, dfd: int, filename: int | bytes | str, mode: int, flags: int = 0) -> int:
@@ -168,7 +235,8 @@ def ksys_getcwd(k: Kernel, size: int) -> bytes:
     assert fs is not None
     if fs.pwd.d_unlinked:
         raise KernelError(ENOENT)
-    path = d_path(k, fs.pwd).encode("utf-8", "surrogateescape") + b"\0"
+    reachable = "" if path_is_under(fs.pwd, fs.root) else "(unreachable)"
+    path = (reachable + d_path(k, fs.pwd)).encode("utf-8", "surrogateescape") + b"\0"
     if len(path) > size:
         raise KernelError(ERANGE)
     return path
@@ -192,7 +260,7 @@ def vfs_truncate(k: Kernel, inode: Inode, length: int, file: File | None) -> Non
             raise KernelError(EINVAL)
         inode_permission(k, inode, MAY_WRITE)
         get_write_access(inode)
-    attr = Iattr(ATTR_SIZE | (ATTR_MTIME if file is not None else 0))
+    attr = Iattr(ATTR_SIZE | ATTR_FORCE | (ATTR_MTIME if file is not None else 0) | setattr_should_drop_suidgid(inode))
     attr.ia_size = length
     try:
         notify_change(inode, attr)
@@ -233,6 +301,11 @@ def vfs_fallocate(file: File, mode: int, offset: int, len: int) -> None:
         raise KernelError(EINVAL)
     if mode & ~0x7B:
         raise KernelError(EOPNOTSUPP)
+    if inode.i_sb.kernel.config.at_least(6, 12):
+        # One thing at a time (commit unknown), and most sizes may be kept.
+        kind = mode & ~FALLOC_FL_KEEP_SIZE
+        if kind & (kind - 1) or (mode & FALLOC_FL_KEEP_SIZE and kind in (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)):
+            raise KernelError(EOPNOTSUPP)
     if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE:
         raise KernelError(EOPNOTSUPP)
     if mode & FALLOC_FL_PUNCH_HOLE and not mode & FALLOC_FL_KEEP_SIZE:
@@ -303,9 +376,11 @@ def ksys_fchmod(k: Kernel, fd: int, mode: int) -> int:
 
 
 def chown_common(inode: Inode, user: int, group: int) -> int:
-    """chown(2) and its relatives, the file found; 0xffffffff = as it is."""
+    """chown(2) and its relatives, the file found; 0xffffffff = as it is. The set-id bits go in any case."""
     want_write(inode)
     attr = Iattr(0)
+    if inode.i_mode & S_IFMT != S_IFDIR:
+        attr.ia_valid |= ATTR_KILL_SUID | setattr_should_drop_sgid(inode)
     if user != 0xFFFFFFFF:
         attr.ia_valid |= ATTR_UID
         attr.ia_uid = user
@@ -359,15 +434,3 @@ def do_utimes(k: Kernel, dfd: int, filename: int, times: tuple[int, int] | None,
             raise KernelError(EINVAL)
         return vfs_utimes(k, fget(k, dfd).f_inode, times)
     return vfs_utimes(k, _lookup_attr(k, dfd, filename, flags), times)
-
-
-def change_attributes(k: Kernel, dfd: int, filename: int | bytes | str, flags: int) -> int:
-    """setxattr(2) and removexattr(2): no file system here keeps attributes."""
-    want_write(_lookup_attr(k, dfd, filename, flags))
-    raise KernelError(EOPNOTSUPP)
-
-
-def change_attributes_fd(k: Kernel, fd: int) -> int:
-    """fsetxattr(2), fremovexattr(2)."""
-    want_write(fget(k, fd).f_inode)
-    raise KernelError(EOPNOTSUPP)

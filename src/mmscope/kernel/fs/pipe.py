@@ -10,15 +10,17 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.arch.x86.cpu import phys_read, phys_write
+from mmscope.kernel.arch.x86.cpu import phys_write
 from mmscope.kernel.arch.x86.uaccess import put_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import alloc_fd, current_files, fd_install, fput, set_close_on_exec
+from mmscope.kernel.fs.inode import file_accessed, file_update_time
 from mmscope.kernel.include.capability import CAP_SYS_RESOURCE
 from mmscope.kernel.include.errno import (
     EAGAIN,
     EBADF,
     EBUSY,
+    EFAULT,
     EINVAL,
     ENOMEM,
     ENOTTY,
@@ -41,6 +43,7 @@ from mmscope.kernel.include.fs import (
     O_RDONLY,
     O_WRONLY,
     S_IFIFO,
+    SB_KERNMOUNT,
     Dentry,
     File,
     FileOperations,
@@ -54,6 +57,7 @@ from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLR
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.include.wait import WaitQueueEntry, WaitQueueHead
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_kvec_dest
 from mmscope.kernel.mm.page_alloc import alloc_page, put_page
 
 TYPE_CHECKING = False
@@ -63,7 +67,10 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["create_pipe_files", "do_pipe2", "fifo_fops", "get_pipe_info", "pipe_fcntl", "pipefifo_fops"]
+__all__ = [
+    "create_pipe_files", "do_pipe2", "fifo_fops", "get_pipe_info", "get_pipe_page", "pipe_buf_get", "pipe_buf_release",
+    "pipe_fcntl", "pipe_full", "pipe_page_get", "pipefifo_fops",
+]  # fmt: skip
 
 PIPE_DEF_BUFFERS: Final = 16
 #: fs.pipe-max-size: what a process without CAP_SYS_RESOURCE may ask for, bytes.
@@ -73,13 +80,23 @@ F_GETPIPE_SZ: Final = 1032
 O_NOTIFICATION_PIPE: Final = 0o200
 
 
-class PipeBuffer:
-    """struct pipe_buffer: `len` bytes at `offset` of a page."""
+# Whose page a buffer refers to (buf->ops): the pipe's own, one of the page cache, a process's.
+PIPE_ANON: Final = 0
+PIPE_PAGE_CACHE: Final = 1
+PIPE_USER_PAGE: Final = 2
 
-    def __init__(self, page: Page, length: int, can_merge: bool, packet: bool) -> None:
+
+class PipeBuffer:
+    """struct pipe_buffer: `len` bytes at `offset` of a page, to which it holds a reference."""
+
+    def __init__(self, page: Page, length: int, can_merge: bool, packet: bool, offset: int = 0, ops: int = PIPE_ANON) -> None:
         self.page = page
-        self.offset = 0
+        self.offset = offset
         self.len = length
+        #: PIPE_ANON...
+        self.ops = ops
+        #: PIPE_BUF_FLAG_GIFT: vmsplice(SPLICE_F_GIFT).
+        self.gift = False
         #: PIPE_BUF_FLAG_CAN_MERGE: the next write may go on here; PIPE_BUF_FLAG_PACKET: a read ends here.
         self.can_merge = can_merge
         self.packet = packet
@@ -101,7 +118,7 @@ class PipeInodeInfo:
         self.w_counter = 0
         self.rd_wait = WaitQueueHead()
         self.wr_wait = WaitQueueHead()
-        #: Somebody has polled it: since v5.14 each write and read then wakes, for the sake of edge-triggered epoll.
+        #: Somebody has polled it: since v5.14 each write then wakes, for the sake of edge-triggered epoll.
         self.poll_usage = False
         #: A page kept for the next write.
         self.tmp_page: Page | None = None
@@ -130,19 +147,34 @@ def get_pipe_page(pipe: PipeInodeInfo) -> Page:
     new = alloc_page(k, GFP_HIGHUSER | ___GFP_ACCOUNT)
     if new is None:
         raise KernelError(ENOMEM)
-    k.pipe_pages.add(new.pfn)
+    k.pipe_pages[new.pfn] = 1
     return new
 
 
+def pipe_page_get(pipe: PipeInodeInfo, page: Page) -> None:
+    """One more buffer refers to the page."""
+    page._refcount += 1
+    pages = pipe.kernel.pipe_pages
+    pages[page.pfn] = pages.get(page.pfn, 0) + 1
+
+
+def pipe_buf_get(pipe: PipeInodeInfo, buf: PipeBuffer) -> None:
+    """The same for the page of a buffer that is to be shared (tee)."""
+    pipe_page_get(pipe, buf.page)
+
+
 def free_pipe_page(pipe: PipeInodeInfo, page: Page) -> None:
-    """The last reader is done with it."""
-    pipe.kernel.pipe_pages.discard(page.pfn)
+    """A buffer less."""
+    pages = pipe.kernel.pipe_pages
+    pages[page.pfn] -= 1
+    if not pages[page.pfn]:
+        del pages[page.pfn]
     put_page(page)
 
 
-def anon_pipe_buf_release(pipe: PipeInodeInfo, buf: PipeBuffer) -> None:
-    """An empty page: keep one, free the others."""
-    if pipe.tmp_page is None:
+def pipe_buf_release(pipe: PipeInodeInfo, buf: PipeBuffer) -> None:
+    """It is empty. One page of the pipe's own that nobody else has is kept (anon_pipe_buf_release)."""
+    if buf.ops == PIPE_ANON and pipe.tmp_page is None and buf.page._refcount == 1:
         pipe.tmp_page = buf.page
     else:
         free_pipe_page(pipe, buf.page)
@@ -154,30 +186,45 @@ def pipe_full(pipe: PipeInodeInfo) -> bool:
 
 
 def pipe_read(file: File, count: int, pos: int) -> bytes:
-    """What is there, up to `count`; waits while there is nothing and somebody can write. b"" at the end."""
+    """pipe_read_iter() for the kernel itself."""
+    to = iov_iter_kvec_dest(pipe_of(file).kernel, count)
+    pipe_read_iter(file, to, pos)
+    return b"".join(to.out)
+
+
+def pipe_read_iter(file: File, to: IovIter, pos: int) -> int:
+    """What is there, as far as `to` has room; waits while there is nothing and somebody can write. 0 at the end.
+
+    A buffer that could not be copied stays in the pipe: EFAULT if it was the first.
+    """
     pipe = pipe_of(file)
     k = pipe.kernel
-    if count == 0:
-        return b""
+    if to.count == 0:
+        return 0
     was_full = pipe_full(pipe)
-    out: list[bytes] = []
-    left = count
+    wake_next_reader = False
+    done = 0
+    fault = False
     while True:
-        while pipe.bufs and left:
+        while pipe.bufs and to.count and not fault:
             buf = pipe.bufs[0]
-            chars = min(buf.len, left)
-            out.append(phys_read(k, (buf.page.pfn << 12) + buf.offset, chars))
+            chars = min(buf.len, to.count)
+            if copy_page_to_iter(buf.page, buf.offset, chars, to) < chars:
+                fault = True
+                break
+            done += chars
             buf.offset += chars
             buf.len -= chars
-            left -= chars
-            if buf.packet:
+            last = buf.packet
+            if last:
                 # The rest of a packet is lost.
-                left = 0
                 buf.len = 0
             if not buf.len:
                 pipe.bufs.pop(0)
-                anon_pipe_buf_release(pipe, buf)
-        if out or not pipe.writers:
+                pipe_buf_release(pipe, buf)
+            if last:
+                break
+        if done or fault or not pipe.writers:
             break
         if file.f_flags & O_NONBLOCK:
             raise KernelError(EAGAIN)
@@ -186,12 +233,17 @@ def pipe_read(file: File, count: int, pos: int) -> bytes:
         if not pipe_wait(k, pipe, pipe.rd_wait, True):
             raise KernelError(ERESTARTSYS)
         was_full = pipe_full(pipe)
-    if was_full or (pipe.poll_usage and k.config.at_least(5, 14)):
+        wake_next_reader = True
+    if was_full:
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
-    if pipe.bufs:
-        # Another reader may go on with the rest.
+    if wake_next_reader and pipe.bufs:
+        # We were woken alone: another reader may go on with the rest.
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
-    return b"".join(out)
+    if fault and not done:
+        raise KernelError(EFAULT)
+    if done:
+        file_accessed(file)
+    return done
 
 
 def pipe_readable(pipe: PipeInodeInfo) -> bool:
@@ -238,6 +290,7 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
         raise KernelError(EPIPE)
     done = 0
     was_empty = not pipe.bufs
+    wake_next_writer = False
     chars = total & (PAGE_SIZE - 1)
     if chars and not was_empty:
         buf = pipe.bufs[-1]
@@ -273,15 +326,18 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
             core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
         pipe_wait(k, pipe, pipe.wr_wait, False)
         was_empty = not pipe.bufs
+        wake_next_writer = True
     if was_empty or (pipe.poll_usage and k.config.at_least(5, 14)):
         core_wait.wake_up_interruptible(pipe.rd_wait, POLLIN | POLLRDNORM)
-    if not pipe_full(pipe):
+    if wake_next_writer and not pipe_full(pipe):
         # Another writer may go on.
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
     if error == EPIPE:
         core_signal.send_sig(k, SIGPIPE, k.current, 0)
     if error and not done:
         raise KernelError(error)
+    if done:
+        file_update_time(file)
     return done
 
 
@@ -350,6 +406,7 @@ def pipe_release(inode: Inode, file: File) -> None:
 pipefifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
+    read_iter=pipe_read_iter,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -419,6 +476,7 @@ def fifo_release(inode: Inode, file: File) -> None:
 fifo_fops: Final = FileOperations(
     "pipefifo_fops",
     read=pipe_read,
+    read_iter=pipe_read_iter,
     write=pipe_write,
     poll=pipe_poll,
     unlocked_ioctl=pipe_ioctl,
@@ -430,7 +488,8 @@ fifo_fops: Final = FileOperations(
 def pipefs(k: Kernel) -> SuperBlock:
     """pipefs, made at the first pipe."""
     if k.pipe_mnt is None:
-        k.pipe_mnt = SuperBlock(k, "pipefs", k.vfs.get_anon_bdev())
+        k.pipe_mnt = SuperBlock(k, "pipefs", k.vfs.get_anon_bdev(), SB_KERNMOUNT)
+        k.pipe_mnt.s_mnt_id = len(k.vfs.mounts) + 1
     return k.pipe_mnt
 
 

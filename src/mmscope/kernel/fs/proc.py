@@ -7,26 +7,30 @@ from mmscope.kernel.core.capability import capable
 from mmscope.kernel.core.ptrace import ptrace_may_access
 from mmscope.kernel.core.sysctl import CtlTable, kern_table, proc_read, proc_write, vm_table
 from mmscope.kernel.fs import proc_array, proc_base
+from mmscope.kernel.fs.attr import setattr_copy, setattr_prepare
 from mmscope.kernel.fs.libfs import generic_read_dir, set_times
+from mmscope.kernel.fs.namei import generic_permission
 from mmscope.kernel.fs.proc_meminfo import meminfo_proc_show
 from mmscope.kernel.fs.proc_misc import (
     cpuinfo_next,
     filesystems_proc_show,
     loadavg_proc_show,
+    proc_locks_next,
     proc_mounts_link,
     proc_self,
     proc_thread_self,
     show_stat,
-    show_vfsmnt,
     swaps_proc_show,
     uptime_proc_show,
     version_proc_show,
 )
+from mmscope.kernel.fs.proc_namespace import show_mountinfo, show_vfsmnt
 from mmscope.kernel.fs.proc_page import kpagecount_proc_ops, kpageflags_proc_ops
 from mmscope.kernel.fs.seq_file import SeqFile, seq_lseek, seq_read
 from mmscope.kernel.include.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.fs import (
+    ATTR_MODE,
     FMODE_READ,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
@@ -37,6 +41,7 @@ from mmscope.kernel.include.fs import (
     Dentry,
     File,
     FileOperations,
+    Iattr,
     Inode,
     InodeOperations,
     SuperBlock,
@@ -269,6 +274,8 @@ def proc_make_inode(
         inode.i_gid = task.cred.egid
     if kind == S_IFDIR:
         inode.i_op = proc_dir_inode_operations
+        if entry in (_FD_DIR, _FDINFO_DIR, _MAP_FILES_DIR):
+            inode.i_op = proc_fd_inode_operations
         inode.i_fop = proc_dir_operations
         inode.i_nlink = 2
     elif entry.kind == LINK:
@@ -277,8 +284,14 @@ def proc_make_inode(
     elif entry.kind == TEXT_LINK:
         inode.i_op = proc_self_inode_operations
     else:
+        inode.i_op = proc_file_inode_operations
         inode.i_fop = proc_file_operations(entry, task)
     return inode
+
+
+def is_tgid_dir(data: ProcInode) -> bool:
+    """/proc/PID itself."""
+    return data.entry is _TGID
 
 
 def _child_ino(dir: Inode, position: int) -> int:
@@ -389,10 +402,12 @@ def proc_readdir(file: File) -> list[tuple[str, int, int]]:
 
 
 def proc_pid_get_link(inode: Inode) -> Dentry:
-    """Where a magic link leads."""
+    """Where a magic link leads: the business of who may look into the process."""
     data = proc_data(inode)
     task = data.task
     assert task is not None
+    if not ptrace_may_access(inode.i_sb.kernel, task):
+        raise KernelError(EACCES)
     if data.fd >= 0:
         files = task.files
         file = files.fd.get(data.fd) if files is not None else None
@@ -428,7 +443,32 @@ def proc_text_get_link(inode: Inode) -> str:
     return data.entry.text(k, k.current).decode()
 
 
-proc_dir_inode_operations: Final = InodeOperations("proc_dir_inode_operations", lookup=proc_lookup)
+def proc_setattr(inode: Inode, attr: Iattr) -> None:
+    """i_op->setattr: an owner and times for as long as the inode lives, no mode; a size is nobody's business."""
+    if attr.ia_valid & ATTR_MODE:
+        raise KernelError(EPERM)
+    setattr_prepare(inode, attr)
+    setattr_copy(inode, attr)
+
+
+proc_dir_inode_operations: Final = InodeOperations("proc_dir_inode_operations", lookup=proc_lookup, setattr=proc_setattr)
+
+
+def proc_fd_permission(inode: Inode, mask: int) -> None:
+    """A process gets at its own descriptors, whoever owns the directory."""
+    k = inode.i_sb.kernel
+    try:
+        generic_permission(k.current.cred, inode, mask)
+    except KernelError:
+        task = proc_data(inode).task
+        if task is None or task.tgid != k.current.tgid:
+            raise
+
+
+proc_fd_inode_operations: Final = InodeOperations(
+    "proc_fd_inode_operations", lookup=proc_lookup, setattr=proc_setattr, permission=proc_fd_permission
+)
+proc_file_inode_operations: Final = InodeOperations("proc_file_inode_operations", setattr=proc_setattr)
 proc_dir_operations: Final = FileOperations("proc_dir_operations", read=generic_read_dir, iterate=proc_readdir)
 proc_reg_file_ops: Final = FileOperations(
     "proc_reg_file_ops", llseek=seq_lseek, read=seq_read, write=proc_reg_write, open=proc_open
@@ -456,12 +496,20 @@ proc_sys_file_operations: Final = FileOperations(
     "proc_sys_file_operations", read=proc_sys_read, write=proc_sys_write, open=proc_sys_open, all_or_fault=True
 )
 proc_map_files_link_inode_operations: Final = InodeOperations(
-    "proc_map_files_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_map_files_get_link
+    "proc_map_files_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_map_files_get_link, setattr=proc_setattr
 )
 proc_pid_link_inode_operations: Final = InodeOperations(
-    "proc_pid_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_pid_get_link
+    "proc_pid_link_inode_operations", get_link=proc_pid_readlink, jump_link=proc_pid_get_link, setattr=proc_setattr
 )
 proc_self_inode_operations: Final = InodeOperations("proc_self_inode_operations", get_link=proc_text_get_link)
+
+
+def sysvipc_proc_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """A line of sysvipc/shm."""
+    # Imported here: most programs have no segments.
+    import mmscope.kernel.ipc.shm as ipc_shm
+
+    return ipc_shm.sysvipc_shm_proc_show(k, task, index)
 
 
 _FD_LINK: Final = ProcEntry("", LINK, 0o700)
@@ -487,6 +535,7 @@ _TID_BASE: Final = (
     ProcEntry("root", LINK, 0o777, link=proc_base.proc_root_link),
     ProcEntry("exe", LINK, 0o777, link=proc_base.proc_exe_link),
     ProcEntry("mounts", RECORDS, 0o444, next=show_vfsmnt),
+    ProcEntry("mountinfo", RECORDS, 0o444, next=show_mountinfo),
     ProcEntry("clear_refs", FILE, 0o200, write=proc_base.clear_refs_write),
     ProcEntry("smaps", RECORDS, 0o444, mm_next=proc_base.pid_smaps_next),
     ProcEntry("smaps_rollup", FILE, 0o444, mm_text=proc_base.pid_smaps_rollup),
@@ -514,11 +563,13 @@ _ROOT: Final = ProcEntry("", DIR, 0o555, children=(
     ProcEntry("kpagecount", FILE, 0o400, fops=kpagecount_proc_ops),
     ProcEntry("kpageflags", FILE, 0o400, fops=kpageflags_proc_ops),
     ProcEntry("loadavg", FILE, 0o444, loadavg_proc_show),
+    ProcEntry("locks", RECORDS, 0o444, next=proc_locks_next),
     ProcEntry("meminfo", FILE, 0o444, meminfo_proc_show),
     ProcEntry("mounts", TEXT_LINK, 0o777, proc_mounts_link),
     _SELF,
     ProcEntry("stat", FILE, 0o444, show_stat),
     ProcEntry("swaps", FILE, 0o444, swaps_proc_show),
+    ProcEntry("sysvipc", DIR, 0o555, children=(ProcEntry("shm", RECORDS, 0o444, next=sysvipc_proc_next),)),
     ProcEntry("sys", DIR, 0o555, children=(_sysctl_dir("kernel", kern_table), _sysctl_dir("vm", vm_table))),
     _THREAD_SELF,
     ProcEntry("uptime", FILE, 0o444, uptime_proc_show),

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from mmscope.kernel.core.itimer import thread_group_cputime
+from mmscope.kernel.core.posix_cpu_timers import thread_group_cputime
 from mmscope.kernel.core.ptrace import ptrace_may_access
 from mmscope.kernel.core.sys import task_ppid_nr
 from mmscope.kernel.fs.task_mmu import task_mem, task_statm
 from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_RSS, RLIMIT_SIGPENDING
-from mmscope.kernel.include.sched import __TASK_STOPPED, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
+from mmscope.kernel.include.sched import __TASK_STOPPED, __TASK_TRACED, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from mmscope.kernel.include.signal import SIG_DFL, SIG_IGN, SIGCHLD
 from mmscope.kernel.mm.memory_rss import get_mm_rss
 
@@ -29,6 +29,8 @@ def _state(task: TaskStruct) -> str:
         return "Z (zombie)"
     if task.state & __TASK_STOPPED:
         return "T (stopped)"
+    if task.state & __TASK_TRACED:
+        return "t (tracing stop)"
     if task.state & TASK_UNINTERRUPTIBLE:
         return "D (disk sleep)"
     return "S (sleeping)" if task.state & TASK_INTERRUPTIBLE else "R (running)"
@@ -62,10 +64,11 @@ def task_state(k: Kernel, task: TaskStruct) -> str:
     # The space at the end has always been there.
     groups = " ".join([str(gid) for gid in cred.groups]) + " "
     pgrp, session = task.signal.pgrp, task.signal.session
+    tracer = task.parent.pid if task.ptrace and task.parent is not None else 0
     kthread = "Kthread:\t0\n" if k.config.at_least(6, 8) else ""
     return (
         f"Name:\t{proc_task_name(task, True)}\n{umask}State:\t{_state(task)}\nTgid:\t{task.tgid}\nNgid:\t0\n"
-        f"Pid:\t{task.pid}\nPPid:\t{task_ppid_nr(task)}\nTracerPid:\t0\n"
+        f"Pid:\t{task.pid}\nPPid:\t{task_ppid_nr(task)}\nTracerPid:\t{tracer}\n"
         f"Uid:\t{cred.uid}\t{cred.euid}\t{cred.suid}\t{cred.fsuid}\n"
         f"Gid:\t{cred.gid}\t{cred.egid}\t{cred.sgid}\t{cred.fsgid}\n"
         f"FDSize:\t{files_fdtable_size(task)}\nGroups:\t{groups}\n"

@@ -315,11 +315,11 @@ def proc_root_link(k: Kernel, task: TaskStruct) -> Dentry:
 
 def fd_link_mode(file: File) -> int:
     """The permission bits of /proc/PID/fd/N show how the file is open."""
-    mode = 0o100
+    mode = 0
     if file.f_mode & FMODE_READ:
-        mode |= 0o400
+        mode |= 0o500
     if file.f_mode & FMODE_WRITE:
-        mode |= 0o200
+        mode |= 0o300
     return mode
 
 
@@ -335,7 +335,14 @@ def proc_fdinfo(k: Kernel, task: TaskStruct, fd: int) -> bytes:
     if files is None or file is None:
         raise KernelError(ENOENT)
     flags = file.f_flags | (0o2000000 if fd in files.close_on_exec else 0)
-    return f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t1\n".encode()
+    text = f"pos:\t{file.f_pos}\nflags:\t0{flags:o}\nmnt_id:\t{file.f_inode.i_sb.s_mnt_id}\n"
+    if file.f_inode.i_flctx is not None:
+        import mmscope.kernel.fs.locks as locks
+
+        text += locks.show_fd_locks(file, files)
+    if file.f_op.show_fdinfo is not None:
+        text += file.f_op.show_fdinfo(file)
+    return text.encode()
 
 
 # --- map_files

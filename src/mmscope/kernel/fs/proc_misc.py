@@ -23,17 +23,18 @@ def proc_mounts_link(k: Kernel, task: TaskStruct) -> bytes:
     return b"self/mounts"
 
 
-def show_vfsmnt(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
-    """A line of mounts."""
-    if index >= len(k.vfs.mounts):
-        return None
-    path, sb, source, options = k.vfs.mounts[index]
-    return f"{source} {path} {sb.s_type} {options} 0 0\n".encode(), index + 1
-
-
 def filesystems_proc_show(k: Kernel, task: TaskStruct) -> bytes:
     """The file system types."""
     return b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\n\text4\n"
+
+
+def proc_locks_next(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """The next lock on a file."""
+    if not k.file_lock_list:
+        return None
+    import mmscope.kernel.fs.locks as locks
+
+    return locks.locks_show(k, index)
 
 
 def swaps_proc_show(k: Kernel, task: TaskStruct) -> bytes:

@@ -21,10 +21,12 @@ from mmscope.kernel.include.errno import (
     EOPNOTSUPP,
     EOVERFLOW,
     ESPIPE,
+    EXDEV,
     KernelError,
 )
 from mmscope.kernel.include.fs import (
     FMODE_LSEEK,
+    FMODE_NOWAIT,
     FMODE_PREAD,
     FMODE_PWRITE,
     FMODE_READ,
@@ -43,14 +45,17 @@ from mmscope.kernel.include.fs import (
     SEEK_DATA,
     SEEK_END,
     SEEK_HOLE,
+    SEEK_SET,
     File,
 )
+from mmscope.kernel.include.limits import LLONG_MAX, ULONG_MAX
 from mmscope.kernel.lib.iov_iter import iov_iter_kvec, iov_iter_ubuf
 from mmscope.kernel.mm.fadvise import POSIX_FADV_WILLNEED, generic_fadvise
 from mmscope.kernel.mm.filemap_write import (
     generic_file_buffered_direct,
     generic_file_direct_read,
     generic_file_direct_write,
+    generic_write_check_limits,
     generic_write_checks,
     generic_write_sync,
 )
@@ -71,6 +76,8 @@ RWF_DSYNC: Final = 0x2
 RWF_SYNC: Final = 0x4
 RWF_NOWAIT: Final = 0x8
 RWF_APPEND: Final = 0x10
+#: Since v6.9 (commit unknown).
+RWF_NOAPPEND: Final = 0x20
 
 
 def signed64(value: int) -> int:
@@ -117,7 +124,7 @@ def kernel_write(file: File, data: bytes, pos: int) -> int:
 
 
 def rw_verify_area(file: File, pos: int, count: int) -> None:
-    """EINVAL for a count or a position that is negative, EOVERFLOW for one beyond the largest file."""
+    """EINVAL for a count or a position that is or gets negative; EOVERFLOW where positions are unsigned (/proc/PID/mem)."""
     if count >> 63:
         raise KernelError(EINVAL)
     if file.f_mode & FMODE_UNSIGNED_OFFSET and pos >> 63:
@@ -126,8 +133,8 @@ def rw_verify_area(file: File, pos: int, count: int) -> None:
         return
     if pos < -1:
         raise KernelError(EINVAL)
-    if pos >= 0 and pos + count > 0x7FFFFFFFFFFFFFFF:
-        raise KernelError(EOVERFLOW)
+    if pos >= 0 and pos + count > LLONG_MAX and not file.f_mode & FMODE_UNSIGNED_OFFSET:
+        raise KernelError(EINVAL)
 
 
 def file_ppos(file: File) -> int:
@@ -287,7 +294,12 @@ def import_iovec(k: Kernel, uvector: int, nr_segs: int) -> list[tuple[int, int]]
     return segs
 
 
-def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+def _do_readv_nowait(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
+    """_do_readv() with RWF_NOWAIT."""
+    return _do_readv(k, file, vec, vlen, pos, True)
+
+
+def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int, nowait: bool = False) -> int:
     """One read for all segments, as read_iter does it."""
     if not file.f_mode & FMODE_READ:
         raise KernelError(EBADF)
@@ -301,7 +313,9 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     if is_direct(file):
         return generic_file_direct_read(file, segs, pos)
     if file.f_op.read_iter is not None:
-        return file.f_op.read_iter(file, iov_iter_ubuf(k, segs), pos)
+        to = iov_iter_ubuf(k, segs)
+        to.nowait = nowait
+        return file.f_op.read_iter(file, to, pos)
     data = file.f_op.read(file, total, pos)
     done = 0
     for base, length in segs:
@@ -332,6 +346,8 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
         return direct_write(k, file, segs, pos)
     if file.f_op.write_iter is not None:
         return file.f_op.write_iter(file, iov_iter_ubuf(k, segs), pos)
+    if file.f_op.no_write_iter:
+        return do_loop_writev(k, file, segs, pos)
     data = b""
     for base, length in segs:
         try:
@@ -343,13 +359,30 @@ def _do_writev(k: Kernel, file: File, vec: int, vlen: int, pos: int) -> int:
     return kernel_write(file, data, pos)
 
 
+def do_loop_writev(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -> int:
+    """One write a segment; an error behind the first one only ends them."""
+    done = 0
+    for base, length in segs:
+        try:
+            n = _write_user(k, file, base, length, pos)
+        except KernelError:
+            if not done:
+                raise
+            break
+        done += n
+        if n < length:
+            break
+    return done
+
+
 def _at_f_pos(k: Kernel, fd: int, start: Callable[[File], int], rw: ReadWrite, buf: int, count: int) -> int:
     """Read or write at the file's own position, which moves."""
     file = fdget(k, fd)
     try:
         pos = start(file)
         ret = rw(k, file, buf, count, pos)
-        if pos >= 0:
+        # A write of nothing with O_APPEND leaves it where it is.
+        if pos >= 0 and ret:
             file.f_pos = pos + ret
     finally:
         fdput(file)
@@ -450,7 +483,7 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EBADF)
     if pos >= 0 and not in_file.f_mode & FMODE_PREAD:
         raise KernelError(ESPIPE)
-    if offset_addr and pos < 0:
+    if (offset_addr and pos < 0) or count >> 63:
         raise KernelError(EINVAL)
     out_file = fget(k, out_fd)
     if not out_file.f_mode & FMODE_WRITE:
@@ -462,6 +495,10 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EINVAL)
     if not can_write(out_file) or in_file.f_op.read is None:
         raise KernelError(EINVAL)
+    if out_file.f_op.ops_name == "pipefifo_fops" and k.config.at_least(5, 12):
+        from mmscope.kernel.fs.splice import sendfile_to_pipe
+
+        return sendfile_to_pipe(k, in_file, out_file, pos, offset_addr, count)
     done = 0
     while done < min(count, MAX_RW_COUNT):
         at = file_ppos(in_file) if pos < 0 else pos
@@ -484,40 +521,76 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
     return done
 
 
-def kiocb_set_rw_flags(flags: int) -> int:
-    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. NOWAIT is for files that can: EOPNOTSUPP."""
-    if flags & ~0x1F or flags & RWF_NOWAIT:
+def kiocb_set_rw_flags(file: File, flags: int) -> int:
+    """The RWF_* of preadv2 and pwritev2, as open flags for this one call. Raises EOPNOTSUPP, EINVAL."""
+    known = 0x1F
+    if file.f_inode.i_sb.kernel.config.at_least(6, 9):
+        known |= RWF_NOAPPEND
+        if flags & RWF_APPEND and flags & RWF_NOAPPEND:
+            raise KernelError(EINVAL)
+    if flags & ~known or (flags & RWF_NOWAIT and not file.f_mode & FMODE_NOWAIT):
         raise KernelError(EOPNOTSUPP)
-    open_flags = 0
+    open_flags = file.f_flags
     if flags & RWF_DSYNC:
         open_flags |= O_DSYNC
     if flags & RWF_SYNC:
         open_flags |= O_SYNC
     if flags & RWF_APPEND:
         open_flags |= O_APPEND
+    if flags & RWF_NOAPPEND:
+        open_flags &= ~O_APPEND
     return open_flags
 
 
-def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
-    """pwritev2(2): position -1 is the file's own."""
-    open_flags = kiocb_set_rw_flags(flags)
+def do_preadv2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """preadv2(2): position -1 is the file's own."""
     file = fget(k, fd)
+    if not file.f_mode & FMODE_READ:
+        raise KernelError(EBADF)
+    kiocb_set_rw_flags(file, flags)
+    readv = _do_readv_nowait if flags & RWF_NOWAIT else _do_readv
+    if pos == -1:
+        return _at_f_pos(k, fd, file_ppos, readv, vec, vlen)
+    return _at_pos(k, fd, FMODE_PREAD, readv, vec, vlen, pos)
+
+
+def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
+    """pwritev2(2). A write through the page cache always waits: RWF_NOWAIT needs O_DIRECT."""
+    file = fget(k, fd)
+    open_flags = kiocb_set_rw_flags(file, flags)
+    if flags & RWF_NOWAIT and not is_direct(file):
+        raise KernelError(EOPNOTSUPP)
     saved = file.f_flags
-    file.f_flags |= open_flags
+    file.f_flags = open_flags
     try:
         return do_writev(k, fd, vec, vlen) if pos == -1 else do_pwritev(k, fd, vec, vlen, pos)
     finally:
         file.f_flags = saved
 
 
+def file_pos(file: File) -> int:
+    """file->f_pos. A stream's is the host's, which others may share."""
+    if file.f_mode & FMODE_STREAM and file.f_mode & FMODE_LSEEK and file.f_op.llseek is not None:
+        return file.f_op.llseek(file, 0, SEEK_CUR)
+    return file.f_pos
+
+
+def set_file_pos(file: File, pos: int) -> None:
+    """Move it there."""
+    if file.f_mode & FMODE_STREAM and file.f_mode & FMODE_LSEEK and file.f_op.llseek is not None:
+        file.f_op.llseek(file, pos, SEEK_SET)
+    file.f_pos = pos
+
+
 def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_out: int, len: int, flags: int) -> int:
     """copy_file_range(2): between regular files, through the page cache. Bytes copied, 0 at the end of the source."""
     in_file = fget(k, in_fd)
     out_file = fget(k, out_fd)
-    pos_in = signed64(get_user(k, off_in, 8)) if off_in else in_file.f_pos
-    pos_out = signed64(get_user(k, off_out, 8)) if off_out else out_file.f_pos
+    pos_in = signed64(get_user(k, off_in, 8)) if off_in else file_pos(in_file)
+    pos_out = signed64(get_user(k, off_out, 8)) if off_out else file_pos(out_file)
     if flags:
         raise KernelError(EINVAL)
+    # generic_copy_file_checks()
     for file in (in_file, out_file):
         if file.f_inode.i_mode & S_IFMT == S_IFDIR:
             raise KernelError(EISDIR)
@@ -525,13 +598,18 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
             raise KernelError(EINVAL)
     if not in_file.f_mode & FMODE_READ or not out_file.f_mode & FMODE_WRITE or out_file.f_flags & O_APPEND:
         raise KernelError(EBADF)
-    if pos_in < 0 or pos_out < 0:
-        raise KernelError(EINVAL)
-    if pos_in + len > 0x7FFFFFFFFFFFFFFF or pos_out + len > 0x7FFFFFFFFFFFFFFF:
+    if in_file.f_inode.i_sb is not out_file.f_inode.i_sb:
+        # v5.19, and 5.10's stable releases
+        raise KernelError(EXDEV)
+    if (pos_in & ULONG_MAX) + len > ULONG_MAX or (pos_out & ULONG_MAX) + len > ULONG_MAX:
         raise KernelError(EOVERFLOW)
-    count = min(len, max(in_file.f_inode.i_size - pos_in, 0), MAX_RW_COUNT)
+    count = min(len, max(in_file.f_inode.i_size - pos_in, 0))
+    count = generic_write_check_limits(out_file, pos_out, count)
     if in_file.f_inode is out_file.f_inode and pos_out + count > pos_in and pos_out < pos_in + count:
         raise KernelError(EINVAL)
+    if pos_in < 0 or pos_out < 0:
+        raise KernelError(EINVAL)
+    count = min(count, MAX_RW_COUNT)
     if in_file.f_op.read is None or not can_write(out_file):
         raise KernelError(EINVAL)
     done = 0
@@ -551,11 +629,11 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
     if off_in:
         put_user(k, off_in, pos_in + done, 8)
     else:
-        in_file.f_pos = pos_in + done
+        set_file_pos(in_file, pos_in + done)
     if off_out:
         put_user(k, off_out, pos_out + done, 8)
     else:
-        out_file.f_pos = pos_out + done
+        set_file_pos(out_file, pos_out + done)
     return done
 
 
@@ -566,5 +644,5 @@ def ksys_readahead(k: Kernel, fd: int, offset: int, count: int) -> int:
         raise KernelError(EBADF)
     if file.f_inode.i_mode & S_IFMT != S_IFREG:
         raise KernelError(EINVAL)
-    generic_fadvise(file, offset, count, POSIX_FADV_WILLNEED)
+    generic_fadvise(file, offset, signed64(count), POSIX_FADV_WILLNEED)
     return 0

@@ -16,6 +16,8 @@ from mmscope.kernel.include.fs import (
     AT_SYMLINK_NOFOLLOW,
     S_IFLNK,
     S_IFMT,
+    S_IFREG,
+    SB_KERNMOUNT,
     SB_RDONLY,
     Dentry,
     File,
@@ -31,10 +33,20 @@ if TYPE_CHECKING:
 
 AT_NO_AUTOMOUNT: Final = 0x800
 AT_STATX_SYNC_TYPE: Final = 0x6000
+STATX_MTIME: Final = 0x40
+STATX_CTIME: Final = 0x80
 STATX_BASIC_STATS: Final = 0x7FF
+STATX_BTIME: Final = 0x800
+STATX_MNT_ID: Final = 0x1000
+STATX_DIOALIGN: Final = 0x2000
+STATX_MNT_ID_UNIQUE: Final = 0x4000
+STATX_WRITE_ATOMIC: Final = 0x10000
 STATX__RESERVED: Final = 0x80000000
 #: STATX_ATTR_MOUNT_ROOT (v5.8)
 STATX_ATTR_MOUNT_ROOT: Final = 0x2000
+STATX_ATTR_AUTOMOUNT: Final = 0x1000
+STATX_ATTR_DAX: Final = 0x200000
+STATX_ATTR_WRITE_ATOMIC: Final = 0x400000
 
 #: f_type, f_bsize and f_namelen of the file systems here.
 _STATFS: Final = {
@@ -80,14 +92,52 @@ def cp_new_stat(inode: Inode) -> bytes:
     )
 
 
-def cp_statx(inode: Inode, mount_root: bool) -> bytes:
-    """struct statx, 256 bytes. Birth times are not known."""
+def statx_mask(inode: Inode, request: int) -> int:
+    """Which fields statx() fills: the basic ones and the mount always, others on demand and as the file system has them."""
+    config = inode.i_sb.kernel.config
+    fs = inode.i_sb.s_type
+    mask = STATX_BASIC_STATS | STATX_MNT_ID
+    if config.at_least(6, 13) and fs in ("ext4", "tmpfs") and not request & (STATX_CTIME | STATX_MTIME):
+        # fill_mg_cmtime(): a time that is asked for gets finer; so nobody gets it who has not asked.
+        mask &= ~(STATX_CTIME | STATX_MTIME)
+    if request & STATX_MNT_ID_UNIQUE and config.at_least(6, 8):
+        mask = mask & ~STATX_MNT_ID | STATX_MNT_ID_UNIQUE
+    if request & STATX_BTIME and inode.i_crtime and (fs == "ext4" or (fs == "tmpfs" and config.at_least(6, 0))):
+        mask |= STATX_BTIME
+    if fs == "ext4" and inode.i_mode & S_IFMT == S_IFREG:
+        if request & STATX_DIOALIGN and config.at_least(6, 1):
+            mask |= STATX_DIOALIGN
+        if request & STATX_WRITE_ATOMIC and config.at_least(6, 13):
+            mask |= STATX_WRITE_ATOMIC
+    return mask
+
+
+def statx_attributes_mask(inode: Inode, mask: int) -> int:
+    """STATX_ATTR_* that the file system knows; none of its files has one of them."""
+    config = inode.i_sb.kernel.config
+    known = STATX_ATTR_AUTOMOUNT | STATX_ATTR_MOUNT_ROOT | STATX_ATTR_DAX
+    if inode.i_sb.s_type == "ext4":
+        known |= 0x4 | 0x10 | 0x20 | 0x40 | 0x800 | 0x100000
+    elif inode.i_sb.s_type in ("tmpfs", "devtmpfs") and config.at_least(6, 0):
+        known |= 0x10 | 0x20 | 0x40
+    return known | (STATX_ATTR_WRITE_ATOMIC if mask & STATX_WRITE_ATOMIC else 0)
+
+
+def cp_statx(inode: Inode, mount_root: bool, request: int) -> bytes:
+    """struct statx, 256 bytes. When a host's file was born is not known."""
+    mask = statx_mask(inode, request)
+    cmtime = mask & STATX_MTIME != 0
     times = b""
-    for ns in (inode.i_atime, 0, inode.i_ctime, inode.i_mtime):
+    for ns in (
+        inode.i_atime,
+        inode.i_crtime if mask & STATX_BTIME else 0,
+        inode.i_ctime if cmtime else 0,
+        inode.i_mtime if cmtime else 0,
+    ):
         times += struct.pack("<qI4x", ns // 1_000_000_000, ns % 1_000_000_000)
     head = struct.pack(
         "<IIQIIIHxxQQQQ",
-        STATX_BASIC_STATS,
+        mask,
         inode.i_blksize,
         STATX_ATTR_MOUNT_ROOT if mount_root else 0,
         inode.i_nlink,
@@ -97,14 +147,18 @@ def cp_statx(inode: Inode, mount_root: bool) -> bytes:
         inode.i_ino,
         inode.i_size,
         inode.i_blocks,
-        STATX_ATTR_MOUNT_ROOT,
+        statx_attributes_mask(inode, mask),
     )
+    align = 512 if mask & STATX_DIOALIGN else 0
     devs = struct.pack(
-        "<IIII",
+        "<IIIIQII",
         inode.i_rdev >> 20,
         inode.i_rdev & 0xFFFFF,
         inode.i_sb.s_dev >> 20,
         inode.i_sb.s_dev & 0xFFFFF,
+        inode.i_sb.s_mnt_id + (1 << 31 if mask & STATX_MNT_ID_UNIQUE else 0),
+        align,
+        align,
     )
     return (head + times + devs).ljust(256, b"\0")
 
@@ -119,6 +173,9 @@ def lookup_for_stat(k: Kernel, dfd: int, filename: int | bytes | str, flags: int
     """The dentry that a stat call means."""
     lookup_flags = 0 if flags & AT_SYMLINK_NOFOLLOW else LOOKUP_FOLLOW
     if flags & AT_EMPTY_PATH:
+        if filename == 0 and k.config.at_least(6, 11):
+            # Since then (commit unknown) no name at all is an empty one.
+            filename = ""
         lookup_flags |= LOOKUP_EMPTY
         if dfd >= 0 and getname_flags(k, filename, LOOKUP_EMPTY) == "":
             file = fget_raw(k, dfd)
@@ -161,7 +218,7 @@ def do_statx(k: Kernel, dfd: int, filename: int | bytes | str, flags: int, mask:
         raise KernelError(EINVAL)
     dentry = lookup_for_stat(k, dfd, filename, flags)
     assert dentry.d_inode is not None
-    return cp_statx(dentry.d_inode, dentry.d_parent is None)
+    return cp_statx(dentry.d_inode, dentry.d_sb.s_root is dentry, mask)
 
 
 def sys_stat(k: Kernel, filename: int | bytes | str, statbuf: int) -> int:
@@ -212,7 +269,7 @@ def do_readlinkat(k: Kernel, dfd: int, filename: int | bytes | str, buf: int, bu
 def do_statfs(sb: SuperBlock) -> bytes:
     """struct statfs, 120 bytes. What the host's files take is not counted: a guest never has to make room among them."""
     f_type, bsize, namelen = _STATFS.get(sb.s_type, (0, 4096, 255))
-    flags = ST_VALID | ST_RELATIME
+    flags = ST_VALID | (0 if sb.s_flags & SB_KERNMOUNT else ST_RELATIME)
     if sb.s_flags & SB_RDONLY:
         flags |= ST_RDONLY
     dev = new_encode_dev(sb.s_dev)

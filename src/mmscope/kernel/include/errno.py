@@ -43,11 +43,13 @@ EMLINK: Final = 31
 EPIPE: Final = 32
 EDOM: Final = 33
 ERANGE: Final = 34
+EDEADLK: Final = 35
 ENAMETOOLONG: Final = 36
 ENOSYS: Final = 38
 ENOTEMPTY: Final = 39
 ELOOP: Final = 40
 EIDRM: Final = 43
+EBADR: Final = 53
 ENODATA: Final = 61
 ELIBBAD: Final = 80
 EOVERFLOW: Final = 75
@@ -67,6 +69,7 @@ EISCONN: Final = 106
 ENOTCONN: Final = 107
 ECONNREFUSED: Final = 111
 ETIMEDOUT: Final = 110
+ECANCELED: Final = 125
 
 # Never seen by a program: a system call interrupted by a signal (include/linux/errno.h).
 ERESTARTSYS: Final = 512
@@ -84,6 +87,10 @@ class KernelError(OSError):
     def __init__(self, errno: int, text: str = "") -> None:
         # OSError sets .errno only when it gets two arguments.
         super().__init__(errno, text or os.strerror(errno))
+
+
+class KernelPanic(Exception):
+    """panic(): the guest has got its kernel into a state from which Linux does not go on."""
 
 
 class KernelBug(AssertionError):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+    from mmscope.kernel.include.filelock import FileLockContext
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page, VmAreaStruct
     from mmscope.kernel.include.poll import PollTable
@@ -89,6 +90,8 @@ FMODE_PATH: Final = 0x4000
 FMODE_WRITER: Final = 0x10000
 #: Has no position (pipes, ttys, the host's streams): read and write get pos -1.
 FMODE_STREAM: Final = 0x200000
+#: RWF_NOWAIT is possible.
+FMODE_NOWAIT: Final = 0x8000000
 
 # access modes of inode_permission
 MAY_EXEC: Final = 0x1
@@ -106,6 +109,10 @@ ATTR_MTIME: Final = 0x20
 ATTR_CTIME: Final = 0x40
 ATTR_ATIME_SET: Final = 0x80
 ATTR_MTIME_SET: Final = 0x100
+#: The caller has checked what need be: not the owner's business.
+ATTR_FORCE: Final = 0x200
+ATTR_KILL_SUID: Final = 0x800
+ATTR_KILL_SGID: Final = 0x1000
 
 # renameat2(2)
 RENAME_NOREPLACE: Final = 1
@@ -126,8 +133,13 @@ PATH_MAX: Final = 4096
 
 #: sb->s_flags
 SB_RDONLY: Final = 1
+#: Mounted by the kernel for itself.
+SB_KERNMOUNT: Final = 1 << 22
 #: sb->s_iflags: nothing of it may be executed, or mapped executable, however it is mounted (procfs).
 SB_I_NOEXEC: Final = 0x2
+
+#: mapping->flags, beside the AS_* of mm/page_writeback.py: its pages are locked in memory (SHM_LOCK).
+AS_UNEVICTABLE: Final = 1 << 3
 
 #: inode->i_flags
 S_APPEND: Final = 0x4
@@ -162,6 +174,7 @@ class AddressSpaceOperations:
         write_begin: Callable[[File | None, AddressSpace, int, int], Page] | None = None,
         write_end: Callable[[File | None, AddressSpace, int, int, int, Page], int] | None = None,
         direct_IO: Callable[[File, list[tuple[int, int]], int, bool], int] | None = None,
+        bmap: Callable[[AddressSpace, int], int] | None = None,
     ) -> None:
         #: Fills a locked page with the file's bytes, marks it uptodate and unlocks it. Raises KernelError (EIO).
         self.readpage = readpage
@@ -178,6 +191,8 @@ class AddressSpaceOperations:
         self.write_end = write_end
         #: (file, user segments, pos, is_write) -> bytes moved between the device and user memory.
         self.direct_IO = direct_IO
+        #: The device's block that holds a block of the file, 0 for a hole (FIBMAP).
+        self.bmap = bmap
 
 
 class ReadaheadControl:
@@ -240,6 +255,8 @@ class SuperBlock:
         self.s_iflags = 0
         #: Mounted with -o noexec. Linux: mnt->mnt_flags & MNT_NOEXEC; here a super block is mounted once.
         self.mnt_noexec = False
+        #: mnt->mnt_id; 0 for what the kernel has mounted for itself.
+        self.s_mnt_id = 0
         self.s_root: Dentry | None = None
         #: BDI_CAP_WRITEBACK: dirty pages go back to a device, so writes to shared mappings are tracked (not on tmpfs).
         self.s_bdi_writeback = False
@@ -248,9 +265,32 @@ class SuperBlock:
         self.io_pages = kernel.config.max_sectors_kb >> 2
         #: Largest file, bytes.
         self.s_maxbytes = 0x7FFFFFFFFFFFFFFF
+        #: First and last second that a time can be.
+        self.s_time_min = -1 << 63
+        self.s_time_max = (1 << 63) - 1
         self.s_op: SuperOperations = _no_sops
+        #: Who keeps extended attributes; (): the file system has none.
+        self.s_xattr: tuple[XattrHandler, ...] = ()
         #: The file system's own data.
         self.s_fs_info: object = None
+
+
+class XattrHandler:
+    """struct xattr_handler: attributes of one `name`, or all whose names begin with `prefix`."""
+
+    def __init__(
+        self,
+        prefix: bytes,
+        name: bytes,
+        get: Callable[[Inode, bytes], bytes],
+        set: Callable[[Inode, bytes, bytes | None, int], None],
+    ) -> None:
+        self.prefix = prefix
+        self.name = name
+        #: (inode, full name) -> the value. Raises KernelError (ENODATA).
+        self.get = get
+        #: (inode, full name, value or None to remove it, XATTR_CREATE...)
+        self.set = set
 
 
 class SuperOperations:
@@ -262,6 +302,7 @@ class SuperOperations:
         sync_fs: Callable[[SuperBlock], None] | None = None,
         statfs: Callable[[SuperBlock], tuple[int, int, int, int, int]] | None = None,
         dirty_inode: Callable[[Inode], None] | None = None,
+        listxattr: Callable[[Inode], list[bytes]] | None = None,
     ) -> None:
         #: The last user of an inode without a name is gone.
         self.evict_inode = evict_inode
@@ -271,6 +312,8 @@ class SuperOperations:
         self.statfs = statfs
         #: The inode's metadata changed.
         self.dirty_inode = dirty_inode
+        #: The names of an inode's extended attributes; None: simple_xattr_list(). (Linux: one of the inode's operations.)
+        self.listxattr = listxattr
 
 
 class Inode:
@@ -295,6 +338,8 @@ class Inode:
         self.i_atime = 0
         self.i_mtime = 0
         self.i_ctime = 0
+        #: When it was made; 0: not known.
+        self.i_crtime = 0
         self.i_op: InodeOperations = _no_iops
         self.i_fop: FileOperations = _no_fops
         self.i_mapping: AddressSpace = AddressSpace(self, _no_aops)
@@ -306,8 +351,12 @@ class Inode:
         self.i_state = 0
         #: When it became dirty, virtual ns.
         self.dirtied_when = 0
+        #: Locks on the file; None until the first.
+        self.i_flctx: FileLockContext | None = None
         #: The file system's own data.
         self.i_private: object = None
+        #: Extended attributes, if they are kept in memory: name -> value; None: nobody has asked yet.
+        self.i_xattrs: dict[bytes, bytes] | None = None
         #: Where the host has it (HostInode of fs/hostfs.py); None for what the guest made.
         self.i_host: object = None
 
@@ -393,6 +442,8 @@ class FileOperations:
         fallocate: Callable[[File, int, int, int], None] | None = None,
         write_iter: Callable[[File, IovIter, int], int] | None = None,
         read_iter: Callable[[File, IovIter, int], int] | None = None,
+        no_write_iter: bool = False,
+        show_fdinfo: Callable[[File], str] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (file, offset, whence) -> new position
@@ -405,6 +456,8 @@ class FileOperations:
         self.write_iter = write_iter
         #: (file, target, pos) -> bytes read, stored page by page; `read` is then for the kernel itself.
         self.read_iter = read_iter
+        #: writev(2) is one write a segment: there is a ->write only.
+        self.no_write_iter = no_write_iter
         #: (dir file) -> [(name, ino, d_type)], sorted by name after "." and ".."
         self.iterate = iterate
         #: (file, cmd, arg) -> result; raises ENOTTY for what it does not know
@@ -426,6 +479,8 @@ class FileOperations:
         self.fsync = fsync
         #: (file, mode, offset, len)
         self.fallocate = fallocate
+        #: What /proc/PID/fdinfo/N shows besides.
+        self.show_fdinfo = show_fdinfo
 
 
 class Iattr:
@@ -439,6 +494,19 @@ class Iattr:
         self.ia_size = 0
         self.ia_atime = 0
         self.ia_mtime = 0
+
+
+class FiemapExtentInfo:
+    """struct fiemap_extent_info: where FS_IOC_FIEMAP collects."""
+
+    def __init__(self, fi_flags: int, fi_extents_max: int) -> None:
+        #: FIEMAP_FLAG_*; those that were not understood, after EBADR.
+        self.fi_flags = fi_flags
+        #: 0: only count.
+        self.fi_extents_max = fi_extents_max
+        self.fi_extents_mapped = 0
+        #: (logical, physical, length, FIEMAP_EXTENT_*), bytes
+        self.extents: list[tuple[int, int, int, int]] = []
 
 
 class InodeOperations:
@@ -460,6 +528,8 @@ class InodeOperations:
         rename: Callable[[Inode, Dentry, Inode, Dentry, int], None] | None = None,
         tmpfile: Callable[[Inode, int], Inode] | None = None,
         setattr: Callable[[Inode, Iattr], None] | None = None,
+        fiemap: Callable[[Inode, FiemapExtentInfo, int, int], None] | None = None,
+        permission: Callable[[Inode, int], None] | None = None,
     ) -> None:
         self.ops_name = ops_name
         #: (dir inode, name) -> inode, None if there is no such name
@@ -485,6 +555,10 @@ class InodeOperations:
         #: (dir, mode) -> an inode without a name
         self.tmpfile = tmpfile
         self.setattr = setattr
+        #: (inode, MAY_*): instead of generic_permission(). Raises KernelError (EACCES).
+        self.permission = permission
+        #: (inode, info, start, length): the extents of that range of bytes.
+        self.fiemap = fiemap
 
 
 _no_aops = AddressSpaceOperations()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmscope.kernel.config import KernelConfig
 from mmscope.kernel.include.fs import BdiWriteback
+from mmscope.kernel.include.mmzone import MemMap
 from mmscope.kernel.include.rq import Rq
 from mmscope.kernel.tracepoint import Tracepoints
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable
 
+    from mypy_extensions import i64
+
     from mmscope.kernel.arch.x86.cpu import Cpu
     from mmscope.kernel.arch.x86.vdso import VdsoImage
     from mmscope.kernel.core.futex import FutexQ
@@ -23,9 +26,10 @@ if TYPE_CHECKING:
     from mmscope.kernel.fs.hostwait import HostWait
     from mmscope.kernel.fs.namespace import Vfs
     from mmscope.kernel.fs.pipe import PipeInodeInfo
+    from mmscope.kernel.include.filelock import FileLock
     from mmscope.kernel.include.fs import Inode, SuperBlock
     from mmscope.kernel.include.hrtimer import HrTimer
-    from mmscope.kernel.include.mm_types import MmStruct, Page
+    from mmscope.kernel.include.mm_types import MmStruct
     from mmscope.kernel.include.sched import Cred, TaskStruct
     from mmscope.kernel.include.socket import UnixSock
     from mmscope.kernel.mm.page_alloc import Zone
@@ -41,11 +45,11 @@ class Kernel:
         #: Physical memory, config.ram bytes, as bytes and as signed 64-bit words (index = physical address >> 3).
         self.ram = ram
         self.mem = memoryview(ram)
-        self.words = memoryview(ram).cast("q")
+        self.words: memoryview[i64] = memoryview(ram).cast("q")
         #: max_pfn: number of frames.
         self.max_pfn = config.ram >> 12
         #: pfn -> Page, for every frame that was ever allocated or reserved.
-        self.mem_map: dict[int, Page] = {}
+        self.mem_map = MemMap(self.max_pfn)
         self.tp = Tracepoints()
         #: Physical address of empty_zero_page, and my_zero_pfn().
         self.zero_pfn = 0
@@ -71,12 +75,16 @@ class Kernel:
         self.wb = BdiWriteback()
         #: System V shared memory (IpcNamespace of ipc/shm.py), None until the first shmget.
         self.shm_ids: object = None
+        #: Its semaphores (SemIds of ipc/sem.py), None until the first semget.
+        self.sem_ids: object = None
         #: hugetlbfs's internal mount (HugetlbfsSbInfo of fs/hugetlbfs.py), None until the first MAP_HUGETLB.
         self.hugetlbfs_vfsmount: object = None
         #: pid -> task; the running one.
         self.tasks: dict[int, TaskStruct] = {}
         self.current: TaskStruct
         self.last_pid = 0
+        #: The timerfds that are told when the clock is set.
+        self.timerfd_cancel_list: list[object] = []
         #: The runqueue; armed timers by time.
         self.rq = Rq()
         self.hrtimers: list[HrTimer] = []
@@ -102,11 +110,17 @@ class Kernel:
         self.unix_inodes: dict[Inode, UnixSock] = {}
         self.unix_autobind = 0
         self.last_ino = 0x4000
-        #: Frames that hold what is in pipes.
-        self.pipe_pages: set[int] = set()
+        #: eventfd_ida: the ids in use.
+        self.eventfd_ids: set[int] = set()
+        #: Locks on files in effect, the newest first; POSIX requests that wait (file_lock_list, blocked_hash).
+        self.file_lock_list: list[FileLock] = []
+        self.blocked_hash: list[FileLock] = []
+        #: pfn -> references that pipes hold, to their own pages and to those of others (splice).
+        self.pipe_pages: dict[int, int] = {}
         #: The futex hash table: key -> waiters in order (core/futex.py).
         self.futex_queues: dict[tuple[object, int], list[FutexQ]] = {}
-        #: Address spaces of programs that are about to run, while execve waits for other threads to die: nobody's yet.
+        #: Address spaces that no task has: of programs that are about to run, while execve waits for other threads to die, and
+        #: of dead processes, as long as /proc/PID/mem is open.
         self.exec_mms: list[MmStruct] = []
         #: The ids of every task that new_task() makes.
         self.init_cred: Cred
@@ -133,7 +147,10 @@ class Kernel:
 
     def has_current(self) -> bool:
         """A task is running."""
-        return hasattr(self, "current")
+        try:
+            return self.current is not None
+        except AttributeError:
+            return False
 
     def printk(self, text: str) -> None:
         """A line for the kernel log."""

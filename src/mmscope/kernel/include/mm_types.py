@@ -14,9 +14,17 @@ from mmscope.kernel.lib.rbtree import RbNode, RbRoot, RbRootCached
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
+
+    from mypy_extensions import i64
 
     from mmscope.kernel.include.fs import AddressSpace, File
     from mmscope.kernel.include.kernel import Kernel
+
+
+# mm->flags: the OOM killer need not look at it (any more); it has taken pages away.
+MMF_OOM_SKIP: Final = 1 << 21
+MMF_UNSTABLE: Final = 1 << 22
 
 
 class Page:
@@ -24,16 +32,16 @@ class Page:
 
     def __init__(self, kernel: Kernel, pfn: int) -> None:
         self.kernel = kernel
-        self.pfn = pfn
+        self.pfn: i64 = pfn
         #: PG_* bits (page_flags.py)
-        self.flags = 0
+        self.flags: i64 = 0
         #: References: each PTE, the page cache, a pagevec slot, a GUP user... 0 = free.
-        self._refcount = 0
+        self._refcount: i64 = 0
         #: Number of PTEs that map it, minus 1; negative page types when free (PG_buddy) or a page table.
-        self._mapcount = -1
+        self._mapcount: i64 = -1
         #: An AddressSpace (tag 0), an AnonVma (tag PAGE_MAPPING_ANON) or None.
         self.mapping: AddressSpace | AnonVma | None = None
-        self.mapping_tag = 0
+        self.mapping_tag: i64 = 0
         #: Offset in its mapping, pages. For anonymous pages linear_page_index(vma, addr).
         self.index = 0
         #: Buffers, with PG_private.
@@ -117,7 +125,6 @@ class VmAreaStruct:
         #: Linked list per mm, sorted by address.
         self.vm_next: VmAreaStruct | None = None
         self.vm_prev: VmAreaStruct | None = None
-        self.vm_rb = VmRb(self)
         #: Largest free gap (bytes) below any VMA in this subtree, to its predecessor.
         self.rb_subtree_gap = 0
         self.vm_mm = mm
@@ -125,8 +132,7 @@ class VmAreaStruct:
         self.vm_page_prot = 0
         #: VM_* (mm.py)
         self.vm_flags = 0
-        #: Node in file->f_mapping->i_mmap, and the interval tree's augmented value (pages).
-        self.shared_rb = SharedRb(self)
+        #: The interval tree's augmented value (pages).
         self.shared_rb_subtree_last = 0
         #: AnonVmaChain list, head first (list_add puts at index 0).
         self.anon_vma_chain: list[AnonVmaChain] = []
@@ -137,6 +143,10 @@ class VmAreaStruct:
         self.vm_pgoff = 0
         self.vm_file: File | None = None
         self.vm_private_data: object = None
+        #: Nodes in mm->mm_rb and in file->f_mapping->i_mmap. Last: what stands above is then known to be there, and mypyc
+        #: does not look whether it is at each use.
+        self.vm_rb = VmRb(self)
+        self.shared_rb = SharedRb(self)
 
     def __repr__(self) -> str:
         return f"<VmAreaStruct {self.vm_start:#x}-{self.vm_end:#x} flags={self.vm_flags:#x}>"
@@ -155,10 +165,10 @@ class VmFault:
         #: Faulting address, rounded down to its page (since v5.14 `real_address` keeps the exact one).
         self.address = address
         #: Page-table pointers as indices in Kernel.words; pte 0 = not looked up / no table. pmd 0 likewise.
-        self.pmd = 0
-        self.pte = 0
-        self.pud = 0
-        self.orig_pte = 0
+        self.pmd: i64 = 0
+        self.pte: i64 = 0
+        self.pud: i64 = 0
+        self.orig_pte: i64 = 0
         #: do_cow_fault's new page, the page that ->fault returned, and a preallocated page table (pfn + 1; 0 = none).
         self.cow_page: Page | None = None
         self.page: Page | None = None
@@ -250,6 +260,8 @@ class MmStruct:
         #: Pages of locked_vm that nothing will ever give back: MREMAP_DONTUNMAP miscounts.
         self.locked_vm_lost = 0
         self.pinned_vm = 0
+        #: MMF_*
+        self.flags = 0
         #: Some page was pinned (FOLL_PIN) through this mm, ever (since v5.14 MMF_HAS_PINNED).
         self.has_pinned = False
         self.data_vm = 0
@@ -271,7 +283,7 @@ class MmStruct:
         #: (type, value) pairs as put on the stack; /proc/PID/auxv
         self.saved_auxv: list[int] = []
         #: Pages by MM_FILEPAGES...; each task also caches up to 64 (SPLIT_RSS_COUNTING, until v6.2).
-        self.rss_stat: list[int] = [0] * NR_MM_COUNTERS
+        self.rss_stat: list[i64] = [0] * NR_MM_COUNTERS
         self.exe_file: File | None = None
         #: context.vdso: address of the vDSO's ELF header; context.vdso_image its image (arch/x86/vdso.py).
         self.vdso = 0

@@ -7,31 +7,39 @@ from mmscope.kernel.include.capability import CAP_FULL_SET
 from mmscope.kernel.include.mm import NR_MM_COUNTERS
 from mmscope.kernel.include.ptrace import PtRegs
 from mmscope.kernel.include.resource import init_rlimits
-from mmscope.kernel.include.signal import SIGCHLD, SighandStruct, Sigpending
+from mmscope.kernel.include.signal import SIGCHLD, KernelSiginfo, SighandStruct, Sigpending
 from mmscope.kernel.include.wait import Completion, WaitQueueHead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from mypy_extensions import i64
+
+    from mmscope.kernel.core.futex_pi import PiState
     from mmscope.kernel.core.posix_timers import KItimer
     from mmscope.kernel.include.fs import Dentry, File
     from mmscope.kernel.include.hrtimer import HrTimer
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct
+    from mmscope.kernel.include.pid import Pid
 
 # task->state
 TASK_RUNNING: Final = 0
 TASK_INTERRUPTIBLE: Final = 0x1
 TASK_UNINTERRUPTIBLE: Final = 0x2
 __TASK_STOPPED: Final = 0x4
+__TASK_TRACED: Final = 0x8
 TASK_WAKEKILL: Final = 0x100
 TASK_KILLABLE: Final = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE
 TASK_STOPPED: Final = TASK_WAKEKILL | __TASK_STOPPED
+TASK_TRACED: Final = TASK_WAKEKILL | __TASK_TRACED
 TASK_NORMAL: Final = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE
 # task->exit_state
 EXIT_DEAD: Final = 0x10
 EXIT_ZOMBIE: Final = 0x20
+#: The tracer has taken it; the real parent shall be told.
+EXIT_TRACE: Final = EXIT_ZOMBIE | EXIT_DEAD
 
 VMACACHE_BITS: Final = 2
 VMACACHE_SIZE: Final = 4
@@ -85,8 +93,20 @@ SIGNAL_UNKILLABLE: Final = 0x40
 
 # task->jobctl
 JOBCTL_STOP_SIGMASK: Final = 0xFFFF
+JOBCTL_STOP_DEQUEUED: Final = 1 << 16
 JOBCTL_STOP_PENDING: Final = 1 << 17
 JOBCTL_STOP_CONSUME: Final = 1 << 18
+JOBCTL_TRAP_STOP: Final = 1 << 19
+JOBCTL_TRAP_NOTIFY: Final = 1 << 20
+JOBCTL_TRAPPING: Final = 1 << 21
+JOBCTL_LISTENING: Final = 1 << 22
+JOBCTL_TRAP_MASK: Final = JOBCTL_TRAP_STOP | JOBCTL_TRAP_NOTIFY
+JOBCTL_PENDING_MASK: Final = JOBCTL_STOP_PENDING | JOBCTL_TRAP_MASK
+
+# thread_info->syscall_work. The last one is v5.12's form of looking at TIF_SINGLESTEP.
+SYSCALL_WORK_SYSCALL_TRACE: Final = 1 << 2
+SYSCALL_WORK_SYSCALL_EMU: Final = 1 << 3
+SYSCALL_WORK_SYSCALL_EXIT_TRAP: Final = 1 << 6
 
 # personality(2)
 ADDR_NO_RANDOMIZE: Final = 0x0040000
@@ -156,6 +176,8 @@ class SignalStruct:
         #: What the OOM killer adds for this process, -1000 to 1000, and the least that its user may set.
         self.oom_score_adj = 0
         self.oom_score_adj_min = 0
+        #: The address space for which the OOM killer chose this process.
+        self.oom_mm: MmStruct | None = None
         #: Process group and session.
         self.pgrp = 0
         self.session = 0
@@ -186,6 +208,16 @@ class SignalStruct:
         #: ITIMER_VIRTUAL and ITIMER_PROF: [expiry in CPU time ns (0 = off), interval ns].
         self.it_virt = [0, 0]
         self.it_prof = [0, 0]
+        #: Armed timers on CPU clocks of this process and its threads; any of these, or RLIMIT_CPU, must be looked at.
+        self.cpu_timers: list[KItimer] = []
+        self.timers_active = False
+
+
+class SemUndoList:
+    """struct sem_undo_list: whose semaphore operations are undone together. What, stands in the arrays (ipc/sem.py)."""
+
+    def __init__(self) -> None:
+        self.refcnt = 1
 
 
 class ThreadStruct:
@@ -202,6 +234,9 @@ class ThreadStruct:
         self.fpu: bytes | None = None
         #: A bad access by the kernel is a signal too, not only EFAULT: while a vsyscall is emulated.
         self.sig_on_uaccess_err = False
+        #: ds, es, fs, gs and the debug registers as a tracer has set them; nothing else looks at them.
+        self.segments = [0, 0, 0, 0]
+        self.debugreg = [0] * 8
 
 
 class TaskStruct:
@@ -241,7 +276,7 @@ class TaskStruct:
         self.min_flt = 0
         self.maj_flt = 0
         #: SPLIT_RSS_COUNTING (until v6.2): deltas not yet in mm->rss_stat, pages, and events since the last sync.
-        self.rss_stat: list[int] = [0] * NR_MM_COUNTERS
+        self.rss_stat: list[i64] = [0] * NR_MM_COUNTERS
         self.rss_stat_events = 0
         #: vmacache: the VMAs found last, valid while the seqnums agree.
         self.vmacache_seqnum = 0
@@ -249,16 +284,37 @@ class TaskStruct:
         self.set_child_tid = 0
         self.clear_child_tid = 0
         self.robust_list = 0
-        #: The parent that gets the signal, and who made us (the same without ptrace). None: init, and who came before.
+        #: Futexes with waiters that it owns, and the one that it waits for (FUTEX_LOCK_PI).
+        self.pi_state_list: list[PiState] = []
+        self.pi_blocked_on: PiState | None = None
+        #: Who made us, and who gets the signal: the tracer if there is one. None: init, and who came before.
         self.real_parent: TaskStruct | None = None
+        self.parent: TaskStruct | None = None
         self.children: list[TaskStruct] = []
         self.group_leader: TaskStruct = self
+        #: Its identity, None until a pidfd asks for it.
+        self.thread_pid: Pid | None = None
         #: Signal to the parent at exit; -1 for a thread.
         self.exit_signal = SIGCHLD
+        #: How many programs we have executed, and our parent had when it made us: a later one of it gets SIGCHLD.
+        self.self_exec_id = 0
+        self.parent_exec_id = 0
         #: Who waits in vfork(2) for this task to let go of the address space.
         self.vfork_done: Completion | None = None
         #: JOBCTL_*
         self.jobctl = 0
+        #: PT_*: we are traced, and how; and the tasks that we trace.
+        self.ptrace = 0
+        self.ptraced: list[TaskStruct] = []
+        #: What PTRACE_GETEVENTMSG tells, and the siginfo of the stop that we are in.
+        self.ptrace_message = 0
+        self.last_siginfo: KernelSiginfo | None = None
+        #: Where a tracer waits for JOBCTL_TRAPPING to be cleared.
+        self.trapping_wait: WaitQueueHead | None = None
+        #: SYSCALL_WORK_*; TIF_SINGLESTEP and TIF_FORCED_TF: the tracer steps us, and it was he who set TF.
+        self.syscall_work = 0
+        self.tif_singlestep = False
+        self.tif_forced_tf = False
         #: The kernel stack: a greenlet, None until the task has run, or while it is the only one (core/sched.py).
         self.stack: Any = None
         #: On the runqueue, or running.
@@ -271,8 +327,12 @@ class TaskStruct:
         self.wchan = ""
         #: TIF_SIGPENDING: a signal may have to be handled before the return to user mode.
         self.tif_sigpending = False
+        #: TIF_MEMDIE: an OOM victim that still has its memory.
+        self.tif_memdie = False
         #: Signals that sigtimedwait waits for, while it does (they count as not ignored).
         self.real_blocked = 0
+        #: What is undone at the exit of the last task that shares it; None until an operation with SEM_UNDO.
+        self.sysvsem: SemUndoList | None = None
         #: restart_block: clock id, expiry (ns) and address of the remaining time of an interrupted nanosleep; -1 = none.
         self.restart_clockid = -1
         self.restart_expires = 0
@@ -297,6 +357,9 @@ class TaskStruct:
         self.policy = 0
         self.rt_priority = 0
         self.static_prio_nice = 0
+        self.sched_reset_on_fork = False
+        #: PF_MCE_PROCESS and PF_MCE_EARLY as PR_MCE_KILL_GET shows them: 0 late, 1 early, 2 as the system does.
+        self.mce_kill = 2
         #: rseq(2): address, length and signature of the registered area.
         self.rseq = 0
         self.rseq_len = 0

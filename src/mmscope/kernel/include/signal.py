@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from mmscope.kernel.include.wait import WaitQueueHead
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -87,14 +89,53 @@ TRAP_TRACE: Final = 2
 CLD_EXITED: Final = 1
 CLD_KILLED: Final = 2
 CLD_DUMPED: Final = 3
+CLD_TRAPPED: Final = 4
 CLD_STOPPED: Final = 5
 CLD_CONTINUED: Final = 6
+
+SIG_KERNEL_ONLY_MASK: Final = 1 << (SIGKILL - 1) | 1 << (SIGSTOP - 1)
+SIG_KERNEL_STOP_MASK: Final = 1 << (SIGSTOP - 1) | 1 << (SIGTSTP - 1) | 1 << (SIGTTIN - 1) | 1 << (SIGTTOU - 1)
+SIG_KERNEL_COREDUMP_MASK: Final = (
+    1 << (SIGQUIT - 1)
+    | 1 << (SIGILL - 1)
+    | 1 << (SIGTRAP - 1)
+    | 1 << (SIGABRT - 1)
+    | 1 << (SIGFPE - 1)
+    | 1 << (SIGSEGV - 1)
+    | 1 << (SIGBUS - 1)
+    | 1 << (SIGSYS - 1)
+    | 1 << (SIGXCPU - 1)
+    | 1 << (SIGXFSZ - 1)
+)
+SIG_KERNEL_IGNORE_MASK: Final = 1 << (SIGCONT - 1) | 1 << (SIGCHLD - 1) | 1 << (SIGWINCH - 1) | 1 << (SIGURG - 1)
+#: Consequences of the instruction just executed: taken before all others.
+SYNCHRONOUS_MASK: Final = (
+    1 << (SIGSEGV - 1) | 1 << (SIGBUS - 1) | 1 << (SIGILL - 1) | 1 << (SIGTRAP - 1) | 1 << (SIGFPE - 1) | 1 << (SIGSYS - 1)
+)
+SIGSET_MASK: Final = (1 << _NSIG) - 1
+#: What sigaction(2) keeps, so that a program can find out what is known (v5.11).
+UAPI_SA_FLAGS: Final = 0xDC000807
+
+# siginfo_layout(): which member of the union a (signal, code) pair uses.
+SIL_KILL: Final = 0
+SIL_FAULT: Final = 1
+SIL_RT: Final = 2
+SIL_FAULT_BNDERR: Final = 3
+SIL_TIMER: Final = 4
+SIL_CHLD: Final = 5
+SIL_POLL: Final = 6
+SIL_SYS: Final = 7
 
 SIGNAL_NAMES: Final = (
     "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
     "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU",
     "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
 )  # fmt: skip
+
+
+def sigmask(sig: int) -> int:
+    """The bit of `sig` in a sigset_t."""
+    return 1 << (sig - 1)
 
 
 class KernelSiginfo:
@@ -115,6 +156,8 @@ class KernelSiginfo:
         self.si_status = 0
         self.si_utime = 0
         self.si_stime = 0
+        #: The first 48 bytes as sigqueueinfo(2) got them; b"" for what the kernel has made.
+        self.raw = b""
 
 
 class KSigaction:
@@ -132,6 +175,8 @@ class SighandStruct:
 
     def __init__(self) -> None:
         self.action = [KSigaction() for _ in range(_NSIG)]
+        #: Who waits in, or polls, a signalfd.
+        self.signalfd_wqh = WaitQueueHead()
         #: Tasks that share it.
         self.count = 1
 

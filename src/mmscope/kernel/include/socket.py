@@ -51,6 +51,8 @@ MAX_DGRAM_QLEN: Final = 10
 STREAM_CHUNK: Final = 36544
 #: What a message takes of the send buffer besides its bytes (SKB_TRUESIZE).
 SKB_OVERHEAD: Final = 768
+#: kernel.overflowuid
+OVERFLOWUID: Final = 65534
 
 SIOCOUTQ: Final = 0x5411
 
@@ -107,5 +109,7 @@ class UnixSock:
         self.peer_cred: Ucred | None = None
         self.wq = WaitQueueHead()
         self.dead = False
+        #: accept(2) has returned it, or it never needed that.
+        self.accepted = True
         #: Options that are only kept: (level, name) -> value.
         self.options: dict[tuple[int, int], int] = {}

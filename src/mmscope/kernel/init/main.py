@@ -95,7 +95,7 @@ def new_task(k: Kernel, comm: str) -> TaskStruct:
     if k.child_reaper is None:
         rest_init(k)
     task = TaskStruct(k, alloc_pid(k), comm[:15])
-    task.real_parent = k.child_reaper
+    task.real_parent = task.parent = k.child_reaper
     assert task.real_parent is not None
     task.real_parent.children.append(task)
     task.signal.threads.append(task)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System V shared memory (ipc/shm.c, ipc/util.c): segments that are shmem files, found by key or id.
+"""System V shared memory (ipc/shm.c): segments that are shmem files, found by key or id.
 
 shmat() maps a new struct file over the segment's inode; its vm_ops have ->open and ->close, which count the attachments.
 A mapping with ->close never merges with another.
@@ -10,15 +10,39 @@ from __future__ import annotations
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
 from mmscope.kernel.core.capability import capable
 from mmscope.kernel.fs.file import fput, get_file
-from mmscope.kernel.include.capability import CAP_IPC_OWNER, CAP_SYS_ADMIN
-from mmscope.kernel.include.errno import EACCES, EEXIST, EIDRM, EINVAL, ENOENT, ENOSPC, EPERM, KernelBug, KernelError
-from mmscope.kernel.include.fs import FMODE_READ, FMODE_WRITE, O_RDONLY, O_RDWR, File, FileOperations, Inode
+from mmscope.kernel.include.capability import CAP_IPC_LOCK
+from mmscope.kernel.include.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, KernelBug, KernelError
+from mmscope.kernel.include.fs import AS_UNEVICTABLE, FMODE_READ, FMODE_WRITE, O_RDONLY, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.mm import VM_NORESERVE
-from mmscope.kernel.include.mm_types import VmOperationsStruct
+from mmscope.kernel.include.mm_types import Page, VmOperationsStruct
 from mmscope.kernel.include.mman import MAP_FIXED, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE
+from mmscope.kernel.include.resource import RLIM_INFINITY, RLIMIT_MEMLOCK
+from mmscope.kernel.ipc.util import (
+    IPC_CREAT,
+    IPC_EXCL,
+    IPC_INFO,
+    IPC_PRIVATE,
+    IPC_RMID,
+    IPC_SET,
+    IPC_STAT,
+    IPCMNI,
+    IpcIds,
+    KernIpcPerm,
+    ipc64_perm,
+    ipc_addid,
+    ipc_max_idx,
+    ipc_no_object,
+    ipc_seconds,
+    ipc_update_perm,
+    ipcctl_check,
+    ipcperms,
+)
+from mmscope.kernel.lib.xarray import xa_find
 from mmscope.kernel.mm.gup import mm_populate
 from mmscope.kernel.mm.mmap import do_mmap, do_munmap, find_vma
 from mmscope.kernel.mm.shmem import shmem_kernel_file_setup
+from mmscope.kernel.mm.swap import check_move_unevictable_pages
+from mmscope.kernel.mm.util import rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,16 +50,15 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, VmAreaStruct, VmFault
+    from mmscope.kernel.include.sched import TaskStruct
 
-__all__ = ["IpcNamespace", "ShmidKernel", "do_shmat", "ksys_shmctl", "ksys_shmdt", "ksys_shmget", "shm_ids", "shm_vm_ops"]
+__all__ = [
+    "IpcNamespace", "ShmidKernel", "do_shmat", "ksys_shmctl", "ksys_shmdt", "ksys_shmget", "shm_ids", "shm_vm_ops",
+    "sysvipc_shm_proc_show",
+]  # fmt: skip
 
-IPC_PRIVATE: Final = 0
-IPC_CREAT: Final = 0o1000
-IPC_EXCL: Final = 0o2000
-IPC_RMID: Final = 0
-IPC_SET: Final = 1
-IPC_STAT: Final = 2
-IPC_INFO: Final = 3
+SHM_LOCK: Final = 11
+SHM_UNLOCK: Final = 12
 SHM_STAT: Final = 13
 SHM_INFO: Final = 14
 SHM_STAT_ANY: Final = 15
@@ -48,20 +71,18 @@ SHM_REMAP: Final = 0o40000
 SHM_EXEC: Final = 0o100000
 #: shm_perm.mode: destroyed with the last detach.
 SHM_DEST: Final = 0o1000
+SHM_LOCKED: Final = 0o2000
 
 SHMMNI: Final = 4096
 #: kernel.shmmax and shmall: ULONG_MAX - (1 << 24).
 SHMMAX: Final = 0xFFFFFFFFFEFFFFFF
-IPCMNI: Final = 32768
 
 
-class ShmidKernel:
+class ShmidKernel(KernIpcPerm):
     """struct shmid_kernel: a segment."""
 
-    def __init__(self, id: int, key: int, mode: int, size: int, file: File) -> None:
-        self.id = id
-        self.key = key
-        self.mode = mode
+    def __init__(self, k: Kernel, id: int, key: int, mode: int, size: int, file: File) -> None:
+        super().__init__(k, id, key, mode)
         self.shm_segsz = size
         self.shm_file = file
         self.shm_nattch = 0
@@ -71,20 +92,21 @@ class ShmidKernel:
         self.shm_ctim = 0
         self.shm_cprid = 0
         self.shm_lprid = 0
-        self.uid = self.cuid = 0
-        self.gid = self.cgid = 0
+        #: SHM_LOCK: whose limit it counts against; -1: it is not locked.
+        self.mlock_user = -1
 
 
-class IpcNamespace:
+class IpcNamespace(IpcIds):
     """struct ipc_namespace, the part about shared memory, in Kernel.shm_ids."""
 
     def __init__(self) -> None:
-        #: id -> segment; an id is index + 32768 * sequence.
+        super().__init__()
+        #: id -> segment.
         self.segments: dict[int, ShmidKernel] = {}
-        self.last_idx = -1
-        self.seq = 0
         #: Pages of all segments.
         self.shm_tot = 0
+        #: user_struct->locked_shm: uid -> pages that SHM_LOCK holds in memory.
+        self.locked_shm: dict[int, int] = {}
 
 
 class ShmFileData:
@@ -115,45 +137,14 @@ def shm_file_data(file: File) -> ShmFileData:
     return sfd
 
 
-def _seconds(k: Kernel) -> int:
-    return (k.timekeeper.now_ns + k.timekeeper.wall_offset_ns) // 1_000_000_000
-
-
 # --- identifiers
-
-
-def ipc_addid(ns: IpcNamespace) -> int:
-    """A free id: indices go round, so that a removed id is not met again at once."""
-    used = {id & (IPCMNI - 1) for id in ns.segments}
-    if len(used) >= SHMMNI:
-        raise KernelError(ENOSPC)
-    idx = ns.last_idx + 1
-    while idx in used or idx >= IPCMNI:
-        idx = 0 if idx >= IPCMNI else idx + 1
-    if idx <= ns.last_idx:
-        ns.seq += 1
-    ns.last_idx = idx
-    return ns.seq * IPCMNI + idx
-
-
-def ipcperms(k: Kernel, shp: ShmidKernel, flag: int) -> None:
-    """EACCES unless the mode bits, or a capability, allow all that `flag` asks for (of owner, group or others)."""
-    cred = k.current.cred
-    requested = (flag >> 6) | (flag >> 3) | flag
-    granted = shp.mode
-    if cred.euid in (shp.cuid, shp.uid):
-        granted >>= 6
-    elif cred.egid in (shp.cgid, shp.gid) or shp.cgid in cred.groups or shp.gid in cred.groups:
-        granted >>= 3
-    if requested & ~granted & 7 and not capable(k, CAP_IPC_OWNER):
-        raise KernelError(EACCES)
 
 
 def shm_obtain_object_check(ns: IpcNamespace, id: int) -> ShmidKernel:
     """The segment of an id; EINVAL if there is none, EIDRM if its index was used again."""
     shp = ns.segments.get(id)
     if shp is None:
-        raise KernelError(EIDRM if id >= 0 and any(one & (IPCMNI - 1) == id & (IPCMNI - 1) for one in ns.segments) else EINVAL)
+        raise ipc_no_object(ns.segments, id)
     return shp
 
 
@@ -166,21 +157,18 @@ def newseg(k: Kernel, key: int, size: int, shmflg: int) -> int:
     if numpages << 12 < size or ns.shm_tot + numpages > SHMMAX:
         raise KernelError(ENOSPC)
     if shmflg & SHM_HUGETLB:
-        # hugetlbfs is not there: as without CAP_IPC_LOCK and a group for it.
-        raise KernelError(EPERM)
+        # The pool is empty; EPERM: can_do_hugetlb_shm().
+        raise KernelError(ENOMEM if capable(k, CAP_IPC_LOCK) else EPERM)
     flags = VM_NORESERVE if shmflg & SHM_NORESERVE and k.config.sysctl_overcommit_memory != 2 else 0
     file = shmem_kernel_file_setup(k, f"SYSV{key & 0xFFFFFFFF:08x}", size, flags)
     try:
-        id = ipc_addid(ns)
+        id = ipc_addid(ns, ns.segments, SHMMNI)
     except KernelError:
         fput(file)
         raise
-    shp = ShmidKernel(id, key, shmflg & 0o777, size, file)
-    cred = k.current.cred
-    shp.cuid = shp.uid = cred.euid
-    shp.cgid = shp.gid = cred.egid
+    shp = ShmidKernel(k, id, key, shmflg & 0o777, size, file)
     shp.shm_cprid = k.current.tgid
-    shp.shm_ctim = _seconds(k)
+    shp.shm_ctim = ipc_seconds(k)
     # /proc/PID/maps shows the id as the inode number.
     file.f_inode.i_ino = id
     ns.segments[id] = shp
@@ -208,6 +196,7 @@ def ksys_shmget(k: Kernel, key: int, size: int, shmflg: int) -> int:
 def shm_destroy(ns: IpcNamespace, shp: ShmidKernel) -> None:
     """The segment goes: its file, and with it its pages."""
     ns.shm_tot -= (shp.shm_segsz + 4095) >> 12
+    shmem_unlock(ns, shp)
     del ns.segments[shp.id]
     fput(shp.shm_file)
 
@@ -222,7 +211,7 @@ def shm_open(vma: VmAreaStruct) -> None:
     shp = shm_ids(sfd.kernel).segments.get(sfd.id)
     if shp is None:
         raise KernelBug(f"shm_open: {vma!r} is of segment {sfd.id}, which is gone")
-    shp.shm_atim = _seconds(sfd.kernel)
+    shp.shm_atim = ipc_seconds(sfd.kernel)
     shp.shm_lprid = sfd.kernel.current.tgid
     shp.shm_nattch += 1
 
@@ -241,7 +230,7 @@ def shm_detach(k: Kernel, id: int) -> None:
     if shp is None:
         raise KernelBug(f"shm_close: segment {id} is gone")
     shp.shm_lprid = k.current.tgid
-    shp.shm_dtim = _seconds(k)
+    shp.shm_dtim = ipc_seconds(k)
     shp.shm_nattch -= 1
     if shp.shm_nattch == 0 and shp.mode & SHM_DEST:
         shm_destroy(ns, shp)
@@ -394,15 +383,90 @@ def ksys_shmdt(k: Kernel, shmaddr: int) -> int:
     return 0
 
 
+# --- locked in memory
+
+
+def shmem_lock(k: Kernel, ns: IpcNamespace, shp: ShmidKernel) -> None:
+    """SHM_LOCK: its pages count against RLIMIT_MEMLOCK (ENOMEM), and those to come stand on the unevictable list."""
+    if shp.mlock_user >= 0:
+        return
+    uid = k.current.cred.uid
+    pages = (shp.shm_file.f_inode.i_size + 4095) >> 12
+    limit = rlimit(k, RLIMIT_MEMLOCK)
+    locked = ns.locked_shm.get(uid, 0) + pages
+    if limit != RLIM_INFINITY and locked > limit >> 12 and not capable(k, CAP_IPC_LOCK):
+        raise KernelError(ENOMEM)
+    ns.locked_shm[uid] = locked
+    shp.mlock_user = uid
+    shp.mode |= SHM_LOCKED
+    shp.shm_file.f_mapping.flags |= AS_UNEVICTABLE
+
+
+def shmem_unlock(ns: IpcNamespace, shp: ShmidKernel) -> None:
+    """SHM_UNLOCK, or the segment goes."""
+    if shp.mlock_user < 0:
+        return
+    ns.locked_shm[shp.mlock_user] -= (shp.shm_file.f_inode.i_size + 4095) >> 12
+    shp.mlock_user = -1
+    shp.mode &= ~SHM_LOCKED
+    mapping = shp.shm_file.f_mapping
+    mapping.flags &= ~AS_UNEVICTABLE
+    # shmem_unlock_mapping()
+    pages: list[Page] = []
+    found = xa_find(mapping.i_pages, 0, 1 << 52)
+    while found is not None:
+        if isinstance(found[1], Page):
+            pages.append(found[1])
+        found = xa_find(mapping.i_pages, found[0] + 1, 1 << 52)
+    check_move_unevictable_pages(pages)
+
+
+def shmctl_do_lock(k: Kernel, ns: IpcNamespace, shmid: int, cmd: int) -> int:
+    """SHM_LOCK, SHM_UNLOCK. Raises EPERM, ENOMEM."""
+    shp = shm_obtain_object_check(ns, shmid)
+    if not capable(k, CAP_IPC_LOCK):
+        if k.current.cred.euid not in (shp.uid, shp.cuid):
+            raise KernelError(EPERM)
+        if cmd == SHM_LOCK and not rlimit(k, RLIMIT_MEMLOCK):
+            raise KernelError(EPERM)
+    if cmd == SHM_LOCK:
+        shmem_lock(k, ns, shp)
+    else:
+        shmem_unlock(ns, shp)
+    return 0
+
+
 # --- shmctl
+
+
+def sysvipc_shm_proc_show(k: Kernel, task: TaskStruct, index: int) -> tuple[bytes, int] | None:
+    """/proc/sysvipc/shm: a heading, then the segments by index."""
+    if index == 0:
+        heading = (
+            "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime"
+            "      ctime                   rss                  swap\n"
+        )
+        return heading.encode(), 1
+    segments = sorted(shm_ids(k).segments.values(), key=_shm_index)
+    if index > len(segments):
+        return None
+    shp = segments[index - 1]
+    key = shp.key - (1 << 32) if shp.key >> 31 else shp.key
+    line = (
+        f"{key:10d} {shp.id:10d}  {shp.mode:4o} {shp.shm_segsz:21d} {shp.shm_cprid:5d} {shp.shm_lprid:5d}  {shp.shm_nattch:5d} "
+        f"{shp.uid:5d} {shp.gid:5d} {shp.cuid:5d} {shp.cgid:5d} {shp.shm_atim:10d} {shp.shm_dtim:10d} {shp.shm_ctim:10d} "
+        f"{shp.shm_file.f_mapping.nrpages << 12:21d} {0:21d}\n"
+    )
+    return line.encode(), index + 1
+
+
+def _shm_index(shp: ShmidKernel) -> int:
+    return shp.id & (IPCMNI - 1)
 
 
 def shmid64_ds(shp: ShmidKernel) -> bytes:
     """struct shmid64_ds, 112 bytes."""
-    out = (shp.key & 0xFFFFFFFF).to_bytes(4, "little")
-    for value in (shp.uid, shp.gid, shp.cuid, shp.cgid, shp.mode, shp.id // IPCMNI):
-        out += (value & 0xFFFFFFFF).to_bytes(4, "little")
-    out = out.ljust(48, b"\0")
+    out = ipc64_perm(shp)
     for value in (shp.shm_segsz, shp.shm_atim, shp.shm_dtim, shp.shm_ctim):
         out += value.to_bytes(8, "little")
     out += shp.shm_cprid.to_bytes(4, "little") + shp.shm_lprid.to_bytes(4, "little") + shp.shm_nattch.to_bytes(8, "little")
@@ -410,7 +474,7 @@ def shmid64_ds(shp: ShmidKernel) -> bytes:
 
 
 def ksys_shmctl(k: Kernel, shmid: int, cmd: int, buf: int) -> int:
-    """shmctl(2). SHM_LOCK and SHM_UNLOCK would change nothing that can be seen without swap: EINVAL, with a warning."""
+    """shmctl(2)."""
     ns = shm_ids(k)
     if cmd < 0 or shmid < 0:
         raise KernelError(EINVAL)
@@ -419,14 +483,14 @@ def ksys_shmctl(k: Kernel, shmid: int, cmd: int, buf: int) -> int:
         for value in (SHMMNI, SHMMNI, SHMMAX):
             info += value.to_bytes(8, "little")
         copy_to_user(k, buf, info.ljust(72, b"\0"))
-        return max([id & (IPCMNI - 1) for id in ns.segments], default=0)
+        return ipc_max_idx(ns.segments)
     if cmd == SHM_INFO:
         resident = 0
         for shp in ns.segments.values():
             resident += shp.shm_file.f_mapping.nrpages
         info = len(ns.segments).to_bytes(8, "little") + ns.shm_tot.to_bytes(8, "little") + resident.to_bytes(8, "little")
         copy_to_user(k, buf, info.ljust(48, b"\0"))
-        return max([id & (IPCMNI - 1) for id in ns.segments], default=0)
+        return ipc_max_idx(ns.segments)
     if cmd in (SHM_STAT, SHM_STAT_ANY):
         for shp in ns.segments.values():
             if shp.id & (IPCMNI - 1) == shmid:
@@ -435,24 +499,19 @@ def ksys_shmctl(k: Kernel, shmid: int, cmd: int, buf: int) -> int:
                 copy_to_user(k, buf, shmid64_ds(shp))
                 return shp.id
         raise KernelError(EINVAL)
+    if cmd in (SHM_LOCK, SHM_UNLOCK):
+        return shmctl_do_lock(k, ns, shmid, cmd)
     if cmd not in (IPC_RMID, IPC_SET, IPC_STAT):
-        if cmd in (11, 12):
-            k.warn_once("shmctl(SHM_LOCK, SHM_UNLOCK) is not there: there is no swap")
         raise KernelError(EINVAL)
     shp = shm_obtain_object_check(ns, shmid)
     if cmd == IPC_STAT:
         ipcperms(k, shp, 0o444)
         copy_to_user(k, buf, shmid64_ds(shp))
         return 0
-    cred = k.current.cred
-    if cred.euid not in (shp.cuid, shp.uid) and not capable(k, CAP_SYS_ADMIN):
-        raise KernelError(EPERM)
+    ipcctl_check(k, shp)
     if cmd == IPC_SET:
-        raw = copy_from_user(k, buf, 112)
-        shp.uid = int.from_bytes(raw[4:8], "little")
-        shp.gid = int.from_bytes(raw[8:12], "little")
-        shp.mode = shp.mode & ~0o777 | int.from_bytes(raw[20:24], "little") & 0o777
-        shp.shm_ctim = _seconds(k)
+        ipc_update_perm(shp, copy_from_user(k, buf, 112))
+        shp.shm_ctim = ipc_seconds(k)
     elif shp.shm_nattch:
         # do_shm_rmid(): it lives on without a key until the last one detaches.
         shp.mode |= SHM_DEST

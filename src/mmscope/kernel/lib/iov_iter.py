@@ -8,6 +8,8 @@ from mmscope.kernel.include.errno import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
@@ -28,6 +30,10 @@ class IovIter:
         self.data = data
         #: A target that is the kernel's: what has been read so far.
         self.out: list[bytes] = []
+        #: ITER_PIPE: takes (page, offset, bytes) as they are, and says how many bytes it took.
+        self.sink: Callable[[Page, int, int], int] | None = None
+        #: IOCB_NOWAIT and IOCB_NOIO of the kiocb that goes with it: only what is in the page cache, else EAGAIN.
+        self.nowait = False
         self.count = 0
         for _, length in segs:
             self.count += length
@@ -89,6 +95,10 @@ def copy_page_to_iter(page: Page, offset: int, n: int, i: IovIter) -> int:
     """Copy `n` bytes of a page to where `i` stands, and advance it; faults are taken. Bytes copied before a bad address."""
     k = i.kernel
     n = min(n, i.count)
+    if i.sink is not None:
+        n = i.sink(page, offset, n)
+        i.count -= n
+        return n
     source = (page.pfn << 12) + offset
     if i.data is not None:
         i.out.append(bytes(k.mem[source : source + n]))
@@ -116,6 +126,10 @@ def copy_page_to_iter(page: Page, offset: int, n: int, i: IovIter) -> int:
 def iov_iter_zero(n: int, i: IovIter) -> int:
     """Zero the next `n` bytes, and advance; as copy_page_to_iter()."""
     n = min(n, i.count)
+    if i.sink is not None:
+        n = i.sink(i.kernel.mem_map[i.kernel.zero_pfn], 0, n)
+        i.count -= n
+        return n
     if i.data is not None:
         i.out.append(bytes(n))
         i.count -= n

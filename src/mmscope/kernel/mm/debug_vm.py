@@ -87,7 +87,7 @@ def debug_vm_check(k: Kernel) -> None:
     if not k.config.CONFIG_DEBUG_VM:
         return
     k.debug_vm_events += 1
-    if k.debug_vm_events * PAGES_PER_EVENT >= len(k.mem_map):
+    if k.debug_vm_events * PAGES_PER_EVENT >= len(k.mem_map.pages):
         k.debug_vm_events = 0
         validate_vm(k)
 
@@ -95,6 +95,9 @@ def debug_vm_check(k: Kernel) -> None:
 def validate_vm(k: Kernel) -> None:
     """Compare all that is stored twice. Raises KernelBug."""
     found = _Found()
+    for mm in k.exec_mms:
+        # Without users it is nothing but its PGD.
+        found.tables[mm.pgd >> PAGE_SHIFT] = 4
     for mm in _address_spaces(k):
         validate_mm_now(mm)
         _check_vm_stat(mm)
@@ -102,7 +105,7 @@ def validate_vm(k: Kernel) -> None:
         _check_page_tables(mm, found)
     _check_rmap_trees(found)
     _check_pages(k, found)
-    for page in k.mem_map.values():
+    for page in k.mem_map.pages:
         mapping = page.mapping
         if isinstance(mapping, AddressSpace) and page._refcount:
             found.mappings[mapping] = None
@@ -120,7 +123,7 @@ def validate_vm(k: Kernel) -> None:
 
 
 def _address_spaces(k: Kernel) -> list[MmStruct]:
-    mms: list[MmStruct] = list(k.exec_mms)
+    mms: list[MmStruct] = [mm for mm in k.exec_mms if mm.mm_users]
     tasks = list(k.tasks.values())
     if k.has_current() and k.current not in tasks:
         tasks.append(k.current)
@@ -285,8 +288,8 @@ def _check_page_tables(mm: MmStruct, found: _Found) -> None:
     """Walk all of them: pgtables_bytes, RSS, and each entry against its VMA."""
     k = mm.kernel
     rss = [0] * NR_MM_COUNTERS
-    before = len(found.tables)
     found.tables[mm.pgd >> PAGE_SHIFT] = 4
+    before = len(found.tables) - 1
     vma = _check_table(mm, mm.pgd, 4, 0, mm.mmap, rss, found)
     tables = len(found.tables) - before - 1
     if mm.pgtables_bytes != tables * PAGE_SIZE:
@@ -401,7 +404,8 @@ def _check_pages(k: Kernel, found: _Found) -> None:
     """_mapcount and _refcount of every frame, and that it waits for, or stands on, an LRU list if it should."""
     held = _pagevecs(k)
     adding = {page.pfn for page in k.lru.lru_add}
-    for pfn, page in k.mem_map.items():
+    for page in k.mem_map.pages:
+        pfn = page.pfn
         maps = found.ptes.get(pfn, 0)
         level = found.tables.get(pfn, 0)
         if level:
@@ -409,16 +413,16 @@ def _check_pages(k: Kernel, found: _Found) -> None:
             if page._refcount != 1 or page._mapcount != mapcount or maps:
                 raise KernelBug(f"{page!r} is a table of level {level}, and {maps} entries map it")
         elif page.flags & PG_reserved:
-            if page._refcount != 1 + maps or page._mapcount != maps - 1:
+            if page._refcount != 1 + maps + k.pipe_pages.get(pfn, 0) or page._mapcount != maps - 1:
                 raise KernelBug(f"{page!r} is the kernel's own, and {maps} entries map it")
         elif page._refcount == 0:
             if maps:
                 raise KernelBug(f"{page!r} is free, and {maps} entries map it")
-        elif pfn in k.pipe_pages:
-            if page._refcount != 1 or maps:
-                raise KernelBug(f"{page!r} is a pipe's, and {maps} entries map it")
+        elif pfn in k.pipe_pages and page.mapping is None and not page.flags & PG_lru:
+            if page._refcount != k.pipe_pages[pfn] + held.get(pfn, 0) or maps:
+                raise KernelBug(f"{page!r} is a pipe's, {k.pipe_pages[pfn]} times, and {maps} entries map it")
         else:
-            _check_page(page, maps, held.get(pfn, 0), pfn in adding)
+            _check_page(page, maps, held.get(pfn, 0) + k.pipe_pages.get(pfn, 0), pfn in adding)
 
 
 def _count_entry(page: Page, vma: VmAreaStruct, address: int, rwc: RmapWalkControl) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.memory as mm_memory
 import mmscope.kernel.mm.readahead as mm_readahead
 from mmscope.kernel.fs.file import fput
-from mmscope.kernel.include.errno import EEXIST, EFAULT, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
+from mmscope.kernel.include.errno import EAGAIN, EEXIST, EFAULT, EINVAL, EIO, ENOEXEC, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.fs import AddressSpace, File
 from mmscope.kernel.include.gfp import __GFP_WRITE, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import (
@@ -84,9 +84,9 @@ _PAGES_MAX_READ: Final = 512
 # Into and out of the page cache
 
 
-def __page_cache_alloc(mapping: AddressSpace) -> Page | None:
+def __page_cache_alloc(mapping: AddressSpace, gfp: int = GFP_HIGHUSER_MOVABLE) -> Page | None:
     """A frame for the page cache; None when out of memory."""
-    return alloc_pages(mapping.host.i_sb.kernel, GFP_HIGHUSER_MOVABLE, 0)
+    return alloc_pages(mapping.host.i_sb.kernel, gfp, 0)
 
 
 def __add_to_page_cache_locked(page: Page, mapping: AddressSpace, index: int, gfp: int) -> int | None:
@@ -320,7 +320,7 @@ def generic_file_buffered_read_iter(file: File, to: IovIter, pos: int) -> int:
         if looks_first and pos >= inode.i_size:
             break
         try:
-            pages = generic_file_buffered_read_get_pages(file, to.count, pos)
+            pages = generic_file_buffered_read_get_pages(file, to.count, pos, to.nowait)
         except KernelError:
             # What was read before the error is returned; the next read meets the error again.
             if written:
@@ -365,20 +365,35 @@ def _put_pages(pages: list[Page]) -> None:
         put_page(page)
 
 
-def generic_file_buffered_read_get_pages(file: File, count: int, pos: int) -> list[Page]:
-    """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError."""
+def generic_file_buffered_read_get_pages(file: File, count: int, pos: int, nowait: bool) -> list[Page]:
+    """The uptodate pages from `pos` on, at least one, each with a reference. Raises KernelError.
+
+    `nowait`: no I/O is waited for, nor started, not even by a marker of readahead: EAGAIN if that leaves none.
+    """
+    # IOCB_NOIO no longer goes with RWF_NOWAIT: after v6.1 (commit unknown).
+    starts = file.f_inode.i_sb.kernel.config.at_least(6, 10)
     mapping = file.f_mapping
     index = pos >> PAGE_SHIFT
     last_index = (pos + count + 4095) >> PAGE_SHIFT
     nr = min(last_index - index, _PAGES_MAX_READ)
     pages = find_get_pages_contig(mapping, index, nr)
     if not pages:
+        if nowait and not starts:
+            raise KernelError(EAGAIN)
         mm_readahead.page_cache_sync_readahead(mapping, file, index, last_index - index)
+        if nowait:
+            # It is on its way.
+            raise KernelError(EAGAIN)
         pages = find_get_pages_contig(mapping, index, nr)
         if not pages:
             return [generic_file_buffered_read_no_cached_page(file, index)]
     for i in range(len(pages)):
         page = pages[i]
+        if nowait and ((page.flags & PG_readahead and not starts) or not page.flags & PG_uptodate):
+            _put_pages(pages[i:])
+            if i == 0:
+                raise KernelError(EAGAIN)
+            return pages[:i]
         if page.flags & PG_readahead:
             mm_readahead.page_cache_async_readahead(mapping, file, page, index + i, last_index - index - i)
         if not page.flags & PG_uptodate:

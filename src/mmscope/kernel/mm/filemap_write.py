@@ -40,7 +40,7 @@ __all__ = [
     "file_check_and_advance_wb_err", "file_write_and_wait_range", "filemap_check_errors", "filemap_fdatawait_range",
     "filemap_fdatawrite_range", "filemap_write_and_wait_range", "generic_file_buffered_direct",
     "generic_file_direct_read", "generic_file_direct_write", "generic_file_write_iter",
-    "generic_perform_write", "generic_write_checks", "generic_write_sync",
+    "generic_perform_write", "generic_write_check_limits", "generic_write_checks", "generic_write_sync",
 ]  # fmt: skip
 
 
@@ -123,13 +123,18 @@ def file_write_and_wait_range(file: File, lstart: int, lend: int) -> None:
 
 
 def generic_write_checks(file: File, count: int, pos: int) -> tuple[int, int]:
-    """(pos, count) that may be written: O_APPEND, RLIMIT_FSIZE (SIGXFSZ and EFBIG), the largest file (EFBIG)."""
-    inode = file.f_inode
-    k = inode.i_sb.kernel
+    """(pos, count) that may be written: O_APPEND, and the limits."""
     if count == 0:
         return pos, 0
     if file.f_flags & O_APPEND:
-        pos = inode.i_size
+        pos = file.f_inode.i_size
+    return pos, generic_write_check_limits(file, pos, count)
+
+
+def generic_write_check_limits(file: File, pos: int, count: int) -> int:
+    """How much of `count` may be written at `pos`: RLIMIT_FSIZE (SIGXFSZ and EFBIG), the largest file (EFBIG)."""
+    inode = file.f_inode
+    k = inode.i_sb.kernel
     limit = k.current.signal.rlim[RLIMIT_FSIZE].rlim_cur
     if limit != RLIM_INFINITY and inode.i_mode & S_IFMT == S_IFREG:
         if pos >= limit:
@@ -140,7 +145,7 @@ def generic_write_checks(file: File, count: int, pos: int) -> tuple[int, int]:
         count = min(count, limit - pos)
     if pos >= inode.i_sb.s_maxbytes:
         raise KernelError(EFBIG)
-    return pos, min(count, inode.i_sb.s_maxbytes - pos)
+    return min(count, inode.i_sb.s_maxbytes - pos)
 
 
 def generic_perform_write(file: File, i: IovIter, pos: int) -> int:
@@ -223,7 +228,7 @@ def generic_file_direct_read(file: File, segs: list[tuple[int, int]], pos: int) 
         filemap_write_and_wait_range(mapping, pos, pos + count - 1)
     assert mapping.a_ops.direct_IO is not None
     done = mapping.a_ops.direct_IO(file, segs, pos, False)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     return done
 
 

@@ -392,15 +392,21 @@ def madvise_populate(mm: MmStruct, start: int, end: int, behavior: int) -> None:
     Until v6.9 (631426ba1d45) it was called for each mapping, and holes were skipped as by other advice.
     """
     gup_flags = FOLL_TOUCH | FOLL_WRITE if behavior == MADV_POPULATE_WRITE else FOLL_TOUCH
-    while start < end:
-        vma = mm_mmap.find_vma(mm, start)
-        if vma is None or vma.vm_start > start:
-            raise KernelError(ENOMEM)
-        if not check_vma_flags(vma, gup_flags):
-            raise KernelError(EINVAL)
-        pages = (min(end, vma.vm_end) - start) >> PAGE_SHIFT
-        start += __get_user_pages(mm, start, pages, gup_flags, None, GupLocked()) << PAGE_SHIFT
-    lru_add_drain(mm.kernel)
+    # faultin_page_range() finds holes and missing rights itself, and drains after them too.
+    drain = mm.kernel.config.at_least(6, 9)
+    try:
+        while start < end:
+            vma = mm_mmap.find_vma(mm, start)
+            if vma is None or vma.vm_start > start:
+                raise KernelError(ENOMEM)
+            if not check_vma_flags(vma, gup_flags):
+                raise KernelError(EINVAL)
+            drain = True
+            pages = (min(end, vma.vm_end) - start) >> PAGE_SHIFT
+            start += __get_user_pages(mm, start, pages, gup_flags, None, GupLocked()) << PAGE_SHIFT
+    finally:
+        if drain:
+            lru_add_drain(mm.kernel)
 
 
 def is_valid_guard_vma(vma: VmAreaStruct, allow_locked: bool) -> bool:

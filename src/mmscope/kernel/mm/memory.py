@@ -19,10 +19,12 @@ from mmscope.kernel.arch.x86.pgtable import (
     mk_pte,
     pfn_pte,
     pgd_offset,
+    pgtable_vaddr,
     pmd_none,
     pmd_populate,
     pte_alloc_one,
     pte_free,
+    pte_index,
     pte_mkdirty,
     pte_mkspecial,
     pte_mkwrite,
@@ -56,7 +58,7 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.mm_types import VmFault
+from mmscope.kernel.include.mm_types import MMF_UNSTABLE, VmFault
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PG_locked, PG_uptodate
 from mmscope.kernel.include.pagemap import lock_page, unlock_page
@@ -229,11 +231,12 @@ def handle_pte_fault(vmf: VmFault) -> int:
     """Decide by the entry that is there."""
     vma = vmf.vma
     words = vma.vm_mm.kernel.words
-    if pmd_none(words[vmf.pmd]):
+    pmd: i64 = words[vmf.pmd]
+    if pmd_none(pmd):
         # No page table yet: do_anonymous_page and alloc_set_pte make it as late as possible.
         vmf.pte = 0
     else:
-        vmf.pte = pte_offset_map(vma.vm_mm.kernel, vmf.pmd, vmf.address)
+        vmf.pte = pgtable_vaddr(pmd) + pte_index(vmf.address)
         vmf.orig_pte = words[vmf.pte]
         if pte_none(vmf.orig_pte):
             vmf.pte = 0
@@ -284,6 +287,8 @@ def do_anonymous_page(vmf: VmFault) -> int:
         vmf.pte = pte_offset_map(k, vmf.pmd, vmf.address)
         if not pte_none(k.words[vmf.pte]):
             return 0
+        if mm.flags & MMF_UNSTABLE:
+            return VM_FAULT_SIGBUS
         set_pte_at(mm, vmf.address, vmf.pte, entry)
         return 0
     anon_vma_prepare(vma)
@@ -298,6 +303,10 @@ def do_anonymous_page(vmf: VmFault) -> int:
     if not pte_none(k.words[vmf.pte]):
         put_page(page)
         return 0
+    if mm.flags & MMF_UNSTABLE:
+        # check_stable_address_space(): the OOM killer has taken pages away; new ones must not be taken for them.
+        put_page(page)
+        return VM_FAULT_SIGBUS
     inc_mm_counter_fast(mm, MM_ANONPAGES)
     page_add_new_anon_rmap(page, vma, vmf.address)
     lru_cache_add_inactive_or_unevictable(page, vma)
@@ -382,6 +391,8 @@ def finish_fault(vmf: VmFault) -> int:
     else:
         page = vmf.page
     assert page is not None
+    if vmf.vma.vm_mm.flags & MMF_UNSTABLE and not vmf.vma.vm_flags & VM_SHARED:
+        return VM_FAULT_SIGBUS
     return alloc_set_pte(vmf, page)
 
 

@@ -11,6 +11,11 @@ Only what the child could not find again by faulting is copied: mappings of file
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.pgtable import (
+    _PAGE_ACCESSED,
+    _PAGE_DIRTY,
+    _PAGE_RW,
+    copy_ptes,
+    get_ptes,
     mk_pte,
     pgd_addr_end,
     pgd_none,
@@ -18,29 +23,27 @@ from mmscope.kernel.arch.x86.pgtable import (
     pmd_addr_end,
     pmd_none,
     pmd_offset,
-    pte_mkclean,
     pte_mkdirty,
-    pte_mkold,
     pte_mkwrite,
     pte_none,
     pte_offset_map,
     pte_present,
     pte_write,
     pte_wrprotect,
-    ptep_set_wrprotect,
     pud_addr_end,
     pud_none,
     pud_offset,
     set_pte_at,
+    set_ptes,
 )
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.gfp import GFP_HIGHUSER_MOVABLE
-from mmscope.kernel.include.mm import NR_MM_COUNTERS, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED, VM_WRITE
-from mmscope.kernel.include.page import PAGE_SIZE
+from mmscope.kernel.include.mm import MM_ANONPAGES, NR_MM_COUNTERS, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED, VM_WRITE
+from mmscope.kernel.include.page import PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PG_uptodate
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_pgtables import p4d_alloc, pmd_alloc, pte_alloc_map, pud_alloc
-from mmscope.kernel.mm.memory_rss import add_mm_rss_vec, mm_counter
+from mmscope.kernel.mm.memory_rss import add_mm_rss_vec, mm_counter_file
 from mmscope.kernel.mm.memory_unmap import is_cow_mapping, vm_normal_page
 from mmscope.kernel.mm.page_alloc import alloc_page_vma, copy_user_highpage, get_page, page_maybe_dma_pinned, put_page
 from mmscope.kernel.mm.rmap import page_add_new_anon_rmap, page_dup_rmap, page_try_dup_anon_rmap
@@ -62,71 +65,75 @@ class _Copy:
         self.dst_vma = dst_vma
         self.src_vma = src_vma
         self.is_cow = is_cow_mapping(src_vma.vm_flags)
-        #: Pages by MM_*, for the child's counters, of one page table.
+        #: What the child's entries lose: it has used and written nothing yet. For private memory D says that the page must
+        #: not be dropped.
+        self.cleared: i64 = _PAGE_ACCESSED
+        if self.is_cow:
+            self.cleared |= _PAGE_RW
+        elif src_vma.vm_flags & VM_SHARED:
+            self.cleared |= _PAGE_DIRTY
+        self.may_be_pinned = self.is_cow and src_vma.vm_mm.has_pinned
+        #: Of one page table: an entry of the parent has lost RW; anonymous pages for the child's counters, and others by MM_*.
+        self.wrprotected = False
+        self.anon: i64 = 0
         self.rss = [0] * NR_MM_COUNTERS
         #: A frame that was allocated before copy_present_page() is called again.
         self.prealloc: Page | None = None
 
 
-def copy_nonpresent_pte(copy: _Copy, dst_pte: int, src_pte: int, addr: int) -> None:
-    """A guard marker is the child's too. An entry of a page in swap, or in migration: nothing makes one yet."""
-    vma = copy.src_vma
-    k = vma.vm_mm.kernel
-    if is_guard_pte_marker(k.words[src_pte]):
-        set_pte_at(copy.dst_vma.vm_mm, addr, dst_pte, k.words[src_pte])
-        return
-    raise KernelBug(f"copy_nonpresent_pte: swap entry {k.words[src_pte]:#x} at {addr:#x} in {vma!r}: no swap yet")
+def copy_nonpresent_pte(copy: _Copy, pte: i64, addr: int) -> i64:
+    """The child's entry: a guard marker is its too. An entry of a page in swap, or in migration: nothing makes one yet."""
+    if is_guard_pte_marker(pte):
+        return pte
+    raise KernelBug(f"copy_nonpresent_pte: swap entry {pte:#x} at {addr:#x} in {copy.src_vma!r}: no swap yet")
 
 
-def copy_present_page(copy: _Copy, dst_pte: int, addr: int, page: Page) -> bool:
+def copy_present_page(copy: _Copy, addr: int, page: Page) -> i64:
     """Give the child a copy of a page that the parent pinned (FOLL_PIN): the device must go on seeing the parent's.
 
-    False: a frame has to be allocated first, in copy.prealloc.
+    The child's entry; 0: a frame has to be allocated first, in copy.prealloc.
     """
     new_page = copy.prealloc
     if new_page is None:
-        return False
+        return 0
     copy.prealloc = None
     vma = copy.dst_vma
     copy_user_highpage(new_page, page, addr, vma)
     new_page.flags |= PG_uptodate
     page_add_new_anon_rmap(new_page, vma, addr)
     lru_cache_add_inactive_or_unevictable(new_page, vma)
-    copy.rss[mm_counter(new_page)] += 1
+    copy.anon += 1
     pte: i64 = pte_mkdirty(mk_pte(new_page, vma.vm_page_prot))
     if vma.vm_flags & VM_WRITE:
         pte = pte_mkwrite(pte)
-    set_pte_at(vma.vm_mm, addr, dst_pte, pte)
-    return True
+    return pte
 
 
 def page_needs_cow_for_dma(copy: _Copy, page: Page) -> bool:
     """The page may be pinned, so that it must stay the parent's alone (include/linux/mm.h; before v5.12 in copy_present_page)."""
-    return copy.is_cow and copy.src_vma.vm_mm.has_pinned and page_maybe_dma_pinned(page)
+    return copy.may_be_pinned and page_maybe_dma_pinned(page)
 
 
-def copy_present_pte(copy: _Copy, dst_pte: int, src_pte: int, addr: int) -> bool:
-    """Share one page with the child, both read-only if it is private. False: a frame is needed first."""
-    src_vma = copy.src_vma
-    src_mm = src_vma.vm_mm
-    pte: i64 = src_mm.kernel.words[src_pte]
-    page = vm_normal_page(src_vma, addr, pte)
+def copy_present_pte(copy: _Copy, src_ptes: list[i64], i: int, addr: int) -> i64:
+    """Share one page with the child, both read-only if it is private: `src_ptes`, the parent's entries, may change.
+
+    The child's entry; 0: a frame is needed first.
+    """
+    pte: i64 = src_ptes[i]
+    page = vm_normal_page(copy.src_vma, addr, pte)
     if page is not None:
         if PageAnon(page):
             if not page_try_dup_anon_rmap(page, copy.dst_vma, addr, page_needs_cow_for_dma(copy, page)):
-                return copy_present_page(copy, dst_pte, addr, page)
+                return copy_present_page(copy, addr, page)
+            copy.anon += 1
         else:
             page_dup_rmap(page, copy.dst_vma, addr)
+            copy.rss[mm_counter_file(page)] += 1
         get_page(page)
-        copy.rss[mm_counter(page)] += 1
     if copy.is_cow and pte_write(pte):
-        ptep_set_wrprotect(src_mm, addr, src_pte)
-        pte = pte_wrprotect(pte)
-    # The child has written and used nothing yet; for private memory D says that the page must not be dropped.
-    if src_vma.vm_flags & VM_SHARED:
-        pte = pte_mkclean(pte)
-    set_pte_at(copy.dst_vma.vm_mm, addr, dst_pte, pte_mkold(pte))
-    return True
+        src_ptes[i] = pte_wrprotect(pte)
+        copy.wrprotected = True
+    return pte & ~copy.cleared
 
 
 def page_copy_prealloc(copy: _Copy, addr: int) -> bool:
@@ -135,43 +142,60 @@ def page_copy_prealloc(copy: _Copy, addr: int) -> bool:
     return copy.prealloc is not None
 
 
-def copy_pte_range(copy: _Copy, dst_pmd: int, src_pmd: int, addr: int, end: int) -> bool:
-    """The entries of one page table; False when out of memory."""
+def copy_pte_range(copy: _Copy, dst_pmd: i64, src_pmd: i64, addr: int, end: int) -> bool:
+    """The entries of one page table; False when out of memory.
+
+    They are read and written together (Linux, too, leaves it to arch_leave_lazy_mmu_mode() when they take effect).
+    """
     dst_mm = copy.dst_vma.vm_mm
+    src_mm = copy.src_vma.vm_mm
     k = dst_mm.kernel
-    words = k.words
     while True:
-        copy.rss = [0] * NR_MM_COUNTERS
         # The child's table is made even if the parent's is all empty.
         dst_pte = pte_alloc_map(dst_mm, dst_pmd, addr)
         if dst_pte == 0:
             return False
         src_pte = pte_offset_map(k, src_pmd, addr)
-        done = True
-        while addr != end:
-            entry: i64 = words[src_pte]
-            if not pte_none(entry):
-                if not pte_present(entry):
-                    copy_nonpresent_pte(copy, dst_pte, src_pte, addr)
+        src_ptes = get_ptes(k, src_pte, (end - addr) >> PAGE_SHIFT)
+        copied = False
+        #: Entries that are not just the parent's with other flags.
+        odd: list[tuple[int, i64]] = []
+        start = addr
+        for i in range(len(src_ptes)):
+            src: i64 = src_ptes[i]
+            if not pte_none(src):
+                if not pte_present(src):
+                    pte = copy_nonpresent_pte(copy, src, addr)
                 else:
-                    done = copy_present_pte(copy, dst_pte, src_pte, addr)
-                    if not done:
+                    pte = copy_present_pte(copy, src_ptes, i, addr)
+                    if pte == 0:
                         break
                     if copy.prealloc is not None:
                         # Not needed after all; memory policy may want another frame for the next page.
                         put_page(copy.prealloc)
                         copy.prealloc = None
-            dst_pte += 1
-            src_pte += 1
+                copied = True
+                if pte != src & ~copy.cleared:
+                    odd.append((i, pte))
             addr += PAGE_SIZE
+        if copied:
+            copy_ptes(dst_mm, start, dst_pte, src_pte, (addr - start) >> PAGE_SHIFT, copy.cleared)
+            for i, pte in odd:
+                set_pte_at(dst_mm, start + (i << PAGE_SHIFT), dst_pte + i, pte)
+        if copy.wrprotected:
+            set_ptes(src_mm, start, src_pte, src_ptes)
+            copy.wrprotected = False
+        copy.rss[MM_ANONPAGES] += copy.anon
         add_mm_rss_vec(dst_mm, copy.rss)
-        if done:
+        copy.anon = 0
+        copy.rss = [0] * NR_MM_COUNTERS
+        if addr == end:
             return True
         if not page_copy_prealloc(copy, addr):
             return False
 
 
-def copy_pmd_range(copy: _Copy, dst_pud: int, src_pud: int, addr: int, end: int) -> bool:
+def copy_pmd_range(copy: _Copy, dst_pud: i64, src_pud: i64, addr: int, end: int) -> bool:
     """The page tables under one PUD entry; False when out of memory."""
     k = copy.dst_vma.vm_mm.kernel
     dst_pmd = pmd_alloc(copy.dst_vma.vm_mm, dst_pud, addr)
@@ -188,7 +212,7 @@ def copy_pmd_range(copy: _Copy, dst_pud: int, src_pud: int, addr: int, end: int)
     return True
 
 
-def copy_pud_range(copy: _Copy, dst_p4d: int, src_p4d: int, addr: int, end: int) -> bool:
+def copy_pud_range(copy: _Copy, dst_p4d: i64, src_p4d: i64, addr: int, end: int) -> bool:
     """The PMDs under one PGD entry (the P4D is folded); False when out of memory."""
     k = copy.dst_vma.vm_mm.kernel
     dst_pud = pud_alloc(copy.dst_vma.vm_mm, dst_p4d, addr)

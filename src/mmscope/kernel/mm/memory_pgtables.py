@@ -12,9 +12,11 @@ from mmscope.kernel.arch.x86.pgtable import (
     pgd_bad,
     pgd_none,
     pgd_offset,
+    pgtable_vaddr,
     pmd_addr_end,
     pmd_alloc_one,
     pmd_bad,
+    pmd_index,
     pmd_none,
     pmd_offset,
     pmd_pfn,
@@ -25,6 +27,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pud_addr_end,
     pud_alloc_one,
     pud_bad,
+    pud_index,
     pud_none,
     pud_offset,
     pud_populate,
@@ -53,7 +56,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __pud_alloc(mm: MmStruct, pgdp: int, address: int) -> bool:
+def __pud_alloc(mm: MmStruct, pgdp: i64, address: int) -> bool:
     """Hang a new PUD under *pgdp; False when out of memory."""
     new = pud_alloc_one(mm, address)
     if new is None:
@@ -63,7 +66,7 @@ def __pud_alloc(mm: MmStruct, pgdp: int, address: int) -> bool:
     return True
 
 
-def __pmd_alloc(mm: MmStruct, pudp: int, address: int) -> bool:
+def __pmd_alloc(mm: MmStruct, pudp: i64, address: int) -> bool:
     """Hang a new PMD under *pudp; False when out of memory."""
     new = pmd_alloc_one(mm, address)
     if new is None:
@@ -73,7 +76,7 @@ def __pmd_alloc(mm: MmStruct, pudp: int, address: int) -> bool:
     return True
 
 
-def __pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
+def __pte_alloc(mm: MmStruct, pmdp: i64, address: int = 0) -> bool:
     """Hang a new page table under *pmdp; False when out of memory."""
     new = pte_alloc_one(mm.kernel, mm)
     if new is None:
@@ -83,40 +86,40 @@ def __pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
     return True
 
 
-def p4d_alloc(mm: MmStruct, pgdp: int, address: int) -> int:
+def p4d_alloc(mm: MmStruct, pgdp: i64, address: int) -> i64:
     """The P4D entry: the PGD entry itself, 4-level tables fold that level."""
     return pgdp
 
 
-def pud_alloc(mm: MmStruct, p4dp: int, address: int) -> int:
+def pud_alloc(mm: MmStruct, p4dp: i64, address: int) -> i64:
     """The PUD entry of `address`, its table made if need be; 0 when out of memory."""
-    k = mm.kernel
-    if pgd_none(k.words[p4dp]) and not __pud_alloc(mm, p4dp, address):
-        return 0
-    return pud_offset(k, p4dp, address)
+    entry: i64 = mm.kernel.words[p4dp]
+    if pgd_none(entry):
+        return pud_offset(mm.kernel, p4dp, address) if __pud_alloc(mm, p4dp, address) else 0
+    return pgtable_vaddr(entry) + pud_index(address)
 
 
-def pmd_alloc(mm: MmStruct, pudp: int, address: int) -> int:
+def pmd_alloc(mm: MmStruct, pudp: i64, address: int) -> i64:
     """The PMD entry of `address`, its table made if need be; 0 when out of memory."""
-    k = mm.kernel
-    if pud_none(k.words[pudp]) and not __pmd_alloc(mm, pudp, address):
-        return 0
-    return pmd_offset(k, pudp, address)
+    entry: i64 = mm.kernel.words[pudp]
+    if pud_none(entry):
+        return pmd_offset(mm.kernel, pudp, address) if __pmd_alloc(mm, pudp, address) else 0
+    return pgtable_vaddr(entry) + pmd_index(address)
 
 
-def pte_alloc(mm: MmStruct, pmdp: int, address: int = 0) -> bool:
+def pte_alloc(mm: MmStruct, pmdp: i64, address: int = 0) -> bool:
     """Make sure that *pmdp has a page table; False when out of memory."""
     return not pmd_none(mm.kernel.words[pmdp]) or __pte_alloc(mm, pmdp, address)
 
 
-def pte_alloc_map(mm: MmStruct, pmdp: int, address: int) -> int:
+def pte_alloc_map(mm: MmStruct, pmdp: i64, address: int) -> i64:
     """The PTE of `address`, its table made if need be; 0 when out of memory."""
     if not pte_alloc(mm, pmdp, address):
         return 0
     return pte_offset_map(mm.kernel, pmdp, address)
 
 
-def walk_to_pmd(mm: MmStruct, addr: int) -> int:
+def walk_to_pmd(mm: MmStruct, addr: int) -> i64:
     """The PMD entry of `addr`, tables made if need be; 0 when out of memory."""
     pud = pud_alloc(mm, p4d_alloc(mm, pgd_offset(mm, addr), addr), addr)
     if pud == 0:
@@ -124,7 +127,7 @@ def walk_to_pmd(mm: MmStruct, addr: int) -> int:
     return pmd_alloc(mm, pud, addr)
 
 
-def get_locked_pte(mm: MmStruct, addr: int) -> int:
+def get_locked_pte(mm: MmStruct, addr: int) -> i64:
     """The PTE of `addr`, tables made if need be; 0 when out of memory (__get_locked_pte)."""
     pmd = walk_to_pmd(mm, addr)
     if pmd == 0:
@@ -136,7 +139,7 @@ def _bad_table(level: str, entryp: int, entry: int) -> KernelBug:
     return KernelBug(f"bad {level} entry {entry & ULONG_MAX:#018x} at physical {entryp << 3:#x}: not a page table")
 
 
-def free_pte_range(tlb: MmuGather, pmdp: int, addr: int) -> None:
+def free_pte_range(tlb: MmuGather, pmdp: i64, addr: int) -> None:
     """Take the page table from *pmdp. Nothing is checked: zapping has emptied it."""
     mm = tlb.mm
     token = pfn_to_page(mm.kernel, pmd_pfn(mm.kernel.words[pmdp]))
@@ -145,7 +148,7 @@ def free_pte_range(tlb: MmuGather, pmdp: int, addr: int) -> None:
     mm.pgtables_bytes -= PAGE_SIZE
 
 
-def free_pmd_range(tlb: MmuGather, pudp: int, addr: int, end: int, floor: int, ceiling: int) -> None:
+def free_pmd_range(tlb: MmuGather, pudp: i64, addr: int, end: int, floor: int, ceiling: int) -> None:
     """Free the page tables of [addr, end), and the PMD itself if nothing else between floor and ceiling needs it."""
     mm = tlb.mm
     k = mm.kernel
@@ -175,7 +178,7 @@ def free_pmd_range(tlb: MmuGather, pudp: int, addr: int, end: int, floor: int, c
     mm.pgtables_bytes -= PAGE_SIZE
 
 
-def free_pud_range(tlb: MmuGather, pgdp: int, addr: int, end: int, floor: int, ceiling: int) -> None:
+def free_pud_range(tlb: MmuGather, pgdp: i64, addr: int, end: int, floor: int, ceiling: int) -> None:
     """The same one level up: free the PMDs of [addr, end) and the PUD."""
     mm = tlb.mm
     k = mm.kernel

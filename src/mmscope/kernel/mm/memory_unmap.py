@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.pgtable import (
+    clear_ptes,
+    get_ptes,
     mk_pte,
     pfn_pte,
     pgd_addr_end,
@@ -23,17 +25,16 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_present,
     pte_special,
     pte_young,
-    ptep_get_and_clear_full,
     ptep_set_access_flags,
     pud_addr_end,
     pud_none,
     pud_offset,
-    set_pte,
     set_pte_at,
 )
 from mmscope.kernel.include.errno import EBUSY, EFAULT, EINVAL, ENOMEM, KernelBug, KernelError
 from mmscope.kernel.include.limits import ULONG_MAX
 from mmscope.kernel.include.mm import (
+    MM_ANONPAGES,
     NR_MM_COUNTERS,
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
@@ -45,8 +46,8 @@ from mmscope.kernel.include.mm import (
     VM_SHARED,
     VM_WRITE,
 )
-from mmscope.kernel.include.page import PAGE_MASK, PAGE_SIZE
-from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PG_slab
+from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from mmscope.kernel.include.page_flags import PAGE_MAPPING_ANON, PageAnon, PG_slab
 from mmscope.kernel.include.swapops import is_guard_pte_marker
 from mmscope.kernel.mm.memory_pgtables import (
     get_locked_pte,
@@ -54,7 +55,6 @@ from mmscope.kernel.mm.memory_pgtables import (
 from mmscope.kernel.mm.memory_rss import (
     add_mm_rss_vec,
     inc_mm_counter_fast,
-    mm_counter,
     mm_counter_file,
     update_hiwater_rss,
 )
@@ -90,7 +90,7 @@ __all__ = [
 # --- what stands behind an entry
 
 
-def is_zero_pfn(k: Kernel, pfn: int) -> bool:
+def is_zero_pfn(k: Kernel, pfn: i64) -> bool:
     """The frame is empty_zero_page."""
     return pfn == k.zero_pfn
 
@@ -126,49 +126,58 @@ def vm_normal_page(vma: VmAreaStruct, addr: int, pte: i64) -> Page | None:
 # --- zapping
 
 
-def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
-    """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping)."""
+def zap_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
+    """Unmap [addr, end) of one page table; with `mapping` only the pages of that file (zap_details.check_mapping).
+
+    The entries are read together, and emptied together, before the TLB is flushed.
+    """
     mm = tlb.mm
     k = mm.kernel
-    words = k.words
     seq_read = vma.vm_flags & VM_SEQ_READ != 0
     while True:
         force_flush = False
+        anon: i64 = 0
         rss = [0] * NR_MM_COUNTERS
         ptep = pte_offset_map(k, pmdp, addr)
-        while addr != end:
-            ptent: i64 = words[ptep]
+        #: From here on all entries met are to be emptied.
+        start = addr
+        for ptent in get_ptes(k, ptep, (end - addr) >> PAGE_SHIFT):
             here = addr
-            entryp = ptep
             addr += PAGE_SIZE
-            ptep += 1
             if pte_none(ptent):
                 continue
+            page: Page | None = None
             if is_guard_pte_marker(ptent):
-                if tlb.drop_markers:
-                    set_pte(k, mm, here, entryp, 0)
-                continue
-            if not pte_present(ptent):
+                stays = not tlb.drop_markers
+            elif pte_present(ptent):
+                page = vm_normal_page(vma, here, ptent)
+                stays = mapping is not None and page is not None and (page.mapping_tag != 0 or page.mapping is not mapping)
+                if not stays:
+                    tlb_remove_tlb_entry(tlb, ptep + ((here - start) >> PAGE_SHIFT), here)
+            else:
                 raise KernelBug(f"zap_pte_range: swap entry {ptent:#x} in {vma!r} at {here:#x}: there is no swap yet")
-            page = vm_normal_page(vma, here, ptent)
-            if mapping is not None and page is not None and (page.mapping_tag or page.mapping is not mapping):
+            if stays:
+                ptep = clear_ptes(mm, start, ptep, (here - start) >> PAGE_SHIFT) + 1
+                start = addr
                 continue
-            ptent = ptep_get_and_clear_full(mm, here, entryp, tlb.fullmm)
-            tlb_remove_tlb_entry(tlb, entryp, here)
             if page is None:
                 continue
-            if page.mapping_tag & PAGE_MAPPING_ANON == 0:
+            if PageAnon(page):
+                anon += 1
+            else:
+                rss[mm_counter_file(page)] -= 1
                 # The file page keeps what the entry knew.
                 if pte_dirty(ptent):
                     force_flush = True
                     set_page_dirty(page)
                 if pte_young(ptent) and not seq_read:
                     mark_page_accessed(page)
-            rss[mm_counter(page)] -= 1
             page_remove_rmap(page)
             if __tlb_remove_page(tlb, page):
                 force_flush = True
                 break
+        clear_ptes(mm, start, ptep, (addr - start) >> PAGE_SHIFT)
+        rss[MM_ANONPAGES] -= anon
         add_mm_rss_vec(mm, rss)
         if force_flush:
             tlb_flush_mmu_tlbonly(tlb)
@@ -192,7 +201,7 @@ def unmap_page_range(tlb: MmuGather, vma: VmAreaStruct, addr: int, end: int, map
         addr = next
 
 
-def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """[addr, end) of one PUD."""
     k = tlb.mm.kernel
     pudp = pud_offset(k, pgdp, addr)
@@ -204,7 +213,7 @@ def zap_pud_range(tlb: MmuGather, vma: VmAreaStruct, pgdp: int, addr: int, end: 
         addr = next
 
 
-def zap_pmd_range(tlb: MmuGather, vma: VmAreaStruct, pudp: int, addr: int, end: int, mapping: AddressSpace | None) -> None:
+def zap_pmd_range(tlb: MmuGather, vma: VmAreaStruct, pudp: i64, addr: int, end: int, mapping: AddressSpace | None) -> None:
     """[addr, end) of one PMD."""
     k = tlb.mm.kernel
     pmdp = pmd_offset(k, pudp, addr)

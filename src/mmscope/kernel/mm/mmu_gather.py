@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mypy_extensions import i64
+
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import MmStruct, Page
 
@@ -31,6 +33,8 @@ __all__ = [
 MMU_GATHER_BUNDLE: Final = 8
 MAX_GATHER_BATCH: Final = 510
 MAX_GATHER_BATCH_COUNT: Final = 19
+#: Above all addresses, as ~0UL is in Linux.
+_ABOVE_ALL: Final = 0x7FFFFFFFFFFFFFFF
 
 
 class MmuGather:
@@ -44,8 +48,8 @@ class MmuGather:
         #: ZAP_FLAG_DROP_MARKER: PTE markers go too, since the mapping goes.
         self.drop_markers = False
         #: The range to flush, bytes; empty (start > end) when nothing was unmapped yet.
-        self.start = 0
-        self.end = 0
+        self.start: i64 = 0
+        self.end: i64 = 0
         self.freed_tables = False
         #: Levels at which entries were cleared: sets the flush's stride.
         self.cleared_ptes = False
@@ -61,7 +65,7 @@ class MmuGather:
 
 def __tlb_reset_range(tlb: MmuGather) -> None:
     if tlb.fullmm:
-        tlb.start = tlb.end = ULONG_MAX
+        tlb.start = tlb.end = _ABOVE_ALL
     else:
         tlb.start = TASK_SIZE
         tlb.end = 0
@@ -72,7 +76,7 @@ def __tlb_reset_range(tlb: MmuGather) -> None:
     tlb.cleared_p4ds = False
 
 
-def __tlb_adjust_range(tlb: MmuGather, address: int, range_size: int) -> None:
+def __tlb_adjust_range(tlb: MmuGather, address: i64, range_size: i64) -> None:
     if address < tlb.start:
         tlb.start = address
     if address + range_size > tlb.end:
@@ -163,13 +167,13 @@ def tlb_remove_page(tlb: MmuGather, page: Page) -> None:
         tlb_flush_mmu(tlb)
 
 
-def tlb_flush_pte_range(tlb: MmuGather, address: int, size: int) -> None:
+def tlb_flush_pte_range(tlb: MmuGather, address: i64, size: i64) -> None:
     """PTEs of [address, address + size) were cleared or changed."""
     __tlb_adjust_range(tlb, address, size)
     tlb.cleared_ptes = True
 
 
-def tlb_remove_tlb_entry(tlb: MmuGather, ptep: int, address: int) -> None:
+def tlb_remove_tlb_entry(tlb: MmuGather, ptep: i64, address: i64) -> None:
     """The PTE of `address` was cleared."""
     tlb_flush_pte_range(tlb, address, PAGE_SIZE)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.arch.x86.pgtable import (
+    get_ptes,
     pgd_addr_end,
     pgd_none,
     pgd_offset,
@@ -18,11 +19,10 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_protnone,
     pte_soft_dirty,
     pte_write,
-    ptep_modify_prot_commit,
-    ptep_modify_prot_start,
     pud_addr_end,
     pud_none,
     pud_offset,
+    set_ptes,
 )
 from mmscope.kernel.arch.x86.tlbflush import flush_tlb_range
 from mmscope.kernel.include.errno import EACCES, EINVAL, ENOMEM, KernelError
@@ -42,7 +42,7 @@ from mmscope.kernel.include.mm import (
     VM_WRITE,
 )
 from mmscope.kernel.include.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
-from mmscope.kernel.include.page import PAGE_ALIGN
+from mmscope.kernel.include.page import PAGE_ALIGN, PAGE_SHIFT, PAGE_SIZE
 from mmscope.kernel.include.page_flags import PageAnon, PageAnonExclusive, PG_dirty, PG_swapbacked
 from mmscope.kernel.include.sched import READ_IMPLIES_EXEC
 from mmscope.kernel.mm.gup import populate_vma_page_range
@@ -98,16 +98,18 @@ def numa_hint_wanted(vma: VmAreaStruct, addr: int, pte: i64) -> bool:
 
 
 def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot: i64, cp_flags: int) -> int:
-    """The entries of one page table; the number changed."""
+    """The entries of one page table, read and written together; the number changed."""
     k = vma.vm_mm.kernel
-    ptep = pte_offset_map(k, pmdp, addr)
+    start = addr
+    ptep = pte_offset_map(k, pmdp, start)
+    ptes = get_ptes(k, ptep, (end - start) >> PAGE_SHIFT)
     pages = 0
     prot_numa = cp_flags & MM_CP_PROT_NUMA != 0
     # Of a task without threads all private memory is where it should be: on its node.
     local = prot_numa and not vma.vm_flags & VM_SHARED and vma.vm_mm.mm_users == 1
-    while addr != end:
-        if pte_present(k.words[ptep]) and not (prot_numa and (local or not numa_hint_wanted(vma, addr, k.words[ptep]))):
-            oldpte: i64 = ptep_modify_prot_start(vma, addr, ptep)
+    for i in range(len(ptes)):
+        oldpte: i64 = ptes[i]
+        if pte_present(oldpte) and not (prot_numa and (local or not numa_hint_wanted(vma, addr, oldpte))):
             ptent: i64 = pte_modify(oldpte, newprot)
             if prot_numa and pte_write(oldpte):
                 # pte_mk_savedwrite(): do_numa_page() gives it back.
@@ -118,10 +120,11 @@ def change_pte_range(vma: VmAreaStruct, pmdp: int, addr: int, end: int, newprot:
                     ptent = pte_mkwrite(ptent)
             if cp_flags & MM_CP_TRY_CHANGE_WRITABLE and can_change_pte_writable(vma, addr, ptent):
                 ptent = pte_mkwrite(ptent)
-            ptep_modify_prot_commit(vma, addr, ptep, oldpte, ptent)
+            ptes[i] = ptent
             pages += 1
-        ptep += 1
-        addr += 4096
+        addr += PAGE_SIZE
+    if pages:
+        set_ptes(vma.vm_mm, start, ptep, ptes)
     return pages
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.swap as mm_swap
 from mmscope.kernel.arch.x86.cpu import clear_page, copy_page
 from mmscope.kernel.include.errno import ENOMEM, KernelBug, KernelError
-from mmscope.kernel.include.gfp import ___GFP_DIRECT_RECLAIM, __GFP_ZERO, GFP_HIGHUSER_MOVABLE
+from mmscope.kernel.include.gfp import ___GFP_DIRECT_RECLAIM, ___GFP_NORETRY, __GFP_ZERO, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.mm import GUP_PIN_COUNTING_BIAS
 from mmscope.kernel.include.mm_types import Page
 from mmscope.kernel.include.page_flags import PAGE_BUDDY_MAPCOUNT_VALUE, PAGE_FLAGS_CHECK_AT_FREE, PG_reserved
@@ -34,6 +34,8 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_ORDER: Final = 11
+#: Larger blocks are nothing to kill for.
+PAGE_ALLOC_COSTLY_ORDER: Final = 3
 MAX_BLOCK: Final = 1 << (MAX_ORDER - 1)
 
 #: [0, 1 MiB) is the firmware's, [1 MiB, 2 MiB) the kernel image; the last page of the image is empty_zero_page.
@@ -128,7 +130,7 @@ def pfn_to_page(k: Kernel, pfn: int) -> Page:
         if not pfn_valid(k, pfn):
             raise KernelBug(f"pfn_to_page: pfn {pfn:#x} is outside RAM of {k.max_pfn:#x} frames")
         page = Page(k, pfn)
-        k.mem_map[pfn] = page
+        k.mem_map.add(page)
         if pfn < RESERVED_PFNS:
             page.flags = PG_reserved
             page._refcount = 1
@@ -301,7 +303,7 @@ def prep_new_page(k: Kernel, pfn: int, order: int, gfp: int) -> Page:
         page = mem_map.get(frame)
         if page is None:
             # Never used since power-on: zero already.
-            mem_map[frame] = Page(k, frame)
+            mem_map.add(Page(k, frame))
             continue
         if page._refcount != 0 or page._mapcount != -1 or page.mapping is not None or page.flags & PAGE_FLAGS_CHECK_AT_FREE:
             raise KernelBug(f"bad page in the free lists: {page!r}, mapping {page.mapping!r}")
@@ -325,7 +327,10 @@ def get_page_from_freelist(k: Kernel, gfp: int, order: int, mark: int) -> Page |
 
 
 def __alloc_pages_slowpath(k: Kernel, gfp: int, order: int) -> Page | None:
-    """Below the low watermark: down to the min one, then drain what this CPU caches, then reclaim page cache."""
+    """Below the low watermark: down to the min one, reclaim page cache, drain what this CPU caches, then kill somebody.
+
+    None only without __GFP_DIRECT_RECLAIM, with __GFP_NORETRY, and for who is about to die.
+    """
     zone = k.zone
     page = get_page_from_freelist(k, gfp, order, zone.watermark_min)
     if page is not None or not gfp & ___GFP_DIRECT_RECLAIM:
@@ -333,16 +338,32 @@ def __alloc_pages_slowpath(k: Kernel, gfp: int, order: int) -> Page | None:
     # Imported here: reclaim stands above the page cache, which stands above this file.
     from mmscope.kernel.mm.vmscan import try_to_free_pages
 
-    while try_to_free_pages(k, order):
-        page = get_page_from_freelist(k, gfp, order, zone.watermark_min)
-        if page is not None:
-            return page
+    while True:
+        mark = zone.watermark_min
+        # __gfp_pfmemalloc_flags(): ALLOC_OOM.
+        dying = k.has_current() and k.current.signal.oom_mm is not None
+        if dying:
+            mark -= mark // 2
+            page = get_page_from_freelist(k, gfp, order, mark)
+            if page is not None:
+                return page
+        while try_to_free_pages(k, order):
+            page = get_page_from_freelist(k, gfp, order, mark)
+            if page is not None:
+                return page
+            drain_all_pages(k)
+            page = get_page_from_freelist(k, gfp, order, mark)
+            if page is not None:
+                return page
         drain_all_pages(k)
-        page = get_page_from_freelist(k, gfp, order, zone.watermark_min)
-        if page is not None:
+        page = get_page_from_freelist(k, gfp, order, mark)
+        if page is not None or gfp & ___GFP_NORETRY or order > PAGE_ALLOC_COSTLY_ORDER or not k.has_current():
             return page
-    drain_all_pages(k)
-    return get_page_from_freelist(k, gfp, order, zone.watermark_min)
+        from mmscope.kernel.mm.oom_kill import out_of_memory
+
+        # A victim that has used up the reserves fails; everybody else tries until there is memory.
+        if dying or not out_of_memory(k, gfp, order):
+            return None
 
 
 def __alloc_pages_nodemask(k: Kernel, gfp: int, order: int) -> Page | None:
@@ -582,7 +603,8 @@ def validate_zone(k: Kernel) -> None:
         if pfn in free:
             raise KernelBug(f"frame {pfn:#x} is on the per-CPU list and in the free block at {free[pfn]:#x}")
         free[pfn] = pfn
-    for pfn, page in k.mem_map.items():
+    for page in k.mem_map.pages:
+        pfn = page.pfn
         if pfn in free:
             if page._refcount:
                 raise KernelBug(f"{page!r} is in use and in the free block at {free[pfn]:#x}")

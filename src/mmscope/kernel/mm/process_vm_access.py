@@ -10,6 +10,7 @@ from mmscope.kernel.fs.read_write import import_iovec, iovec_from_user
 from mmscope.kernel.include.errno import EACCES, EFAULT, EINVAL, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.mm import FOLL_WRITE
 from mmscope.kernel.include.page import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from mmscope.kernel.include.ptrace import PTRACE_MODE_ATTACH_REALCREDS
 from mmscope.kernel.mm.gup import pin_user_pages_remote, unpin_user_pages_dirty_lock
 
 TYPE_CHECKING = False
@@ -138,7 +139,7 @@ def process_vm_rw_core(k: Kernel, pid: int, iter: _IovIter, rvec: list[tuple[int
     if task is None:
         raise KernelError(ESRCH)
     try:
-        mm = mm_access(k, task)
+        mm = mm_access(k, task, PTRACE_MODE_ATTACH_REALCREDS)
     except KernelError as error:
         raise KernelError(EPERM if error.args[0] == EACCES else error.args[0]) from None
     if mm is None:

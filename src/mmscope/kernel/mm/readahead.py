@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmscope.kernel.mm.filemap as mm_filemap
 from mmscope.kernel.include.errno import KernelError
 from mmscope.kernel.include.fs import FMODE_RANDOM, ReadaheadControl
+from mmscope.kernel.include.gfp import ___GFP_NORETRY, __GFP_NOWARN, GFP_HIGHUSER_MOVABLE
 from mmscope.kernel.include.page_flags import PG_error, PG_locked, PG_readahead, PG_writeback
 from mmscope.kernel.include.pagemap import unlock_page
 from mmscope.kernel.lib.xarray import xa_load
@@ -60,7 +61,8 @@ def page_cache_ra_unbounded(rac: ReadaheadControl, nr_to_read: int, lookahead_si
             # Already there. What was collected before it is one request.
             read_pages(rac)
             continue
-        page = mm_filemap.__page_cache_alloc(mapping)
+        # readahead_gfp_mask(): it may fail.
+        page = mm_filemap.__page_cache_alloc(mapping, GFP_HIGHUSER_MOVABLE | ___GFP_NORETRY | __GFP_NOWARN)
         if page is None:
             break
         mm_filemap.add_to_page_cache_lru(page, mapping, index + i, 0)

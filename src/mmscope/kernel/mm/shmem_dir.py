@@ -8,6 +8,7 @@ import mmscope.kernel.fs.hostfs as hostfs
 import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.fs.libfs import (
     SimpleDir,
+    dcache_dir_lseek,
     dcache_readdir,
     generic_read_dir,
     noop_fsync,
@@ -37,7 +38,7 @@ from mmscope.kernel.include.fs import (
     SuperBlock,
 )
 from mmscope.kernel.include.mm import VM_NORESERVE
-from mmscope.kernel.mm.shmem import shmem_get_inode
+from mmscope.kernel.mm.shmem import shmem_get_inode, shmem_ioctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ __all__ = ["shmem_dir_inode_operations", "shmem_make_root", "shmem_set_special_o
 
 #: What a name adds to the size of its directory.
 BOGO_DIRENT_SIZE: Final = 20
+#: Longer targets, with their NUL, take a page.
+SHORT_SYMLINK_LEN: Final = 128
 
 
 def shmem_set_special_ops(inode: Inode, parent: Inode | None) -> None:
@@ -104,10 +107,11 @@ def shmem_mkdir(dir: Inode, dentry: Dentry, mode: int) -> None:
 
 
 def shmem_symlink(dir: Inode, dentry: Dentry, target: str) -> None:
-    """A symbolic link. (A long target takes a page in Linux.)"""
+    """A symbolic link. (The page of a long target is not in the model's page cache.)"""
     inode = _new_inode(dir, S_IFLNK | 0o777)
     inode.i_private = target
     inode.i_size = len(target.encode("utf-8", "surrogateescape"))
+    inode.i_blocks = 0 if inode.i_size < SHORT_SYMLINK_LEN else 8
     _add(dir, dentry, inode)
 
 
@@ -203,5 +207,10 @@ shmem_symlink_inode_operations: Final = InodeOperations(
     "shmem_symlink_inode_operations", get_link=shmem_get_link, setattr=shmem_special_setattr
 )
 shmem_dir_operations: Final = FileOperations(
-    "simple_dir_operations", read=generic_read_dir, iterate=shmem_readdir, fsync=noop_fsync
+    "simple_dir_operations",
+    llseek=dcache_dir_lseek,
+    read=generic_read_dir,
+    iterate=shmem_readdir,
+    fsync=noop_fsync,
+    unlocked_ioctl=shmem_ioctl,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmscope.kernel.mm.page_alloc as mm_page_alloc
 from mmscope.kernel.include.errno import KernelBug
+from mmscope.kernel.include.fs import AS_UNEVICTABLE, AddressSpace
 from mmscope.kernel.include.mm import VM_LOCKED, VM_SPECIAL
 from mmscope.kernel.include.page_flags import (
     PageAnon,
@@ -91,8 +92,11 @@ def page_lru(page: Page) -> int:
 
 
 def page_evictable(page: Page) -> bool:
-    """Not mlocked (unevictable mappings do not exist here)."""
-    return page.flags & PG_mlocked == 0
+    """Neither mlocked nor of a file that is locked in memory."""
+    if page.flags & PG_mlocked:
+        return False
+    mapping = page.mapping
+    return not isinstance(mapping, AddressSpace) or mapping.flags & AS_UNEVICTABLE == 0
 
 
 def add_page_to_lru_list(page: Page, lru: int) -> None:
@@ -119,6 +123,16 @@ def del_page_from_lru_list(page: Page) -> None:
     del k.lru.lists[lru][page.pfn]
     page.lru_list = -1
     k.vmstat.stat[lru] -= 1
+
+
+def check_move_unevictable_pages(pages: list[Page]) -> None:
+    """SHM_UNLOCK: pages of the unevictable list that need no longer be there go to the list of their kind (mm/vmscan.c)."""
+    for page in pages:
+        if page.flags & PG_lru and page.flags & PG_unevictable and page_evictable(page):
+            del_page_from_lru_list(page)
+            page.flags &= ~PG_unevictable
+            add_page_to_lru_list(page, page_lru(page))
+            count_vm_event(page.kernel, UNEVICTABLE_PGRESCUED)
 
 
 # Adding

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mypy_extensions import i64
+
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.sched import TaskStruct
 
@@ -74,22 +76,22 @@ class VmStat:
 
     def __init__(self) -> None:
         #: NR_*: pages (NR_KERNEL_STACK_KB: KiB)
-        self.stat: list[int] = [0] * NR_VM_STAT_ITEMS
+        self.stat: list[i64] = [0] * NR_VM_STAT_ITEMS
         #: Counts since boot.
-        self.event: list[int] = [0] * NR_VM_EVENT_ITEMS
+        self.event: list[i64] = [0] * NR_VM_EVENT_ITEMS
 
 
-def count_vm_event(k: Kernel, item: int) -> None:
+def count_vm_event(k: Kernel, item: i64) -> None:
     """One more `item`."""
     k.vmstat.event[item] += 1
 
 
-def count_vm_events(k: Kernel, item: int, delta: int) -> None:
+def count_vm_events(k: Kernel, item: i64, delta: i64) -> None:
     """`delta` more of `item`."""
     k.vmstat.event[item] += delta
 
 
-def mod_page_state(k: Kernel, item: int, delta: int) -> None:
+def mod_page_state(k: Kernel, item: i64, delta: i64) -> None:
     """mod_zone_page_state, mod_node_page_state, mod_lruvec_page_state: one node makes them one."""
     k.vmstat.stat[item] += delta
 

@@ -21,9 +21,11 @@ from mmscope.kernel.include.errno import (
     ECONNREFUSED,
     ECONNRESET,
     EEXIST,
+    EINTR,
     EINVAL,
     EISCONN,
     EMSGSIZE,
+    ENOENT,
     ENOTCONN,
     ENOTTY,
     EOPNOTSUPP,
@@ -61,6 +63,7 @@ from mmscope.kernel.include.socket import (
     MSG_PEEK,
     MSG_TRUNC,
     MSG_WAITALL,
+    OVERFLOWUID,
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
     SHUTDOWN_MASK,
@@ -88,9 +91,17 @@ if TYPE_CHECKING:
 
 
 def current_cred(k: Kernel) -> Ucred:
-    """The current process as others see it."""
+    """The current process as SO_PEERCRED of others shows it."""
     task = k.current
     return Ucred(task.tgid, task.cred.euid, task.cred.egid)
+
+
+def maybe_add_creds(sock: UnixSock, other: UnixSock) -> Ucred:
+    """A message without SCM_CREDENTIALS: the sender's real ids if one side has asked for them by now, else nobody."""
+    if sock.passcred or other.passcred or not other.accepted:
+        task = sock.kernel.current
+        return Ucred(task.tgid, task.cred.uid, task.cred.gid)
+    return Ucred(0, OVERFLOWUID, OVERFLOWUID)
 
 
 def unix_create(k: Kernel, family: int, sk_type: int, protocol: int) -> UnixSock:
@@ -168,7 +179,8 @@ def sock_wait(sock: UnixSock, expires: int | None, what: str) -> None:
     k = sock.kernel
     current = k.current
     if core_signal.signal_pending(current):
-        raise KernelError(ERESTARTSYS)
+        # sock_intr_errno()
+        raise KernelError(ERESTARTSYS if expires is None else EINTR)
     wait = WaitQueueEntry(current)
     core_wait.prepare_to_wait(sock.wq, wait, TASK_INTERRUPTIBLE)
     current.wchan = what
@@ -191,12 +203,14 @@ def timeout_end(k: Kernel, timeo: int | None, nonblock: bool) -> int | None:
 
 
 def unix_writable(sock: UnixSock) -> bool:
-    """At most a quarter of the send buffer is used."""
-    return sock.wmem << 2 <= sock.sndbuf
+    """At most a quarter of the send buffer is used. Never, while it listens."""
+    return sock.state != TCP_LISTEN and sock.wmem << 2 <= sock.sndbuf
 
 
 def unix_find_other(k: Kernel, name: bytes, sk_type: int) -> UnixSock:
-    """The socket bound to `name`. ECONNREFUSED, EPROTOTYPE; what the host's sockets listen to is never reached."""
+    """The socket bound to `name`. EINVAL: empty; ECONNREFUSED, EPROTOTYPE. What the host's sockets listen to is never reached."""
+    if not name:
+        raise KernelError(EINVAL)
     if name[:1] != b"\0":
         dentry = path_lookup(k, AT_FDCWD, name.split(b"\0")[0].decode("utf-8", "surrogateescape"), True)
         inode = dentry.d_inode
@@ -212,19 +226,19 @@ def unix_find_other(k: Kernel, name: bytes, sk_type: int) -> UnixSock:
     return other
 
 
-def unix_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool) -> int:
+def unix_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool, cred: Ucred | None) -> int:
     """Send: bytes sent. EPIPE: the other side is gone (the caller decides about SIGPIPE)."""
     if sock.type == SOCK_STREAM:
         if name is not None:
             raise KernelError(EISCONN if sock.state == TCP_ESTABLISHED else EOPNOTSUPP)
-        return unix_stream_sendmsg(sock, data, files, nonblock)
+        return unix_stream_sendmsg(sock, data, files, nonblock, cred)
     if sock.type == SOCK_SEQPACKET:
         if sock.err:
             raise KernelError(sock_error(sock))
         if sock.state != TCP_ESTABLISHED:
             raise KernelError(ENOTCONN)
         name = None
-    return unix_dgram_sendmsg(sock, data, name, files, nonblock)
+    return unix_dgram_sendmsg(sock, data, name, files, nonblock, cred)
 
 
 def sock_error(sock: UnixSock) -> int:
@@ -233,7 +247,7 @@ def sock_error(sock: UnixSock) -> int:
     return err
 
 
-def unix_stream_sendmsg(sock: UnixSock, data: bytes, files: list[File], nonblock: bool) -> int:
+def unix_stream_sendmsg(sock: UnixSock, data: bytes, files: list[File], nonblock: bool, cred: Ucred | None) -> int:
     """In pieces that fit half of the send buffer; what was sent before an error or a signal counts."""
     k = sock.kernel
     other = sock.peer
@@ -254,7 +268,7 @@ def unix_stream_sendmsg(sock: UnixSock, data: bytes, files: list[File], nonblock
                     raise KernelError(EPIPE)
             if other.dead or other.shutdown & RCV_SHUTDOWN:
                 raise KernelError(EPIPE)
-            queue_skb(sock, other, SkBuff(data[sent : sent + size], sock, current_cred(k), files))
+            queue_skb(sock, other, SkBuff(data[sent : sent + size], sock, cred or maybe_add_creds(sock, other), files))
             files = []
             sent += size
     except KernelError:
@@ -272,7 +286,9 @@ def queue_skb(sock: UnixSock, other: UnixSock, skb: SkBuff) -> None:
     core_wait.wake_up_interruptible(other.wq, POLLIN | POLLRDNORM)
 
 
-def unix_dgram_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool) -> int:
+def unix_dgram_sendmsg(
+    sock: UnixSock, data: bytes, name: bytes | None, files: list[File], nonblock: bool, cred: Ucred | None
+) -> int:
     """One message, whole."""
     k = sock.kernel
     if len(data) > sock.sndbuf - 32:
@@ -306,7 +322,7 @@ def unix_dgram_sendmsg(sock: UnixSock, data: bytes, name: bytes | None, files: l
         if nonblock:
             raise KernelError(EAGAIN)
         sock_wait(other, end, "a write to a socket")
-    queue_skb(sock, other, SkBuff(data, sock, current_cred(k), files))
+    queue_skb(sock, other, SkBuff(data, sock, cred or maybe_add_creds(sock, other), files))
     return len(data)
 
 
@@ -343,7 +359,7 @@ def unix_stream_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) -
     """Bytes, across messages, but not across senders whose credentials are asked for, nor beyond descriptors."""
     got = Received()
     end = timeout_end(sock.kernel, sock.rcvtimeo, nonblock)
-    target = size if flags & MSG_WAITALL else min(size, 1)
+    target = size if flags & MSG_WAITALL and size else 1
     parts: list[bytes] = []
     done = 0
     at = 0
@@ -398,10 +414,13 @@ def unix_dgram_recvmsg(sock: UnixSock, size: int, flags: int, nonblock: bool) ->
     """One message; what does not fit is lost."""
     got = Received()
     end = timeout_end(sock.kernel, sock.rcvtimeo, nonblock)
-    while not sock.queue:
+    while True:
+        # An error comes before what was sent before it.
         if sock.err:
             raise KernelError(sock_error(sock))
-        if sock.shutdown & RCV_SHUTDOWN:
+        if sock.queue:
+            break
+        if sock.shutdown & RCV_SHUTDOWN and (sock.type == SOCK_SEQPACKET or not nonblock):
             return got
         if nonblock:
             raise KernelError(EAGAIN)
@@ -428,6 +447,12 @@ def unix_bind(k: Kernel, sock: UnixSock, name: bytes) -> None:
     """Give the socket a name; an empty one is chosen (autobind). EADDRINUSE, EINVAL: it has one."""
     if name[:1] not in (b"", b"\0"):
         path = name.split(b"\0")[0].decode("utf-8", "surrogateescape")
+        try:
+            if sock.addr is not None and path_lookup(k, AT_FDCWD, path, False).d_inode is not None:
+                raise KernelError(EADDRINUSE)
+        except KernelError as error:
+            if error.errno != ENOENT:
+                raise
         if sock.addr is not None:
             raise KernelError(EINVAL)
         try:
@@ -496,6 +521,7 @@ def unix_connect(k: Kernel, sock: UnixSock, name: bytes | None, nonblock: bool) 
     embryo.state = sock.state = TCP_ESTABLISHED
     embryo.peer_cred, sock.peer_cred = current_cred(k), other.peer_cred
     embryo.passcred = other.passcred
+    embryo.accepted = False
     other.backlog.append(embryo)
     core_wait.wake_up_interruptible(other.wq, POLLIN | POLLRDNORM)
 
@@ -514,6 +540,7 @@ def unix_accept(k: Kernel, sock: UnixSock, nonblock: bool) -> UnixSock:
             raise KernelError(EAGAIN)
         sock_wait(sock, end, "accept")
     new = sock.backlog.pop(0)
+    new.accepted = True
     core_wait.wake_up_all(sock.wq, POLLOUT)
     return new
 

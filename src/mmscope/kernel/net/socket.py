@@ -19,6 +19,7 @@ from mmscope.kernel.include.fs import (
     O_NONBLOCK,
     O_RDWR,
     S_IFSOCK,
+    SB_KERNMOUNT,
     Dentry,
     File,
     FileOperations,
@@ -35,6 +36,7 @@ from mmscope.kernel.include.socket import (
     MSG_NOSIGNAL,
     MSG_OOB,
     SOCK_STREAM,
+    Ucred,
     UnixSock,
 )
 from mmscope.kernel.net.af_unix import unix_ioctl, unix_poll, unix_recvmsg, unix_release, unix_sendmsg
@@ -57,7 +59,8 @@ def sock_from_file(file: File) -> UnixSock:
 def sock_alloc_file(k: Kernel, sock: UnixSock, flags: int) -> File:
     """A file for a socket."""
     if k.sock_mnt is None:
-        k.sock_mnt = SuperBlock(k, "sockfs", k.vfs.get_anon_bdev())
+        k.sock_mnt = SuperBlock(k, "sockfs", k.vfs.get_anon_bdev(), SB_KERNMOUNT)
+        k.sock_mnt.s_mnt_id = len(k.vfs.mounts) + 2
     k.last_ino += 1
     inode = Inode(k.sock_mnt, k.last_ino, S_IFSOCK | 0o777)
     cred = k.current.cred
@@ -78,6 +81,8 @@ def sock_map_fd(k: Kernel, sock: UnixSock, flags: int) -> int:
 
 def sock_read(file: File, count: int, pos: int) -> bytes:
     """read(2)."""
+    if not count:
+        return b""
     got = unix_recvmsg(sock_from_file(file), count, 0, file.f_flags & O_NONBLOCK != 0)
     for passed in got.files:
         fput(passed)
@@ -89,13 +94,13 @@ def sock_write(file: File, data: bytes, pos: int) -> int:
     return sock_sendmsg(file, data, None, [], 0)
 
 
-def sock_sendmsg(file: File, data: bytes, name: bytes | None, files: list[File], flags: int) -> int:
-    """Send with MSG_*; a stream's EPIPE comes with a SIGPIPE."""
+def sock_sendmsg(file: File, data: bytes, name: bytes | None, files: list[File], flags: int, cred: Ucred | None = None) -> int:
+    """Send with MSG_*, `cred` as SCM_CREDENTIALS has it; a stream's EPIPE comes with a SIGPIPE."""
     sock = sock_from_file(file)
     if flags & MSG_OOB:
         raise KernelError(EOPNOTSUPP)
     try:
-        return unix_sendmsg(sock, data, name, files, bool(file.f_flags & O_NONBLOCK or flags & MSG_DONTWAIT))
+        return unix_sendmsg(sock, data, name, files, bool(file.f_flags & O_NONBLOCK or flags & MSG_DONTWAIT), cred)
     except KernelError as error:
         if error.errno == EPIPE and not flags & MSG_NOSIGNAL and sock.type == SOCK_STREAM:
             core_signal.send_sig(sock.kernel, SIGPIPE, sock.kernel.current, 0)

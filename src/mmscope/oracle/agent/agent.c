@@ -28,12 +28,20 @@ enum {
 	NR_rt_sigreturn = 15, NR_mincore = 27, NR_madvise = 28, NR_shmget = 29, NR_shmctl = 31, NR_fork = 57, NR_wait4 = 61,
 	NR_fcntl = 72, NR_getrusage = 98, NR_sigaltstack = 131, NR_munlockall = 152, NR_exit_group = 231, NR_openat = 257,
 	NR_pipe2 = 293, NR_prlimit64 = 302, NR_pread64 = 17, NR_setrlimit = 160, NR_close_range = 436, NR_unlink = 87,
-	NR_fsync = 74, NR_personality = 135, NR_waitid = 247,
+	NR_fsync = 74, NR_personality = 135, NR_waitid = 247, NR_prctl = 157, NR_socketpair = 53, NR_sendmsg = 46, NR_recvmsg = 47,
 };
 
 extern u8 image_start[], image_end[], data_end[];
 
 struct child { s64 pid; int to, from; };
+
+/* A child on its way to the root: a struct msghdr, and what it points to. */
+struct will {
+	struct { u64 name, name_len, iov, iov_len, control, control_len, flags; } head;
+	struct { u64 base, len; } iov;
+	struct { u64 len; int level, type, to, from; } control;
+	struct { s64 which, pid; } body;
+};
 
 /* One page of data so that the segment is not empty; the rest is bss. */
 static u64 started = 1;
@@ -49,6 +57,8 @@ static u64 rlimits[16][2];
 static u64 in_at, in_end, out_at, nr_shm, start_brk, start_stack, fill_end, limits_changed, unbuffered;
 static u64 min_flt, maj_flt, persona_changed, persona;
 static int in_fd = 0, out_fd = 1;
+/* A pair of sockets that all processes have: the root receives at the first one. */
+static int orphanage[2];
 static volatile u64 guarded, fault_signo, fault_code, fault_addr;
 
 static s64 sys(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
@@ -388,7 +398,7 @@ static void put_mincore(u64 addr, u64 len)
 	}
 }
 
-static void reap(struct child *child)
+static unsigned reap(struct child *child)
 {
 	int status = 0;
 
@@ -396,19 +406,15 @@ static void reap(struct child *child)
 	sys(NR_close, child->from, 0, 0, 0, 0, 0);
 	sys(NR_wait4, child->pid, (u64)&status, 0, 0, 0, 0);
 	child->pid = 0;
-	puts("= 0x");
-	put_hex((unsigned)status);
+	return status;
 }
 
-/* End the children that are left, and theirs: a process never leaves any behind, whose end would come at some time of its own. */
+/* End the children that are left, and theirs: none may be left behind, whose end would come at some time of its own. */
 static void reap_all(void)
 {
-	u64 keep = out_at;
-
 	for (int i = 0; i < NR_CHILDREN; i++)
 		if (children[i].pid)
 			reap(&children[i]);
-	out_at = keep;
 }
 
 /* Fill what lies below vvar, with a mapping that merges with none. */
@@ -426,6 +432,9 @@ static void reset(void)
 	u8 *p;
 
 	reap_all();
+	/* Those whose parent a signal has ended. */
+	while (sys(NR_wait4, -1, 0, 1 /* WNOHANG */, 0, 0, 0) > 0)
+		;
 	while (nr_shm)
 		sys(NR_shmctl, shm[--nr_shm], 0, 0, 0, 0, 0);
 	if (limits_changed)
@@ -514,6 +523,55 @@ static int private_fd(int fd)
 	return moved;
 }
 
+static s64 pass_on(struct will *will, s64 nr, int fd)
+{
+	will->head.iov = (u64)&will->iov;
+	will->head.iov_len = 1;
+	will->head.control = (u64)&will->control;
+	will->head.control_len = sizeof(will->control);
+	will->iov.base = (u64)&will->body;
+	will->iov.len = sizeof(will->body);
+	return sys(nr, fd, (u64)&will->head, 0x40 /* MSG_DONTWAIT */, 0, 0, 0);
+}
+
+/* Before an exit that leaves children behind: the root, a subreaper, becomes their parent, and shall be able to talk to them. */
+static void bequeath(void)
+{
+	struct will will = { 0 };
+
+	for (int i = 0; i < NR_CHILDREN; i++) {
+		if (!children[i].pid)
+			continue;
+		will.control.len = sizeof(will.control);
+		will.control.level = 1; /* SOL_SOCKET, SCM_RIGHTS */
+		will.control.type = 1;
+		will.control.to = children[i].to;
+		will.control.from = children[i].from;
+		will.body.which = i;
+		will.body.pid = children[i].pid;
+		pass_on(&will, NR_sendmsg, orphanage[1]);
+	}
+}
+
+/* In the root: the children that somebody has left behind, dead ones too. One whose number is taken sees the end of its input. */
+static void adopt(void)
+{
+	struct will will = { 0 };
+
+	while (pass_on(&will, NR_recvmsg, orphanage[0]) > 0) {
+		struct child *child = &children[will.body.which % NR_CHILDREN];
+
+		if (child->pid) {
+			sys(NR_close, will.control.to, 0, 0, 0, 0, 0);
+			sys(NR_close, will.control.from, 0, 0, 0, 0, 0);
+			continue;
+		}
+		child->pid = will.body.pid;
+		child->to = private_fd(will.control.to);
+		child->from = private_fd(will.control.from);
+	}
+}
+
 /* A child that takes its operations from a pipe; answers its number. */
 static void do_fork(u64 which)
 {
@@ -578,8 +636,8 @@ static void note_shm(s64 id)
 		shm[nr_shm++] = id;
 }
 
-/* Is this line, perhaps of a child's child, a shmget? */
-static int is_shmget(u8 *at)
+/* The operation of a line that may be for a child's child. */
+static u8 *innermost(u8 *at)
 {
 	while (*at == 'i') {
 		at++;
@@ -587,6 +645,11 @@ static int is_shmget(u8 *at)
 		while (*at == ' ')
 			at++;
 	}
+	return at;
+}
+
+static int is_shmget(u8 *at)
+{
 	if (*at++ != 'y')
 		return 0;
 	parse(&at);
@@ -600,7 +663,7 @@ static void in_child(u64 which, u8 *rest)
 	struct child *child = &children[which % NR_CHILDREN];
 	u64 n = 0, got = 0;
 	u8 c = 0, answer[32], *at = answer + 2;
-	int makes_shm = is_shmget(rest);
+	int makes_shm = is_shmget(innermost(rest));
 
 	if (!child->pid) {
 		puts("= dead");
@@ -617,9 +680,11 @@ static void in_child(u64 which, u8 *rest)
 	}
 	if (c != '\n')
 		puts("= dead");
-	if (rest[0] == 'e')
+	if (rest[0] == 'e' || rest[0] == 'E')
 		/* P_PID, WEXITED | WNOWAIT: go on when it is a zombie, its memory gone. */
 		sys(NR_waitid, 1, child->pid, 0, 0x01000004, 0, 0);
+	if (in_fd == 0 && *innermost(rest) == 'E')
+		adopt();
 	answer[got] = 0;
 	/* "= 0xID" */
 	if (makes_shm && got > 4 && answer[2] == '0') {
@@ -830,13 +895,21 @@ static void perform(void)
 		break;
 	case 'w':	/* w CHILD */
 		a = parse(&at) % NR_CHILDREN;
-		if (children[a].pid)
-			reap(&children[a]);
-		else
+		if (children[a].pid) {
+			puts("= 0x");
+			put_hex(reap(&children[a]));
+		} else {
 			puts("= -10");
+		}
 		break;
 	case 'e':	/* e CODE: answered before */
 		reap_all();
+		puts("= exit\n");
+		flush();
+		sys(NR_exit_group, parse(&at), 0, 0, 0, 0, 0);
+		break;
+	case 'E':	/* E CODE: the same, but children live on */
+		bequeath();
 		puts("= exit\n");
 		flush();
 		sys(NR_exit_group, parse(&at), 0, 0, 0, 0, 0);
@@ -905,6 +978,10 @@ void agent(void)
 	sys(NR_prlimit64, 0, 8, (u64)rlimits[8], 0, 0, 0);
 	slots[SLOT_HEAP] = start_brk;
 	slots[SLOT_STACK] = start_stack;
+	sys(NR_prctl, 36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0, 0, 0);
+	sys(NR_socketpair, 1, 2 /* AF_UNIX, SOCK_DGRAM */, 0, (u64)orphanage, 0, 0);
+	orphanage[0] = private_fd(orphanage[0]);
+	orphanage[1] = private_fd(orphanage[1]);
 	started++;
 	touch_self();
 	while (read_line())

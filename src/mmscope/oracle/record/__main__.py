@@ -2,6 +2,7 @@
 """python -m mmscope.oracle.record --kernel 5.10 [SCENARIO...] -o FILE: record the agent's answers on another kernel.
 
 With --graphs [NAME...] -o FOLDER: the call graphs of its faults and mappings.
+With --programs FILE.c... -o FOLDER: what C programs print in a folder of ext4 and in one of tmpfs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mmscope.oracle.campaign import library, named, random_scenarios
 from mmscope.oracle.record.debian import CACHE, KERNELS, fetch_kernel, unpack_kernel, unpack_symbols
 from mmscope.oracle.record.graphs import record_graphs
 from mmscope.oracle.record.guest import GuestRunner
+from mmscope.oracle.record.programs import record_programs
 from mmscope.oracle.scenario import Scenario, uses_files
 from mmscope.oracle.strategies import KINDS
 from mmscope.oracle.truth import NOT_AS_V5_11, write_recording
@@ -40,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the recording, JSON lines; *.xz is compressed")
     parser.add_argument("--graphs", action="store_true", help="call graphs instead, into the folder -o; SCENARIO: their names")
     parser.add_argument("--fs", choices=("tmpfs", "ext4"), default="tmpfs", help="where files stand; ext4: only what uses files")
+    parser.add_argument("--programs", action="store_true", help="C programs instead, into the folder -o; SCENARIO: their sources")
     parser.add_argument("--random", type=int, default=0, metavar="N", help="random sequences of N operations instead")
     parser.add_argument("--seed", type=int, default=0, help="of the random sequences")
     parser.add_argument("--only", default="", metavar="KINDS", help=f"of these kinds: {','.join(KINDS)} (default: all)")
@@ -51,6 +54,12 @@ def main(argv: list[str] | None = None) -> int:
             image = unpack_kernel(args.deb or fetch_kernel(args.kernel, args.cache))
             symbols = unpack_symbols(fetch_kernel(args.kernel, args.cache, "-dbg"))
             names = record_graphs(image, symbols, args.scenario, args.output)
+            print(f"{args.output}: {', '.join(names)}")
+            return 0
+        if args.programs:
+            package = args.deb or fetch_kernel(args.kernel, args.cache)
+            image = unpack_kernel(package)
+            names = record_programs(image, image.parent.parent, [Path(name) for name in args.scenario], args.output)
             print(f"{args.output}: {', '.join(names)}")
             return 0
         if args.random:

@@ -19,7 +19,7 @@ def entry(name: str, mode: int, content: bytes = b"", rdev: tuple[int, int] = (0
 
 def cpio(files: Iterable[tuple[str, int, bytes]]) -> bytes:
     """An archive of (path, permissions, content), with the folders and the console that a start-up needs."""
-    parts = [entry(name, S_IFDIR | 0o755) for name in ("dev", "proc", "tmp", "scratch", "files")]
+    parts = [entry(name, S_IFDIR | 0o755) for name in ("dev", "proc", "tmp", "scratch", "files", "programs")]
     parts.append(entry("dev/console", S_IFCHR | 0o600, rdev=(5, 1)))
     parts += [
         entry(path, S_IFREG | permissions, content, ino=number)

@@ -11,12 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmscope.kernel.arch.x86.pgtable import (
+    _PAGE_ACCESSED,
+    _PAGE_DIRTY,
     _PAGE_NX,
     _PAGE_PROTNONE,
+    _PAGE_RW,
     PAGE_COPY,
     PAGE_NONE,
     PAGE_READONLY,
     PAGE_SHARED,
+    clear_ptes,
+    copy_ptes,
+    get_ptes,
     pfn_pte,
     pgd_free,
     pgd_index,
@@ -38,6 +44,7 @@ from mmscope.kernel.arch.x86.pgtable import (
     pte_write,
     pud_index,
     set_pte_at,
+    set_ptes,
     vm_get_page_prot,
 )
 from mmscope.kernel.include.mm import VM_EXEC, VM_MAYWRITE, VM_READ, VM_SHARED, VM_WRITE
@@ -134,7 +141,7 @@ def test_tables_are_counted_and_freed() -> None:
     walk_alloc(mm, 0x400000)
     # PTE and PMD tables count; PUD and PGD do not.
     assert k.vmstat.stat[NR_PAGETABLE] == 2
-    assert sorted(p._mapcount for p in k.mem_map.values() if p._refcount and p.pfn != k.zero_pfn) == [
+    assert sorted(p._mapcount for p in k.mem_map.pages if p._refcount and p.pfn != k.zero_pfn) == [
         PAGE_TABLE_MAPCOUNT_VALUE,
         PAGE_TABLE_MAPCOUNT_VALUE,
         -1,
@@ -155,3 +162,37 @@ def test_set_pte_reports_to_the_probe() -> None:
     set_pte_at(mm, 0x400000, ptep, 0x25)
     set_pte_at(mm, 0x400000, ptep, 0)
     assert seen == [(0x400000, ptep, 0, 0x25), (0x400000, ptep, 0x25, 0)]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@given(
+    old=st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=20, max_size=20),
+    new=st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=20),
+    cleared=st.sampled_from([_PAGE_ACCESSED, _PAGE_RW | _PAGE_ACCESSED, _PAGE_DIRTY | _PAGE_ACCESSED]),
+)
+def test_many_entries_at_once(traced: bool, old: list[int], new: list[int], cleared: int) -> None:
+    """As one after the other; a probe hears of each that changes, and of no other."""
+    k = bare_kernel()
+    mm = bare_mm(k)
+    ptep, dst = walk_alloc(mm, 0x400000), walk_alloc(mm, 0x800000)
+    seen: list[tuple[int, int, int, int]] = []
+    for i, pte in enumerate(old):
+        set_pte_at(mm, 0x400000 + i * 4096, ptep + i, pte)
+    if traced:
+        k.tp.attach("set_pte", lambda mm, addr, ptep, old, new: seen.append((addr, ptep, old, new)))
+    assert get_ptes(k, ptep, 20) == old
+    assert get_ptes(k, ptep, 1) == old[:1]
+    set_ptes(mm, 0x400000, ptep, new)
+    now = new + old[len(new) :]
+    assert get_ptes(k, ptep, 21) == [*now, 0]
+    steps = list(zip(range(20), old, now, strict=True))
+    assert seen == [(0x400000 + i * 4096, ptep + i, before, after) for i, before, after in steps if before != after] * traced
+    seen.clear()
+    copy_ptes(mm, 0x800000, dst, ptep, 20, cleared)
+    assert get_ptes(k, dst, 21) == [*[pte & ~cleared for pte in now], 0]
+    assert get_ptes(k, ptep, 20) == now
+    assert len(seen) == sum(pte & ~cleared != 0 for pte in now) * traced
+    seen.clear()
+    assert clear_ptes(mm, 0x400000, ptep, len(new)) == ptep + len(new)
+    assert get_ptes(k, ptep, 20) == [0] * len(new) + old[len(new) :]
+    assert seen == [(0x400000 + i * 4096, ptep + i, pte, 0) for i, pte in enumerate(new) if pte] * traced

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import mmscope.kernel.core.sigaltstack as sigaltstack
 import mmscope.kernel.core.signal as sig
+import mmscope.kernel.core.sigprocmask as sigprocmask
 from mmscope.kernel.arch.x86.signal import (
     FRAME_INFO,
     FRAME_UC,
@@ -34,6 +36,7 @@ from mmscope.kernel.include.signal import (
     SS_DISABLE,
     KernelSiginfo,
     KSigaction,
+    sigmask,
 )
 from tests.kernel.core.boot import boot_process
 
@@ -52,7 +55,7 @@ def u32(data: bytes, at: int) -> int:
 
 def prepared(flags: int = SA_SIGINFO, mask: int = 0, signo: int = SIGUSR1) -> tuple[Kernel, PtRegs]:
     k = boot_process()
-    sig.do_sigaction(k, signo, KSigaction(HANDLER, flags | SA_RESTORER, RESTORER, mask))
+    sigprocmask.do_sigaction(k, signo, KSigaction(HANDLER, flags | SA_RESTORER, RESTORER, mask))
     regs = k.current.regs
     regs.ip = 0x400123
     regs.r8, regs.r15, regs.ax, regs.cx = 8, 15, 0xAA, 0xCC
@@ -61,7 +64,7 @@ def prepared(flags: int = SA_SIGINFO, mask: int = 0, signo: int = SIGUSR1) -> tu
 
 
 def test_frame_layout() -> None:
-    k, regs = prepared(mask=sig.sigmask(SIGUSR2))
+    k, regs = prepared(mask=sigmask(SIGUSR2))
     sp = regs.sp
     k.current.thread.error_code, k.current.thread.trap_nr, k.current.thread.cr2 = 6, 14, 0xDEAD000
     sig.do_tkill(k, 0, k.current.pid, SIGUSR1)
@@ -91,7 +94,7 @@ def test_frame_layout() -> None:
     fp = copy_from_user(k, fpstate, 512)
     assert fp[0:2] == b"\x7f\x03"
     assert fp[464:] == bytes(48)
-    assert k.current.blocked == sig.sigmask(SIGUSR1) | sig.sigmask(SIGUSR2)
+    assert k.current.blocked == sigmask(SIGUSR1) | sigmask(SIGUSR2)
 
 
 def test_fault_siginfo_has_the_address() -> None:
@@ -170,7 +173,7 @@ def test_sigsegv_handler_without_stack_dies_once() -> None:
 def altstack(k: Kernel, size: int = 8192, flags: int = 0) -> int:
     """Give the task an alternate stack, in its real stack's memory."""
     base = (k.current.regs.sp - 65536) & ~4095
-    sig.do_sigaltstack(k, (base, flags, size), k.current.regs.sp)
+    sigaltstack.do_sigaltstack(k, (base, flags, size), k.current.regs.sp)
     return base
 
 
@@ -241,11 +244,11 @@ def test_system_call_restart() -> None:
 
 def test_sigsuspend_mask_is_saved_in_the_frame() -> None:
     k, regs = prepared()
-    sig.set_current_blocked(k, sig.sigmask(SIGUSR1))
+    sigprocmask.set_current_blocked(k, sigmask(SIGUSR1))
     sig.do_send_sig_info(SIGUSR1, KernelSiginfo(SIGUSR1, 0), k.current, True)
-    regs.ax = sig.do_sigsuspend(k, sig.sigmask(SIGILL)) & U64
+    regs.ax = sigprocmask.do_sigsuspend(k, sigmask(SIGILL)) & U64
     regs.orig_ax = 130
     exit_to_user_mode_prepare(k, regs)
     saved = copy_from_user(k, regs.dx + UC_SIGMASK, 8)
-    assert int.from_bytes(saved, "little") == sig.sigmask(SIGUSR1)
-    assert k.current.blocked == sig.sigmask(SIGUSR1) | sig.sigmask(SIGILL)
+    assert int.from_bytes(saved, "little") == sigmask(SIGUSR1)
+    assert k.current.blocked == sigmask(SIGUSR1) | sigmask(SIGILL)

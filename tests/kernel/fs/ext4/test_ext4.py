@@ -300,6 +300,16 @@ def test_append_and_the_limits_of_a_file(g: Guest) -> None:
     with pytest.raises(KernelError) as error:
         g.p.syscall(NR_WRITE, fd, g.buf, 3)
     assert error.value.errno == EFBIG
+    size = g.file(fd).f_inode.i_size
+    for mode in (0, ZERO_RANGE):
+        g.p.task.pending.signal = 0
+        g.p.task.signal.shared_pending.signal = 0
+        with pytest.raises(KernelError) as error:
+            g.p.syscall(NR_FALLOCATE, fd, mode, 0, size + 1)
+        assert error.value.errno == EFBIG
+        assert (g.p.task.pending.signal | g.p.task.signal.shared_pending.signal) == 1 << 24
+        assert g.p.syscall(NR_FALLOCATE, fd, mode | KEEP_SIZE, 0, size + 4096) == 0
+    assert g.file(fd).f_inode.i_size == size
 
 
 def test_pwritev2_can_append_and_sync_by_itself(g: Guest) -> None:
@@ -392,3 +402,25 @@ def test_a_block_of_the_host_that_moved_outlives_its_place(g: Guest) -> None:
     assert g.p.syscall(NR_PREAD, fd, g.buf, 1 << 15, 0) == len(expected)
     assert g.p.load(g.buf, len(expected)) == expected
     assert ext4_recover(g.inode("/file"), set()) == expected
+
+
+def test_fallocate_of_more_than_there_is_grows_the_file_by_what_there_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    guest = Guest(tmp_path, disk_size=64 << 12)
+    guest.p.store(guest.buf, b"/file\0")
+    fd = guest.p.syscall(2, guest.buf, O_RDWR, 0)
+    with pytest.raises(KernelError) as error:
+        guest.p.syscall(NR_FALLOCATE, fd, 0, 0, 1 << 20)
+    assert error.value.errno == ENOSPC
+    inode = guest.file(fd).f_inode
+    assert 0 < inode.i_size == inode.i_blocks << 9 < 64 << 12
+
+
+def test_seeking_data_across_terabytes_looks_at_what_is_known(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    guest = Guest(tmp_path)
+    guest.p.store(guest.buf, b"/file\0")
+    fd = guest.p.syscall(2, guest.buf, O_RDWR, 0)
+    assert guest.p.syscall(NR_FTRUNCATE, fd, 1 << 42) == 0
+    assert guest.p.syscall(NR_PWRITE, fd, guest.buf, 1, 1 << 41) == 1
+    assert guest.p.syscall(NR_LSEEK, fd, 0, 3) == 1 << 41

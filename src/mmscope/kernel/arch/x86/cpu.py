@@ -129,12 +129,12 @@ class Cpu:
         if top != 0 and top != 0x1FFFF:
             return -2
         words = self.words
-        table: int = self.cr3
+        table: i64 = self.cr3
         shift = 39
         rights: i64 = _ENTRY_RW | _ENTRY_US
         nx = False
         while True:
-            idx = (table >> 3) + ((vaddr >> shift) & 511)
+            idx: i64 = (table >> 3) + ((vaddr >> shift) & 511)
             if idx >= self.nr_words:
                 raise KernelBug(f"page walk of {vaddr:#x}: table at {table:#x} (level shift {shift}) is outside RAM")
             entry: i64 = words[idx]
@@ -230,14 +230,14 @@ def clear_page(k: Kernel, pfn: int) -> None:
     """Zero a frame."""
     paddr = pfn << 12
     k.mem[paddr : paddr + 4096] = _ZERO_PAGE
-    if pfn in k.cpu.code_frames:
-        k.cpu.stale_code.append(pfn)
+    cpu = k.cpu
+    if cpu.code_frames and pfn in cpu.code_frames:
+        cpu.stale_code.append(pfn)
 
 
 def copy_page(k: Kernel, dst_pfn: int, src_pfn: int) -> None:
     """Copy one frame to another."""
-    to = dst_pfn << 12
-    src = src_pfn << 12
-    k.mem[to : to + 4096] = k.mem[src : src + 4096]
-    if dst_pfn in k.cpu.code_frames:
-        k.cpu.stale_code.append(dst_pfn)
+    k.ram.move(dst_pfn << 12, src_pfn << 12, 4096)
+    cpu = k.cpu
+    if cpu.code_frames and dst_pfn in cpu.code_frames:
+        cpu.stale_code.append(dst_pfn)

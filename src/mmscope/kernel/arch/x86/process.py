@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
+    from mmscope.kernel.include.sched import TaskStruct
 
 ARCH_SET_GS: Final = 0x1001
 ARCH_SET_FS: Final = 0x1002
@@ -37,9 +38,9 @@ def start_thread(k: Kernel, regs: PtRegs, new_ip: int, new_sp: int) -> None:
     regs.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED
 
 
-def do_arch_prctl_64(k: Kernel, option: int, arg2: int) -> int:
-    """arch_prctl(2). The GET options return the base, which the caller stores at arg2; see arch_prctl_gets()."""
-    thread = k.current.thread
+def do_arch_prctl_64(task: TaskStruct, option: int, arg2: int) -> int:
+    """arch_prctl(2), and a tracer's for `task`. The GET options return the base: arch_prctl_gets()."""
+    thread = task.thread
     if option in (ARCH_SET_GS, ARCH_SET_FS):
         if arg2 >= TASK_SIZE_MAX:
             raise KernelError(EPERM)

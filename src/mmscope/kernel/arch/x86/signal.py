@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import mmscope.kernel.core.itimer as core_itimer
 import mmscope.kernel.core.sched as core_sched
+import mmscope.kernel.core.sigaltstack as core_sigaltstack
 import mmscope.kernel.core.signal as core_signal
+import mmscope.kernel.core.sigprocmask as core_sigprocmask
+from mmscope.kernel.arch.x86.step import user_disable_single_step
 from mmscope.kernel.arch.x86.trapnr import X86_TRAP_GP
 from mmscope.kernel.arch.x86.uaccess import copy_from_user, copy_to_user
+from mmscope.kernel.core.siginfo import SIGINFO_SIZE, copy_siginfo_to_user
 from mmscope.kernel.include.errno import (
     EFAULT,
     EINTR,
@@ -56,7 +60,6 @@ U64: Final = 0xFFFFFFFFFFFFFFFF
 REDZONE: Final = 128
 FRAME_ALIGNMENT: Final = 16
 FXSAVE_SIZE: Final = 512
-SIGINFO_SIZE: Final = 128
 UCONTEXT_SIZE: Final = 304
 #: struct rt_sigframe: pretcode, uc, info.
 RT_SIGFRAME_SIZE: Final = 8 + UCONTEXT_SIZE + SIGINFO_SIZE
@@ -93,28 +96,6 @@ def q(value: int) -> bytes:
     return (value & U64).to_bytes(8, "little")
 
 
-def copy_siginfo_to_user(info: KernelSiginfo) -> bytes:
-    """The 128 bytes of siginfo_t; what the layout does not use is zero."""
-    head = (
-        info.si_signo.to_bytes(4, "little")
-        + (info.si_errno & 0xFFFFFFFF).to_bytes(4, "little")
-        + (info.si_code & 0xFFFFFFFF).to_bytes(4, "little")
-        + b"\0\0\0\0"
-    )
-    layout = core_signal.siginfo_layout(info.si_signo, info.si_code)
-    if layout == core_signal.SIL_FAULT or layout == core_signal.SIL_FAULT_BNDERR:
-        body = q(info.si_addr)
-    else:
-        body = (info.si_pid & 0xFFFFFFFF).to_bytes(4, "little") + (info.si_uid & 0xFFFFFFFF).to_bytes(4, "little")
-        if layout == core_signal.SIL_RT:
-            body += q(info.si_value)
-        elif layout == core_signal.SIL_TIMER:
-            body = (info.si_tid & 0xFFFFFFFF).to_bytes(4, "little") + info.si_overrun.to_bytes(4, "little") + q(info.si_value)
-        elif layout == core_signal.SIL_CHLD:
-            body += (info.si_status & 0xFFFFFFFF).to_bytes(4, "little") + b"\0\0\0\0" + q(info.si_utime) + q(info.si_stime)
-    return (head + body).ljust(SIGINFO_SIZE, b"\0")
-
-
 def align_sigframe(sp: int) -> int:
     """As after a call: (sp + 8) is a multiple of 16."""
     return (sp & -FRAME_ALIGNMENT) - 8
@@ -123,14 +104,14 @@ def align_sigframe(sp: int) -> int:
 def get_sigframe(k: Kernel, ka: KSigaction, regs: PtRegs, frame_size: int) -> tuple[int, int]:
     """Addresses of the frame and of the fpstate; writes the fpstate. Raises KernelError(EFAULT)."""
     current = k.current
-    onsigstack = core_signal.on_sig_stack(current, regs.sp)
+    onsigstack = core_sigaltstack.on_sig_stack(current, regs.sp)
     sp = (regs.sp - REDZONE) & U64
-    if ka.sa_flags & SA_ONSTACK and core_signal.sas_ss_flags(current, sp) == 0:
+    if ka.sa_flags & SA_ONSTACK and core_sigaltstack.sas_ss_flags(current, sp) == 0:
         sp = current.sas_ss_sp + current.sas_ss_size
     # fpu__alloc_mathframe()
     fpstate = (sp - FXSAVE_SIZE) & U64 & ~63
     sp = align_sigframe(fpstate - frame_size) & U64
-    if onsigstack and not core_signal.on_sig_stack(current, sp):
+    if onsigstack and not core_sigaltstack.on_sig_stack(current, sp):
         # Running off the alternate stack: an address that cannot be, so that SIGSEGV follows.
         sp = U64
     elif fpstate + FXSAVE_SIZE > TASK_SIZE_MAX:
@@ -211,9 +192,13 @@ def handle_signal(k: Kernel, info: KernelSiginfo, ka: KSigaction, regs: PtRegs) 
         elif error in (ERESTARTSYS, ERESTARTNOINTR):
             regs.ax = regs.orig_ax
             regs.ip = (regs.ip - 2) & U64
+    # The tracer's TF is not the program's: it must not get into the frame.
+    stepping = k.current.tif_singlestep
+    if stepping:
+        user_disable_single_step(k.current)
     if setup_rt_frame(k, info.si_signo, info, ka, regs):
         regs.flags &= ~(X86_EFLAGS_DF | X86_EFLAGS_RF | X86_EFLAGS_TF)
-        core_signal.signal_delivered(k, info.si_signo, ka, False)
+        core_signal.signal_delivered(k, info.si_signo, ka, stepping)
     else:
         core_signal.force_sigsegv(k, info.si_signo)
 
@@ -248,7 +233,7 @@ def arch_do_signal_or_restart(k: Kernel, regs: PtRegs) -> None:
         elif error == ERESTART_RESTARTBLOCK:
             regs.ax = __NR_restart_syscall
             regs.ip = (regs.ip - 2) & U64
-    core_signal.restore_saved_sigmask(k)
+    core_sigprocmask.restore_saved_sigmask(k)
 
 
 def exit_to_user_mode_prepare(k: Kernel, regs: PtRegs) -> None:
@@ -327,7 +312,7 @@ def sys_rt_sigreturn(k: Kernel, regs: PtRegs) -> int:
     frame = (regs.sp - 8) & U64
     try:
         uc = copy_from_user(k, frame + FRAME_UC, UCONTEXT_SIZE)
-        core_signal.set_current_blocked(k, int.from_bytes(uc[UC_SIGMASK : UC_SIGMASK + 8], "little"))
+        core_sigprocmask.set_current_blocked(k, int.from_bytes(uc[UC_SIGMASK : UC_SIGMASK + 8], "little"))
         restore_sigcontext(k, regs, uc[UC_MCONTEXT : UC_MCONTEXT + 256], int.from_bytes(uc[0:8], "little"))
         restore_altstack(k, uc[16:40], regs.sp)
     except KernelError:
@@ -342,7 +327,7 @@ def restore_altstack(k: Kernel, data: bytes, sp: int) -> None:
     ss_flags = int.from_bytes(data[8:12], "little")
     ss_size = int.from_bytes(data[16:24], "little")
     try:
-        core_signal.do_sigaltstack(k, (ss_sp, ss_flags, ss_size), sp)
+        core_sigaltstack.do_sigaltstack(k, (ss_sp, ss_flags, ss_size), sp)
     except KernelError:
         return
 

@@ -23,3 +23,6 @@ X86_TRAP_AC: Final = 17
 X86_TRAP_XF: Final = 19
 #: The gate of int 0x80 (asm/irq_vectors.h).
 IA32_SYSCALL_VECTOR: Final = 0x80
+
+#: DR6: a single step (asm/debugreg.h).
+DR_STEP: Final = 0x4000

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import mmscope.kernel.core.signal as core_signal
 from mmscope.kernel.arch.x86.trapnr import (
+    DR_STEP,
     X86_TRAP_AC,
     X86_TRAP_BP,
     X86_TRAP_BR,
@@ -35,7 +36,7 @@ from mmscope.kernel.arch.x86.trapnr import (
     X86_TRAP_XF,
 )
 from mmscope.kernel.include.errno import KernelBug
-from mmscope.kernel.include.ptrace import X86_EFLAGS_TF, user_mode
+from mmscope.kernel.include.ptrace import user_mode
 from mmscope.kernel.include.signal import (
     BUS_ADRALN,
     FPE_FLTDIV,
@@ -56,14 +57,8 @@ from mmscope.kernel.include.signal import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.ptrace import PtRegs
-
-
-#: DR6: single step.
-DR_STEP: Final = 0x4000
 
 
 def do_trap(k: Kernel, trapnr: int, sig: int, text: str, regs: PtRegs, error_code: int, code: int, addr: int) -> None:
@@ -147,12 +142,12 @@ def exc_int3(k: Kernel, regs: PtRegs) -> None:
     do_trap(k, X86_TRAP_BP, SIGTRAP, "trap int3", regs, 0, 0, 0)
 
 
-def exc_debug(k: Kernel, regs: PtRegs, dr6: int = DR_STEP) -> None:
-    """#DB: a single step (EFLAGS.TF: TRAP_TRACE) or `int1` (icebp: TRAP_BRKPT)."""
+def exc_debug(k: Kernel, regs: PtRegs, dr6: int) -> None:
+    """#DB: a single step (TRAP_TRACE), even of the popf that clears EFLAGS.TF, or `int1` (icebp: TRAP_BRKPT)."""
     tsk = k.current
     tsk.thread.trap_nr = X86_TRAP_DB
     tsk.thread.error_code = 0
-    code = TRAP_TRACE if dr6 & DR_STEP and regs.flags & X86_EFLAGS_TF else TRAP_BRKPT
+    code = TRAP_TRACE if dr6 & DR_STEP else TRAP_BRKPT
     core_signal.force_sig_fault(k, SIGTRAP, code, regs.ip)
 
 
@@ -210,7 +205,7 @@ def exc_vector(k: Kernel, regs: PtRegs, vector: int, error_code: int) -> None:
     if vector == X86_TRAP_DE:
         exc_divide_error(k, regs)
     elif vector == X86_TRAP_DB:
-        exc_debug(k, regs)
+        exc_debug(k, regs, error_code)
     elif vector == X86_TRAP_BP:
         exc_int3(k, regs)
     elif vector == X86_TRAP_OF:

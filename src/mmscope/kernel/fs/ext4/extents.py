@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 import mmscope.kernel.fs.inode as fs_inode
+from mmscope.kernel.fs.attr import inode_newsize_ok
 from mmscope.kernel.fs.ext4.inode import (
     EXT4_I,
     EXT4_SB,
@@ -51,15 +52,19 @@ def ext4_fallocate(file: File, mode: int, offset: int, len: int) -> None:
     ):
         raise KernelError(EOPNOTSUPP)
     if mode & FALLOC_FL_PUNCH_HOLE:
-        ext4_punch_hole(inode, offset, len)
+        ext4_punch_hole(file, offset, len)
     elif mode & FALLOC_FL_COLLAPSE_RANGE:
-        ext4_collapse_range(inode, offset, len)
+        ext4_collapse_range(file, offset, len)
     elif mode & FALLOC_FL_INSERT_RANGE:
-        ext4_insert_range(inode, offset, len)
+        ext4_insert_range(file, offset, len)
     elif mode & FALLOC_FL_ZERO_RANGE:
-        ext4_zero_range(inode, offset, len, mode)
+        ext4_zero_range(file, offset, len, mode)
     else:
-        ext4_alloc_file_blocks(inode, offset >> 12, (offset + len + 4095) >> 12)
+        if not mode & FALLOC_FL_KEEP_SIZE:
+            inode_newsize_ok(inode, offset + len)
+        fs_inode.file_modified(file)
+        new_size = 0 if mode & FALLOC_FL_KEEP_SIZE else offset + len
+        ext4_alloc_file_blocks(inode, offset >> 12, (offset + len + 4095) >> 12, new_size)
         if not mode & FALLOC_FL_KEEP_SIZE:
             ext4_update_inode_size(inode, offset + len)
         _changed(inode)
@@ -81,8 +86,8 @@ def ext4_update_inode_size(inode: Inode, new_size: int) -> None:
         ext4_isize_extended(inode, old_size, new_size)
 
 
-def ext4_alloc_file_blocks(inode: Inode, first: int, end: int) -> None:
-    """Preallocate what is a hole in blocks [first, end). Raises ENOSPC, part of it done."""
+def ext4_alloc_file_blocks(inode: Inode, first: int, end: int, new_size: int) -> None:
+    """Preallocate the holes in blocks [first, end). Raises ENOSPC, part of it done: up to there the file grows (0: not)."""
     info = EXT4_I(inode)
     sbi = EXT4_SB(inode.i_sb)
     for lblk in range(first, end):
@@ -90,6 +95,8 @@ def ext4_alloc_file_blocks(inode: Inode, first: int, end: int) -> None:
             continue
         if lblk not in info.i_reserved and not ext4_has_free_blocks(inode.i_sb, 1):
             ext4_update_i_blocks(inode)
+            if new_size and lblk > first:
+                ext4_update_inode_size(inode, min(new_size, lblk << 12))
             raise KernelError(ENOSPC)
         pblk = sbi.bdev.alloc_block()
         ext4_set_block(inode, lblk, pblk)
@@ -106,11 +113,18 @@ def ext4_truncate_page_cache_block_range(inode: Inode, start: int, end: int) -> 
         unmap_mapping_range(inode.i_mapping, (start + 4095) & -4096, 0, False)
 
 
-def ext4_punch_hole(inode: Inode, offset: int, length: int) -> None:
+def ext4_punch_hole(file: File, offset: int, length: int) -> None:
     """A hole: whole blocks are freed, the rest of the range is zeroed. Nothing beyond the end of the file."""
+    inode = file.f_inode
+    late = inode.i_sb.kernel.config.at_least(6, 15)
     filemap_write_and_wait_range(inode.i_mapping, offset, offset + length - 1)
+    if late:
+        fs_inode.file_modified(file)
     if offset >= inode.i_size:
         return
+    if not late:
+        # Until then (commit unknown) nothing happened to the times either beyond the end.
+        fs_inode.file_modified(file)
     if offset + length > inode.i_size:
         # To the end of the last page.
         length = inode.i_size + 4096 - (inode.i_size & 4095) - offset
@@ -124,9 +138,13 @@ def ext4_punch_hole(inode: Inode, offset: int, length: int) -> None:
     _changed(inode)
 
 
-def ext4_zero_range(inode: Inode, offset: int, length: int, mode: int) -> None:
-    """Zeroes, as preallocated blocks."""
+def ext4_zero_range(file: File, offset: int, length: int, mode: int) -> None:
+    """Zeroes, as preallocated blocks. Raises EFBIG."""
+    inode = file.f_inode
     end = offset + length
+    if not mode & FALLOC_FL_KEEP_SIZE:
+        inode_newsize_ok(inode, end)
+    fs_inode.file_modified(file)
     first = (offset + 4095) >> 12
     last = end >> 12
     filemap_write_and_wait_range(inode.i_mapping, offset, end - 1)
@@ -135,7 +153,7 @@ def ext4_zero_range(inode: Inode, offset: int, length: int, mode: int) -> None:
         truncate_pagecache_range(inode, first << 12, (last << 12) - 1)
         ext4_remove_blocks(inode, first, last - 1)
     ext4_zero_partial_blocks(inode, offset, length)
-    ext4_alloc_file_blocks(inode, offset >> 12, (end + 4095) >> 12)
+    ext4_alloc_file_blocks(inode, offset >> 12, (end + 4095) >> 12, 0 if mode & FALLOC_FL_KEEP_SIZE else end)
     if not mode & FALLOC_FL_KEEP_SIZE:
         ext4_update_inode_size(inode, end)
     _changed(inode)
@@ -172,10 +190,12 @@ def _write_out_from(inode: Inode, offset: int) -> None:
         ext4_da_release_space(inode, lblk)
 
 
-def ext4_collapse_range(inode: Inode, offset: int, len: int) -> None:
+def ext4_collapse_range(file: File, offset: int, len: int) -> None:
     """Cut the range out of the file: what follows moves down. Whole blocks only, not up to the end (EINVAL)."""
+    inode = file.f_inode
     if offset & 4095 or len & 4095 or offset + len >= inode.i_size:
         raise KernelError(EINVAL)
+    fs_inode.file_modified(file)
     _write_out_from(inode, offset)
     first = offset >> 12
     nr = len >> 12
@@ -187,14 +207,16 @@ def ext4_collapse_range(inode: Inode, offset: int, len: int) -> None:
     _changed(inode)
 
 
-def ext4_insert_range(inode: Inode, offset: int, len: int) -> None:
+def ext4_insert_range(file: File, offset: int, len: int) -> None:
     """Make room inside the file: what follows moves up, the new range is a hole. Whole blocks only, not at the end (EINVAL)."""
+    inode = file.f_inode
     if offset & 4095 or len & 4095:
         raise KernelError(EINVAL)
     if len > inode.i_sb.s_maxbytes - inode.i_size:
         raise KernelError(EFBIG)
     if offset >= inode.i_size:
         raise KernelError(EINVAL)
+    fs_inode.file_modified(file)
     _write_out_from(inode, offset)
     first = offset >> 12
     nr = len >> 12

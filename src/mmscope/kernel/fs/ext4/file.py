@@ -16,6 +16,7 @@ from mmscope.kernel.fs.ext4.inode import (
     EXT4_SB,
     HOLE,
     Ext4InodeInfo,
+    ext4_alloc_da_blocks,
     ext4_da_write_begin,
     ext4_da_write_end,
     ext4_filemap_fault,
@@ -34,11 +35,13 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_writepage,
     ext4_writepages,
 )
+from mmscope.kernel.fs.ext4.ioctl import ext4_bmap, ext4_fiemap, ext4_ioctl
 from mmscope.kernel.fs.iomap_direct_io import IOMAP_DELALLOC, IOMAP_HOLE, IOMAP_MAPPED, IOMAP_UNWRITTEN, iomap_dio_rw
 from mmscope.kernel.fs.read_write import generic_file_llseek
 from mmscope.kernel.include.errno import ENOSPC, ENXIO, EOPNOTSUPP, EROFS, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_SIZE,
+    FMODE_NOWAIT,
     SB_RDONLY,
     SEEK_DATA,
     SEEK_HOLE,
@@ -83,7 +86,7 @@ def ext4_file_read_iter(file: File, to: IovIter, pos: int) -> int:
     if to.count == 0:
         return 0
     done = generic_file_buffered_read_iter(file, to, pos)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     return done
 
 
@@ -92,7 +95,7 @@ def ext4_file_read(file: File, count: int, pos: int) -> bytes:
     if count == 0:
         return b""
     data = generic_file_buffered_read(file, count, pos)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     return data
 
 
@@ -107,12 +110,13 @@ def ext4_file_mmap(file: File, vma: VmAreaStruct) -> None:
     """mmap of a regular file: its pages come from the page cache. MAP_SYNC needs a DAX device, which this is not."""
     if vma.vm_flags & VM_SYNC:
         raise KernelError(EOPNOTSUPP)
-    fs_inode.touch_atime(file)
+    fs_inode.file_accessed(file)
     vma.vm_ops = ext4_file_vm_ops
 
 
 def ext4_file_open(inode: Inode, file: File) -> None:
     """Note which host file the guest reads; EACCES when the host denies it after all."""
+    file.f_mode |= FMODE_NOWAIT
     hostfs.host_open(inode)
     config = inode.i_sb.kernel.config
     info = EXT4_I(inode)
@@ -121,6 +125,14 @@ def ext4_file_open(inode: Inode, file: File) -> None:
     if config.warm_page_cache and first and inode.i_mapping.nrpages == 0 and inode.i_size <= config.ram >> 3:
         # As if somebody had read the file before: no page of it costs a major fault.
         page_cache_ra_unbounded(ReadaheadControl(file, inode.i_mapping, 0), (inode.i_size + 4095) >> 12, 0)
+
+
+def ext4_release_file(inode: Inode, file: File) -> None:
+    """f_op->release."""
+    info = EXT4_I(inode)
+    if info.da_alloc_close:
+        ext4_alloc_da_blocks(inode)
+        info.da_alloc_close = False
 
 
 def ext4_sync_file(file: File, start: int, end: int, datasync: bool) -> None:
@@ -157,13 +169,32 @@ def ext4_llseek(file: File, offset: int, whence: int) -> int:
         raise KernelError(ENXIO)
     lblk = offset >> 12
     end = (inode.i_size + 4095) >> 12
-    while lblk < end and ext4_block_has_data(inode, lblk) != (whence == SEEK_DATA):
-        lblk += 1
-    if whence == SEEK_DATA and lblk == end:
-        raise KernelError(ENXIO)
+    if whence == SEEK_DATA:
+        lblk = ext4_next_data(inode, lblk, end)
+        if lblk == end:
+            raise KernelError(ENXIO)
+    else:
+        while lblk < end and ext4_block_has_data(inode, lblk):
+            lblk += 1
     offset = min(max(offset, lblk << 12), inode.i_size)
     file.f_pos = offset
     return offset
+
+
+def ext4_next_data(inode: Inode, lblk: int, end: int) -> int:
+    """The first block of [lblk, end) that is no hole, else `end`. A hole may be terabytes: only what is known is looked at."""
+    info = EXT4_I(inode)
+    host_end = min(end, (info.host_size + 4095) >> 12)
+    while lblk < host_end:
+        if ext4_block_has_data(inode, lblk):
+            return lblk
+        lblk += 1
+    found = end
+    for known in (info.blocks, info.i_reserved):
+        for one in known:
+            if lblk <= one < found and ext4_block_has_data(inode, one):
+                found = one
+    return found
 
 
 def ext4_block_has_data(inode: Inode, lblk: int) -> bool:
@@ -328,6 +359,7 @@ ext4_aops: Final = AddressSpaceOperations(
     write_begin=ext4_da_write_begin,
     write_end=ext4_da_write_end,
     direct_IO=ext4_direct_IO,
+    bmap=ext4_bmap,
 )
 ext4_file_vm_ops: Final = VmOperationsStruct(
     "ext4_file_vm_ops", fault=ext4_filemap_fault, map_pages=filemap_map_pages, page_mkwrite=ext4_page_mkwrite
@@ -341,11 +373,17 @@ ext4_file_operations: Final = FileOperations(
     mmap=ext4_file_mmap,
     get_unmapped_area=thp_get_unmapped_area,
     open=ext4_file_open,
+    release=ext4_release_file,
     mmap_supported_flags=MAP_SYNC,
     fsync=ext4_sync_file,
     fallocate=ext4_fallocate,
+    unlocked_ioctl=ext4_ioctl,
 )
 ext4_dir_operations: Final = FileOperations(
-    "ext4_dir_operations", read=libfs.generic_read_dir, iterate=libfs.dcache_readdir, fsync=ext4_sync_file
+    "ext4_dir_operations",
+    read=libfs.generic_read_dir,
+    iterate=libfs.dcache_readdir,
+    fsync=ext4_sync_file,
+    unlocked_ioctl=ext4_ioctl,
 )
-ext4_file_inode_operations: Final = InodeOperations("ext4_file_inode_operations", setattr=ext4_setattr)
+ext4_file_inode_operations: Final = InodeOperations("ext4_file_inode_operations", setattr=ext4_setattr, fiemap=ext4_fiemap)

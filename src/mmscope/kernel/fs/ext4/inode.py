@@ -29,7 +29,17 @@ from mmscope.kernel.fs.buffer import (
     page_has_buffers,
 )
 from mmscope.kernel.include.errno import EFAULT, ENOMEM, ENOSPC, EROFS, KernelBug, KernelError
-from mmscope.kernel.include.fs import SB_RDONLY, AddressSpace, File, Inode, ReadaheadControl, SuperBlock, WritebackControl
+from mmscope.kernel.include.fs import (
+    SB_RDONLY,
+    WB_SYNC_NONE,
+    AddressSpace,
+    File,
+    Inode,
+    ReadaheadControl,
+    SuperBlock,
+    WritebackControl,
+)
+from mmscope.kernel.include.limits import LLONG_MAX
 from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
@@ -38,6 +48,7 @@ from mmscope.kernel.mm.filemap import FGP_ACCESSED, FGP_CREAT, FGP_LOCK, FGP_WRI
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import (
+    do_writepages,
     page_endio_write,
     test_set_page_writeback,
     wait_on_page_writeback,
@@ -88,8 +99,20 @@ class Ext4InodeInfo:
         #: 512-byte units of the host's file that no longer count, and blocks of the disk in `blocks`.
         self.host_lost = 0
         self.nr_blocks = 0
+        #: EXT4_STATE_DA_ALLOC_CLOSE: it was cut to nothing; when who did that closes it, its blocks are chosen (auto_da_alloc).
+        self.da_alloc_close = False
         #: It has been opened: what is in the page cache from then on is the guest's doing (warm_page_cache).
         self.opened = False
+
+
+class Ext4XattrBlocks:
+    """The extended attributes of an inode, full name -> value: those in the inode itself, those in their block."""
+
+    def __init__(self) -> None:
+        self.ibody: dict[bytes, bytes] = {}
+        self.block: dict[bytes, bytes] = {}
+        #: Blocks of the disk that they take more than those of the host's file did.
+        self.nr_blocks = 0
 
 
 class Ext4SbInfo:
@@ -105,6 +128,8 @@ class Ext4SbInfo:
         self.committed: dict[Inode, Ext4DiskInode | None] = {}
         #: Blocks promised to delayed allocation.
         self.s_reserved = 0
+        #: Extended attributes of the inodes that were asked for theirs.
+        self.xattrs: dict[Inode, Ext4XattrBlocks] = {}
         #: Number of the next inode that a guest makes.
         self.next_ino = 0xC0000000
 
@@ -174,12 +199,23 @@ def ext4_da_release_space(inode: Inode, lblk: int) -> None:
         EXT4_SB(inode.i_sb).s_reserved -= 1
 
 
+def ext4_alloc_da_blocks(inode: Inode) -> None:
+    """auto_da_alloc: start writing what has no blocks yet, lest a crash leave an empty file in place of the old one."""
+    if EXT4_I(inode).i_reserved:
+        try:
+            do_writepages(inode.i_mapping, WritebackControl(WB_SYNC_NONE, LLONG_MAX, 0, LLONG_MAX))
+        except KernelError:
+            # It stays with the mapping.
+            return
+
+
 def ext4_update_i_blocks(inode: Inode) -> None:
     """st_blocks: the host's, less what the guest replaced, and the disk's, reserved ones included."""
     info = EXT4_I(inode)
     data = inode.i_host
     host = max(data.st_blocks - info.host_lost, 0) if isinstance(data, hostfs.HostInode) else 0
-    inode.i_blocks = host + (info.nr_blocks + len(info.i_reserved)) * 8
+    xattrs = EXT4_SB(inode.i_sb).xattrs.get(inode)
+    inode.i_blocks = host + (info.nr_blocks + len(info.i_reserved) + (0 if xattrs is None else xattrs.nr_blocks)) * 8
 
 
 def ext4_set_block(inode: Inode, lblk: int, pblk: int) -> None:
@@ -490,6 +526,8 @@ def ext4_isize_extended(inode: Inode, old_size: int, pos: int) -> None:
 def ext4_truncate(inode: Inode) -> None:
     """Free the blocks beyond i_size and zero the rest of the last one. Raises EIO."""
     size = inode.i_size
+    if size == 0:
+        EXT4_I(inode).da_alloc_close = True
     if size & 4095:
         ext4_block_zero_page_range(inode, size, 4096 - (size & 4095))
     ext4_remove_blocks(inode, (size + 4095) >> 12, 1 << 52)
@@ -532,6 +570,9 @@ def ext4_evict_inode(inode: Inode) -> None:
     if isinstance(inode.i_private, Ext4InodeInfo):
         inode.i_size = 0
         ext4_remove_blocks(inode, 0, 1 << 52)
+    xattrs = EXT4_SB(sb).xattrs.pop(inode, None)
+    if xattrs is not None:
+        EXT4_SB(sb).bdev.nr_used -= xattrs.nr_blocks
     ext4_mark_inode_dirty(inode)
 
 

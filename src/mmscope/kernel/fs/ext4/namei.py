@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmscope.kernel.fs.fs_writeback as fs_writeback
 import mmscope.kernel.fs.inode as fs_inode
 from mmscope.kernel.fs.ext4.file import ext4_setattr
+from mmscope.kernel.fs.ext4.inode import Ext4InodeInfo, ext4_alloc_da_blocks
 from mmscope.kernel.fs.ext4.super import ext4_new_inode
 from mmscope.kernel.fs.libfs import (
     simple_add_entry,
@@ -125,6 +126,9 @@ def ext4_rename2(old_dir: Inode, old: Dentry, new_dir: Inode, new: Dentry, flags
         return
     target = new.d_inode
     if target is not None:
+        if old.d_inode is not None and isinstance(old.d_inode.i_private, Ext4InodeInfo):
+            # What replaces another file shall be there after a crash.
+            ext4_alloc_da_blocks(old.d_inode)
         if target.i_mode & S_IFMT == S_IFDIR:
             ext4_rmdir(new_dir, new)
         else:

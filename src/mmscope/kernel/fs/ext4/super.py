@@ -23,6 +23,7 @@ from mmscope.kernel.fs.ext4.inode import (
     ext4_evict_inode,
     ext4_mark_inode_dirty,
 )
+from mmscope.kernel.fs.ext4.xattr import ext4_listxattr, ext4_xattr_handlers
 from mmscope.kernel.include.fs import (
     S_IFDIR,
     S_IFLNK,
@@ -50,8 +51,12 @@ def ext4_fill_super(k: Kernel, dev: int, bdev: BlockDevice) -> SuperBlock:
     sb = SuperBlock(k, "ext4", dev)
     sb.s_bdi_writeback = True
     sb.s_maxbytes = EXT4_MAXBYTES
+    # 34 bits from 1901 on.
+    sb.s_time_min = -1 << 31
+    sb.s_time_max = 0x37FFFFFFF
     sb.s_fs_info = Ext4SbInfo(bdev)
     sb.s_op = ext4_sops
+    sb.s_xattr = ext4_xattr_handlers
     k.wb.super_blocks.append(sb)
     return sb
 
@@ -91,7 +96,7 @@ def ext4_new_inode(dir: Inode, mode: int) -> Inode:
     inode = Inode(sb, sbi.next_ino, mode)
     sbi.next_ino += 1
     fs_inode.inode_init_owner(inode, dir, mode)
-    inode.i_atime = inode.i_mtime = inode.i_ctime = fs_inode.current_time(k)
+    inode.i_atime = inode.i_mtime = inode.i_ctime = inode.i_crtime = fs_inode.current_time(k)
     ext4_set_inode_ops(inode, dir, 0)
     if mode & S_IFMT == S_IFDIR:
         inode.i_nlink = 2
@@ -115,7 +120,11 @@ def ext4_statfs(sb: SuperBlock) -> tuple[int, int, int, int, int]:
 
 
 ext4_sops: Final = SuperOperations(
-    evict_inode=ext4_evict_inode, sync_fs=ext4_sync_fs, statfs=ext4_statfs, dirty_inode=ext4_dirty_inode
+    evict_inode=ext4_evict_inode,
+    sync_fs=ext4_sync_fs,
+    statfs=ext4_statfs,
+    dirty_inode=ext4_dirty_inode,
+    listxattr=ext4_listxattr,
 )
 ext4_symlink_inode_operations: Final = InodeOperations(
     "ext4_symlink_inode_operations", get_link=ext4_get_link, setattr=ext4_setattr
