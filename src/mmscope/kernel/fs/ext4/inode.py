@@ -327,8 +327,9 @@ def ext4_writepage(page: Page, wbc: WritebackControl) -> None:
     start = lblk << 12
     size = min(inode.i_size - start, BLOCK_SIZE)
     if size <= 0:
-        # A failed write has left it: there is no block that it could go to.
-        ext4_set_page_dirty(page)
+        # A failed write has left it just beyond the end: it is clean by that, and its reservation stays.
+        phys_write(page.kernel, page.pfn << 12, bytes(BLOCK_SIZE))
+        page_buffers(page).b_state |= BH_Uptodate
         unlock_page(page)
         return
     mem = page.kernel.mem
