@@ -114,7 +114,7 @@ def run(folder: Path, mode: str, version: tuple[int, int]) -> str:
         return process.stdout.decode()
 
 
-@pytest.mark.parametrize(("version", "pointers"), [((5, 11), POINTERS), ((6, 8), POINTERS), ((6, 9), POINTERS_6_18)])
+@pytest.mark.parametrize(("version", "pointers"), [((5, 11), POINTERS), ((6, 0), POINTERS), ((6, 1), POINTERS_6_18)])
 def test_xonly(program: Path, version: tuple[int, int], pointers: str) -> None:
     assert run(program, "xonly", version) == CALLS + pointers + NO_READ + REST
 

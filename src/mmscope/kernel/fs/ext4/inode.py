@@ -44,10 +44,12 @@ from mmscope.kernel.include.mm import VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT
 from mmscope.kernel.include.mm_types import BufferHead, Page
 from mmscope.kernel.include.page_flags import PG_dirty, PG_error, PG_mappedtodisk, PG_uptodate
 from mmscope.kernel.include.pagemap import unlock_page
+from mmscope.kernel.lib.xarray import xa_find_marked
 from mmscope.kernel.mm.filemap import FGP_ACCESSED, FGP_CREAT, FGP_LOCK, FGP_WRITE, filemap_fault, pagecache_get_page
 from mmscope.kernel.mm.memory_truncate import unmap_mapping_range
 from mmscope.kernel.mm.page_alloc import put_page
 from mmscope.kernel.mm.page_writeback import (
+    PAGECACHE_TAG_DIRTY,
     do_writepages,
     page_endio_write,
     test_set_page_writeback,
@@ -360,9 +362,21 @@ def ext4_writepage(page: Page, wbc: WritebackControl) -> None:
 
 
 def ext4_writepages(mapping: AddressSpace, wbc: WritebackControl) -> None:
-    """Write the dirty pages of a range."""
-    if mapping.nrpages:
+    """Write the dirty pages of a range, up to the first that reaches the end of the file (mpage_process_page_bufs).
+
+    A page beyond the end, which only a failed write leaves, has its turn when there is none before it.
+    """
+    if not mapping.nrpages:
+        return
+    range_end = wbc.range_end
+    at_end = max(wbc.range_start, mapping.host.i_size - 1, 0) >> 12
+    found = xa_find_marked(mapping.i_pages, at_end, range_end >> 12, PAGECACHE_TAG_DIRTY)
+    if found is not None:
+        wbc.range_end = (found[0] << 12) + BLOCK_SIZE - 1
+    try:
         write_cache_pages(mapping, wbc, ext4_writepage)
+    finally:
+        wbc.range_end = range_end
 
 
 def ext4_da_map_blocks(inode: Inode, iblock: int, bh: BufferHead) -> None:
@@ -433,7 +447,8 @@ def ext4_da_write_end(file: File | None, mapping: AddressSpace, pos: int, len: i
             # ext4_da_write_begin() has read it.
             page_buffers(page).b_state |= BH_Uptodate
             page.flags |= PG_uptodate
-    if copied:
+    if copied or pos & (BLOCK_SIZE - 1):
+        # block_commit_write() of no bytes dirties the block that they would be inside of, not one that they would start.
         block_commit_write(page)
     if pos + copied > old_size:
         inode.i_size = pos + copied

@@ -77,11 +77,10 @@ def ext4_fiemap(inode: Inode, info: FiemapExtentInfo, start: int, len: int) -> N
         raise KernelError(EOPNOTSUPP)
     extents = ext4_extents(inode, start >> 12, 1 << 52)
     end = start + len
-    for extent in extents:
-        lblk, pblk, length, flags = extent
+    for lblk, pblk, length, flags in extents:
         if lblk << 12 >= end:
             break
-        if extent is extents[-1]:
+        if lblk == extents[-1][0]:
             flags |= FIEMAP_EXTENT_LAST
         if fiemap_fill_next_extent(info, lblk << 12, pblk << 12, length << 12, flags):
             break
