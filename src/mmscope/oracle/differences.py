@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from mmscope.oracle.scenario import Op
@@ -87,6 +88,19 @@ def _large_folios(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
     if op.name == "faults" and "/" in live and "/" in model:
         return int(live.split("/")[1]) <= int(model.split("/")[1])
     return op.name == "pagemap"
+
+
+#: Says "0x0000" where the multi-generational LRU is off; is not there without CONFIG_LRU_GEN.
+_LRU_GEN: Final = "/sys/kernel/mm/lru_gen/enabled"
+
+
+def _generations() -> bool:
+    """The kernel under us has them switched on."""
+    try:
+        text = Path(_LRU_GEN).read_text()
+    except OSError:
+        return False
+    return int(text, 16) & 1 != 0
 
 
 def _referenced(before: Sequence[Op], op: Op, live: str, model: str) -> bool:
@@ -405,6 +419,10 @@ DIFFERENCES: Final = (
         scenario="mmap_of_sealed_memory",
     ),
     Difference(
+        "pageout-keeps-young", "MADV_PAGEOUT leaves the accessed bit of a page that stays; before, it clears it",
+        "6.9", "2864f3d0f583", "switch", _SWITCH, scenario="madvise_pageout_young",
+    ),
+    Difference(
         "memfd-noexec", "memfd_create() knows MFD_NOEXEC_SEAL (8) and MFD_EXEC (16), fcntl() F_SEAL_EXEC; before, EINVAL",
         "6.3", "105ff5339f49", "switch", _SWITCH, scenario="memfd_noexec",
     ),
@@ -444,6 +462,10 @@ DIFFERENCES: Final = (
         "a page that a fault brought in is marked as referenced, where the kernel was built with CONFIG_LRU_GEN: clear_refs and "
         "MADV_FREE leave it in Referenced of smaps",
         "7.2", "unknown", "mask", "Referenced may be more than the model's", _referenced, "smaps_anon",
+    ),
+    Difference(
+        "lru-gen-enabled", "pages count as referenced by other rules where generations stand in for active and inactive lists",
+        "6.1", "354ed5974429", "mask", f"guests switch it off; where {_LRU_GEN} has it on, Referenced may differ", _referenced,
     ),
     Difference(
         "readahead-learns-late",
@@ -510,7 +532,7 @@ def running_release() -> tuple[int, int]:
 
 def in_force(release: tuple[int, int]) -> tuple[Difference, ...]:
     """The rows that a kernel of this release shows."""
-    return tuple(row for row in DIFFERENCES if row.shown_by(release))
+    return tuple(row for row in DIFFERENCES if row.shown_by(release) and (row.id != "lru-gen-enabled" or _generations()))
 
 
 def _version(text: str) -> tuple[int, int]:

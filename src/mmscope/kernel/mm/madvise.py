@@ -249,12 +249,14 @@ def madvise_cold_or_pageout_pte_range(tlb: MmuGather, vma: VmAreaStruct, pmdp: i
     mm = tlb.mm
     page_list: list[Page] = []
     k = mm.kernel
+    # Since v6.9 (2864f3d0f583) reclaim ignores references instead.
+    clears_young = not pageout or not k.config.at_least(6, 9)
     ptep = pte_offset_map(k, pmdp, addr)
     while addr != end:
         pte: i64 = k.words[ptep]
         page = vm_normal_page(vma, addr, pte) if not pte_none(pte) and pte_present(pte) else None
         if page is not None and page_mapcount(page) == 1:
-            if pte_young(pte):
+            if clears_young and pte_young(pte):
                 pte = ptep_get_and_clear_full(mm, addr, ptep, tlb.fullmm)
                 set_pte_at(mm, addr, ptep, pte_mkold(pte))
                 tlb_remove_tlb_entry(tlb, ptep, addr)

@@ -67,6 +67,20 @@ static void mount_disk(void)
 			install(entry->d_name);
 }
 
+/* The generations of CONFIG_LRU_GEN mark other pages as referenced than the two lists, which all kernels have, do. */
+static void choose_lists(void)
+{
+	int fd;
+
+	mount("sys", "/tmp", "sysfs", 0, 0);
+	fd = open("/tmp/kernel/mm/lru_gen/enabled", O_WRONLY);
+	if (fd >= 0) {
+		write(fd, "0", 1);
+		close(fd);
+	}
+	umount("/tmp");
+}
+
 int main(void)
 {
 	struct termios t;
@@ -76,6 +90,7 @@ int main(void)
 
 	mount("proc", "/proc", "proc", 0, 0);
 	mount("dev", "/dev", "devtmpfs", 0, 0);
+	choose_lists();
 	mount_disk();
 	if (!tcgetattr(0, &t)) {
 		cfmakeraw(&t);
