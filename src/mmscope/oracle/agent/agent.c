@@ -662,6 +662,7 @@ static void in_child(u64 which, u8 *rest)
 {
 	struct child *child = &children[which % NR_CHILDREN];
 	u64 n = 0, got = 0;
+	s64 part;
 	u8 c = 0, answer[32], *at = answer + 2;
 	int makes_shm = is_shmget(innermost(rest));
 
@@ -673,10 +674,13 @@ static void in_child(u64 which, u8 *rest)
 		n++;
 	rest[n++] = '\n';
 	sys(NR_write, child->to, (u64)rest, n, 0, 0, 0);
-	while (sys(NR_read, child->from, (u64)&c, 1, 0, 0, 0) == 1 && c != '\n') {
-		if (got < sizeof(answer) - 1)
-			answer[got++] = c;
-		put(c);
+	/* It writes one line, in one or more pieces. */
+	while (c != '\n' && (part = sys(NR_read, child->from, (u64)text, sizeof(text), 0, 0, 0)) > 0) {
+		for (s64 i = 0; i < part && (c = text[i]) != '\n'; i++) {
+			if (got < sizeof(answer) - 1)
+				answer[got++] = c;
+			put(c);
+		}
 	}
 	if (c != '\n')
 		puts("= dead");
