@@ -387,13 +387,13 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "direct-io-one-piece",
-        "O_DIRECT to or from memory within one page may have any address (until 7.3), and lengths are looked at extent by "
+        "O_DIRECT to or from memory within one page may have any address (until 7.2), and lengths are looked at extent by "
         "extent; before, the address and the whole length have to be aligned",
         "6.18", "7eac33186957", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
     ),
     Difference(
         "direct-io-every-piece", "O_DIRECT looks at the address and length of every piece of memory, before anything is moved",
-        "7.3", "unknown", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
+        "7.2", "unknown", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",
     ),
     Difference(
         "direct-io-dma-alignment",

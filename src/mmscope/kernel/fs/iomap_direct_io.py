@@ -124,13 +124,13 @@ def _iomap_dio_bio_iter(
 
     Before v6.18 all addresses and lengths are looked at first, since v6.0 (bf8d08532bc1) addresses for the device's alignment
     only. Since v6.18 (7eac33186957) the device looks at each piece of memory, but only where it would have to split: not at a
-    single one, until v7.3 (commit unknown).
+    single one, until v7.2 (commit unknown).
     """
     k = inode.i_sb.kernel
     align = pos | length
     relaxed = k.config.at_least(6, 18)
     dma_mask = k.config.dma_alignment if k.config.at_least(6, 0) else _MASK
-    each = k.config.at_least(7, 3)
+    each = k.config.at_least(7, 2)
     if not relaxed:
         for addr, n in segs:
             align |= n | (1 if addr & dma_mask else 0)
