@@ -343,6 +343,17 @@ DIFFERENCES: Final = (
         _large_folios, "ext4_large_folios", fs="ext4",
     ),
     Difference(
+        "async-readahead-minor",
+        "a fault of user mode that meets readahead's marker in a file's page that is there counts as minor; before, as major",
+        "6.7", "46e714c729c8 (6.8 and 6.7 stable)", "switch", _SWITCH, scenario="readahead_marker_near_the_end", fs="ext4",
+    ),
+    Difference(
+        "readahead-marker-in-a-longer-file",
+        "where the file ends within the window, readahead puts its marker where it would in a longer file; before, as far before "
+        "the end of what is read: a fault on the page with the marker counts as major",
+        "6.16", "7ac67301e82f", "switch", _SWITCH, scenario="readahead_marker_near_the_end", fs="ext4",
+    ),
+    Difference(
         "direct-read-of-a-hole",
         "a direct read of a hole into memory that cannot be written is EFAULT; before, it ends there, with 0 or what came before",
         "5.16", "42c498c18a94", "switch", _SWITCH, scenario="direct_io_extents", fs="ext4",

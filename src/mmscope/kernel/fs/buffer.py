@@ -122,11 +122,15 @@ def __block_write_begin_int(
 ) -> None:
     """Bytes [pos, pos + len) are about to be written: give the page a block and fill in the rest of it. Raises EIO, ENOSPC."""
     bh = create_page_buffers(page, 0)
+    bh.b_state &= ~BH_New
     if not bh.b_state & BH_Mapped:
         mapping = page.mapping
         assert isinstance(mapping, AddressSpace)
         get_block(mapping.host, page.index, bh)
     if page.flags & PG_uptodate:
+        if bh.b_state & BH_New:
+            # It is dirty whether or not anything is copied.
+            mark_buffer_dirty(bh, page)
         bh.b_state = (bh.b_state & ~BH_New) | BH_Uptodate
         return
     start = pos & (PAGE_SIZE - 1)

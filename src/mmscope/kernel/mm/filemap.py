@@ -449,7 +449,7 @@ def do_sync_mmap_readahead(vmf: VmFault, file: File) -> File | None:
         file.ra_size = file.ra_pages
         file.ra_async_size = file.ra_pages // 4
     rac._index = file.ra_start
-    mm_readahead.do_page_cache_ra(rac, file.ra_size, file.ra_async_size)
+    mm_readahead.page_cache_ra_order(rac, file)
     return fpin
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PG_readahead", "ReadaheadControl", "do_page_cache_ra", "force_page_cache_ra", "ondemand_readahead", "page_cache_async_ra",
+    "page_cache_ra_order",
     "page_cache_async_readahead", "page_cache_ra_unbounded", "page_cache_sync_ra", "page_cache_sync_readahead",
 ]  # fmt: skip
 
@@ -61,15 +62,46 @@ def page_cache_ra_unbounded(rac: ReadaheadControl, nr_to_read: int, lookahead_si
             # Already there. What was collected before it is one request.
             read_pages(rac)
             continue
-        # readahead_gfp_mask(): it may fail.
-        page = mm_filemap.__page_cache_alloc(mapping, GFP_HIGHUSER_MOVABLE | ___GFP_NORETRY | __GFP_NOWARN)
-        if page is None:
+        if not ra_alloc_folio(rac, index + i, index + nr_to_read - lookahead_size):
             break
-        mm_filemap.add_to_page_cache_lru(page, mapping, index + i, 0)
-        if i == nr_to_read - lookahead_size:
-            page.flags |= PG_readahead
-        rac.pages.append(page)
     read_pages(rac)
+
+
+def ra_alloc_folio(rac: ReadaheadControl, index: int, mark: int) -> bool:
+    """An absent page into the cache and into the batch; False if there is no memory."""
+    # readahead_gfp_mask(): it may fail.
+    page = mm_filemap.__page_cache_alloc(rac.mapping, GFP_HIGHUSER_MOVABLE | ___GFP_NORETRY | __GFP_NOWARN)
+    if page is None:
+        return False
+    mm_filemap.add_to_page_cache_lru(page, rac.mapping, index, 0)
+    if index == mark:
+        page.flags |= PG_readahead
+    rac.pages.append(page)
+    return True
+
+
+def page_cache_ra_order(rac: ReadaheadControl, ra: File) -> None:
+    """The window of `ra`, not beyond the page of the file's last byte.
+
+    Where folios may be large (ext4 since v6.16, 7ac67301e82f) the marker stands where it would in a longer file; else it is
+    ra_async_size pages before the end of what is read. The folios of the model have one page all the same.
+    """
+    host = rac.mapping.host
+    start = rac._index
+    index = start
+    if host.i_sb.s_type == "ext4" and host.i_sb.kernel.config.at_least(6, 16) and ra.ra_size >= 4:
+        end = min(start + ra.ra_size, (host.i_size + 4095) >> 12)
+        mark = start + ra.ra_size - ra.ra_async_size
+        while index < end:
+            found = xa_load(rac.mapping.i_pages, index)
+            if (found is not None and not isinstance(found, int)) or not ra_alloc_folio(rac, index, mark):
+                break
+            index += 1
+        read_pages(rac)
+        if index >= end:
+            return
+        rac._index = index
+    do_page_cache_ra(rac, ra.ra_size - (index - start), ra.ra_async_size)
 
 
 def do_page_cache_ra(rac: ReadaheadControl, nr_to_read: int, lookahead_size: int) -> None:
@@ -157,7 +189,7 @@ def _ra_submit(rac: ReadaheadControl, ra: File, index: int, max_pages: int) -> N
             ra.ra_size = max_pages
             ra.ra_async_size = max_pages >> 1
     rac._index = ra.ra_start
-    do_page_cache_ra(rac, ra.ra_size, ra.ra_async_size)
+    page_cache_ra_order(rac, ra)
 
 
 def ondemand_readahead(rac: ReadaheadControl, ra: File, hit_readahead_marker: bool, req_size: int) -> None:

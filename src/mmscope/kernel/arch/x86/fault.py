@@ -24,6 +24,7 @@ from mmscope.kernel.include.mm import (
     VM_FAULT_ERROR,
     VM_FAULT_HWPOISON,
     VM_FAULT_HWPOISON_LARGE,
+    VM_FAULT_MAJOR,
     VM_FAULT_OOM,
     VM_FAULT_RETRY,
     VM_FAULT_SIGBUS,
@@ -115,6 +116,9 @@ def do_user_addr_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -
 
         if emulate_vsyscall(k, error_code, regs, address):
             return
+    # Since v6.7 the first try of user mode holds the VMA's lock only, for files too: one that gives up without I/O for this page
+    # (readahead) does not make the fault a major one (46e714c729c8).
+    vma_lock = user_mode(regs) and k.config.at_least(6, 7)
     while True:
         vma = mm_mmap.find_vma(mm, address)
         if vma is None:
@@ -139,7 +143,9 @@ def do_user_addr_fault(k: Kernel, regs: PtRegs, error_code: int, address: int) -
             return
         if not (fault & VM_FAULT_RETRY and flags & FAULT_FLAG_ALLOW_RETRY):
             break
-        flags |= FAULT_FLAG_TRIED
+        if not vma_lock or fault & VM_FAULT_MAJOR:
+            flags |= FAULT_FLAG_TRIED
+        vma_lock = False
     if fault & VM_FAULT_ERROR:
         mm_fault_error(k, regs, error_code, address, fault)
 
