@@ -12,6 +12,8 @@ __all__ = ["FileGenerator", "ShmGenerator"]
 
 _LENGTHS: Final = ("0", "1", "100", "1p", "4097", "2p", "10000", "4p", "7p", "16p", "20p", "0-1")
 _OFFSETS: Final = ("0", "0", "1p", "2p", "3p", "100", "4090", "5p+8", "15p", "0-1")
+#: With a buffer in a mapping, perhaps of the same bytes: what a copy onto its own next 63 bytes gives is the processor's affair.
+_OFFSETS_MAPPED: Final = ("0", "0", "1p", "2p", "3p", "100", "4000", "5p+200", "15p", "0-1")
 _SIZES: Final = ("100", "1p", "5000", "2p", "3p", "1", "0")
 
 
@@ -54,12 +56,15 @@ class _Shared(Generator):
             self.add("pwrite", self.fd(), self.choose.pick(_SIZES), self.choose.pick(_OFFSETS))
         else:
             # From a mapping, perhaps of the same file.
-            self.add("pwrite", self.fd(), self.choose.pick(("100", "1p", "5000")), self.choose.pick(_OFFSETS), self.target())
+            self.add(
+                "pwrite", self.fd(), self.choose.pick(("100", "1p", "5000")), self.choose.pick(_OFFSETS_MAPPED), self.target()
+            )
         self.look(self.target(), 40)
 
     def read_back(self) -> None:
         into = (self.target(),) if self.chance(20) else ()
-        self.add("pread", self.fd(), self.choose.pick(_SIZES), self.choose.pick(_OFFSETS), *into)
+        offsets = _OFFSETS_MAPPED if into else _OFFSETS
+        self.add("pread", self.fd(), self.choose.pick(_SIZES), self.choose.pick(offsets), *into)
 
     def lseek(self) -> None:
         self.add("lseek", self.fd(), self.choose.pick(("0", "100", "1p", "0-1")), self.choose.pick(("0", "1", "2")))
