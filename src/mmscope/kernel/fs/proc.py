@@ -34,6 +34,7 @@ from mmscope.kernel.include.fs import (
     FMODE_READ,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
+    MAX_NON_LFS,
     S_IFDIR,
     S_IFLNK,
     S_IFREG,
@@ -583,6 +584,7 @@ def proc_init(k: Kernel, minor: int) -> SuperBlock:
     """The super block of /proc."""
     sb = SuperBlock(k, "proc", minor)
     sb.s_iflags = SB_I_NOEXEC
+    sb.s_maxbytes = MAX_NON_LFS
     root = proc_make_inode(sb, None, _ROOT, None, PROC_ROOT_INO)
     sb.s_root = Dentry(sb, "/", None, root)
     return sb

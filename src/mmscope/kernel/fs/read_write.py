@@ -474,7 +474,7 @@ def ksys_lseek(k: Kernel, fd: int, offset: int, whence: int) -> int:
 
 
 def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int) -> int:
-    """sendfile(2): through a kernel buffer of 64 KiB, as the splice pipe moves it."""
+    """sendfile(2). EOVERFLOW: beyond the largest file that either side can have."""
     pos = -1
     if offset_addr:
         pos = signed64(get_user(k, offset_addr, 8))
@@ -483,41 +483,35 @@ def do_sendfile(k: Kernel, out_fd: int, in_fd: int, offset_addr: int, count: int
         raise KernelError(EBADF)
     if pos >= 0 and not in_file.f_mode & FMODE_PREAD:
         raise KernelError(ESPIPE)
-    if (offset_addr and pos < 0) or count >> 63:
+    at = pos if offset_addr else file_ppos(in_file)
+    if offset_addr and pos < 0:
         raise KernelError(EINVAL)
+    rw_verify_area(in_file, at, count)
     out_file = fget(k, out_fd)
     if not out_file.f_mode & FMODE_WRITE:
         raise KernelError(EBADF)
-    if in_file.f_op.mmap is None or in_file.f_inode.i_mode & S_IFMT != S_IFREG:
-        # no splice_read
+    count = min(count, MAX_RW_COUNT)
+    out_pos = file_ppos(out_file)
+    rw_verify_area(out_file, out_pos, count)
+    limit = min(in_file.f_inode.i_sb.s_maxbytes, out_file.f_inode.i_sb.s_maxbytes)
+    if at + count > limit:
+        if at >= limit:
+            raise KernelError(EOVERFLOW)
+        count = limit - at
+    if out_file.f_flags & O_APPEND or not can_write(out_file) or not in_file.f_mode & FMODE_LSEEK:
         raise KernelError(EINVAL)
-    if out_file.f_flags & O_APPEND:
-        raise KernelError(EINVAL)
-    if not can_write(out_file) or in_file.f_op.read is None:
-        raise KernelError(EINVAL)
-    if out_file.f_op.ops_name == "pipefifo_fops" and k.config.at_least(5, 12):
-        from mmscope.kernel.fs.splice import sendfile_to_pipe
+    # Imported here: splice stands above.
+    from mmscope.kernel.fs.splice import do_splice_direct, pos_after, sendfile_to_pipe
 
+    if out_file.f_op.ops_name == "pipefifo_fops" and k.config.at_least(5, 12):
         return sendfile_to_pipe(k, in_file, out_file, pos, offset_addr, count)
-    done = 0
-    while done < min(count, MAX_RW_COUNT):
-        at = file_ppos(in_file) if pos < 0 else pos
-        data = in_file.f_op.read(in_file, min(count - done, 65536), at)
-        if not data:
-            break
-        out_pos = file_ppos(out_file)
-        written = kernel_write(out_file, data, out_pos)
-        if out_pos >= 0:
-            out_file.f_pos = out_pos + written
-        done += written
-        if pos >= 0:
-            pos += written
-        elif at >= 0:
-            in_file.f_pos = at + written
-        if written < len(data):
-            break
+    done = do_splice_direct(in_file, at, out_file, out_pos, count)
+    if out_pos >= 0:
+        out_file.f_pos = out_pos + done
     if offset_addr:
-        put_user(k, offset_addr, pos, 8)
+        put_user(k, offset_addr, pos_after(in_file, at, done), 8)
+    elif at >= 0:
+        in_file.f_pos = pos_after(in_file, at, done)
     return done
 
 
@@ -612,20 +606,9 @@ def ksys_copy_file_range(k: Kernel, in_fd: int, off_in: int, out_fd: int, off_ou
     count = min(count, MAX_RW_COUNT)
     if in_file.f_op.read is None or not can_write(out_file):
         raise KernelError(EINVAL)
-    done = 0
-    while done < count:
-        data = in_file.f_op.read(in_file, min(count - done, 65536), pos_in + done)
-        if not data:
-            break
-        try:
-            written = kernel_write(out_file, data, pos_out + done)
-        except KernelError:
-            if done:
-                break
-            raise
-        done += written
-        if not written:
-            break
+    from mmscope.kernel.fs.splice import do_splice_direct
+
+    done = do_splice_direct(in_file, pos_in, out_file, pos_out, count)
     if off_in:
         put_user(k, off_in, pos_in + done, 8)
     else:

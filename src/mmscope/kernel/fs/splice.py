@@ -23,6 +23,7 @@ from mmscope.kernel.fs.pipe import (
     PIPE_USER_PAGE,
     PipeBuffer,
     PipeInodeInfo,
+    free_pipe_page,
     get_pipe_info,
     get_pipe_page,
     pipe_buf_get,
@@ -30,7 +31,7 @@ from mmscope.kernel.fs.pipe import (
     pipe_full,
     pipe_page_get,
 )
-from mmscope.kernel.fs.read_write import can_write, file_pos, import_iovec, kernel_write, set_file_pos, signed64
+from mmscope.kernel.fs.read_write import can_write, file_pos, import_iovec, kernel_write, rw_verify_area, set_file_pos, signed64
 from mmscope.kernel.include.errno import EAGAIN, EBADF, EFAULT, EINVAL, EPIPE, ERESTARTSYS, ESPIPE, KernelError
 from mmscope.kernel.include.fs import (
     FMODE_PREAD,
@@ -52,7 +53,7 @@ from mmscope.kernel.include.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
 from mmscope.kernel.include.signal import SIGPIPE
 from mmscope.kernel.include.wait import WaitQueueEntry
-from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_ubuf
+from mmscope.kernel.lib.iov_iter import IovIter, copy_page_to_iter, iov_iter_bvec, iov_iter_ubuf
 from mmscope.kernel.mm.gup import get_user_pages_fast
 from mmscope.kernel.mm.page_alloc import put_page
 
@@ -63,7 +64,15 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
     from mmscope.kernel.include.mm_types import Page
 
-__all__ = ["do_splice_to", "ksys_splice", "ksys_tee", "ksys_vmsplice", "sendfile_to_pipe", "splice_file_to_pipe"]
+__all__ = [
+    "do_splice_direct",
+    "do_splice_to",
+    "ksys_splice",
+    "ksys_tee",
+    "ksys_vmsplice",
+    "sendfile_to_pipe",
+    "splice_file_to_pipe",
+]
 
 SPLICE_F_NONBLOCK: Final = 2
 SPLICE_F_GIFT: Final = 8
@@ -178,6 +187,11 @@ def copy_splice_read(file: File, pos: int, pipe: PipeInodeInfo, count: int) -> i
     return len(data)
 
 
+def pos_after(file: File, pos: int, n: int) -> int:
+    """Where `n` bytes read leave a position: devices leave it alone."""
+    return pos if file.f_op.ops_name in ("zero_fops", "full_fops", "urandom_fops") else pos + n
+
+
 def do_splice_to(file: File, pos: int, pipe: PipeInodeInfo, count: int) -> int:
     """From a file into the free slots of a pipe: bytes. EINVAL: it cannot be spliced."""
     count = min(count, (pipe.max_usage - len(pipe.bufs)) * PAGE_SIZE, MAX_RW_COUNT)
@@ -188,8 +202,15 @@ def do_splice_to(file: File, pos: int, pipe: PipeInodeInfo, count: int) -> int:
     if not has_splice_read and kind == S_IFIFO and file.f_mode & FMODE_STREAM and get_pipe_info(file) is None:
         # A pipe of the host.
         has_splice_read = True
+    if file.f_op.ops_name == "urandom_fops":
+        # Since then (commit unknown).
+        has_splice_read = pipe.kernel.config.at_least(5, 19)
+    elif not pos_after(file, 0, 1):
+        # Since then (commit unknown).
+        has_splice_read = pipe.kernel.config.at_least(6, 7)
     if not has_splice_read or file.f_op.read is None:
         raise KernelError(EINVAL)
+    rw_verify_area(file, pos, count)
     return copy_splice_read(file, pos, pipe, count)
 
 
@@ -202,6 +223,40 @@ def splice_file_to_pipe(file: File, pipe: PipeInodeInfo, pos: int, count: int, f
     return done
 
 
+def do_splice_direct(in_file: File, pos: int, out_file: File, opos: int, count: int) -> int:
+    """From file to file by way of a pipe of the kernel's own, as much as it holds at a time. Bytes."""
+    pipe = PipeInodeInfo(in_file.f_inode.i_sb.kernel)
+    pipe.readers = 1
+    done = 0
+    try:
+        while done < count:
+            n = do_splice_to(in_file, pos if pos < 0 else pos_after(in_file, pos, done), pipe, count - done)
+            if not n:
+                break
+            if not has_splice_write(out_file) and get_pipe_info(out_file) is None:
+                raise KernelError(EINVAL)
+            written = iter_file_splice_write(pipe, out_file, opos if opos < 0 else opos + done, n, 0)
+            done += written
+            if written < n:
+                break
+    except KernelError:
+        if not done:
+            raise
+    finally:
+        release_pipe(pipe)
+    return done
+
+
+def release_pipe(pipe: PipeInodeInfo) -> None:
+    """What was not written, and the page that was kept."""
+    for buf in pipe.bufs:
+        free_pipe_page(pipe, buf.page)
+    pipe.bufs.clear()
+    if pipe.tmp_page is not None:
+        free_pipe_page(pipe, pipe.tmp_page)
+        pipe.tmp_page = None
+
+
 def sendfile_to_pipe(k: Kernel, in_file: File, out_file: File, pos: int, offset_addr: int, count: int) -> int:
     """Since v5.12 (b964bf53e540) a pipe gets the pages themselves, as by splice(2), once. Before, it was copied by parts."""
     pipe = get_pipe_info(out_file)
@@ -209,9 +264,9 @@ def sendfile_to_pipe(k: Kernel, in_file: File, out_file: File, pos: int, offset_
     at = pos if offset_addr else file_pos(in_file)
     done = splice_file_to_pipe(in_file, pipe, at, count, SPLICE_F_NONBLOCK if out_file.f_flags & O_NONBLOCK else 0)
     if offset_addr:
-        put_user(k, offset_addr, at + done, 8)
+        put_user(k, offset_addr, pos_after(in_file, at, done), 8)
     else:
-        set_file_pos(in_file, at + done)
+        set_file_pos(in_file, pos_after(in_file, at, done))
     return done
 
 
@@ -267,16 +322,25 @@ def take(pipe: PipeInodeInfo, n: int) -> None:
             pipe_buf_release(pipe, buf)
 
 
-def contents(pipe: PipeInodeInfo, count: int) -> bytes:
-    """What stands in the pipe, up to `count` bytes."""
-    out: list[bytes] = []
+def contents(pipe: PipeInodeInfo, count: int) -> list[tuple[int, int]]:
+    """Where what stands in the pipe is, up to `count` bytes: (physical address, bytes)."""
+    out: list[tuple[int, int]] = []
     for buf in pipe.bufs:
         size = min(buf.len, count)
         if not size:
             break
-        out.append(phys_read(pipe.kernel, (buf.page.pfn << 12) + buf.offset, size))
+        out.append(((buf.page.pfn << 12) + buf.offset, size))
         count -= size
-    return b"".join(out)
+    return out
+
+
+def write_from_pipe(file: File, pipe: PipeInodeInfo, count: int, pos: int) -> int:
+    """vfs_iter_write(): the page cache copies from the pipe's pages one by one, others take all at once. Bytes."""
+    k = pipe.kernel
+    bvec = contents(pipe, count)
+    if file.f_op.write_iter is not None:
+        return file.f_op.write_iter(file, iov_iter_bvec(k, bvec), pos)
+    return kernel_write(file, b"".join([phys_read(k, paddr, size) for paddr, size in bvec]), pos)
 
 
 def has_splice_write(file: File) -> bool:
@@ -286,6 +350,8 @@ def has_splice_write(file: File) -> bool:
         return False
     if kind == S_IFREG and file.f_op.mmap is not None:
         return True
+    if file.f_op.ops_name == "urandom_fops":
+        return file.f_inode.i_sb.kernel.config.at_least(5, 19)
     return kind == S_IFSOCK or file.f_op.ops_name in ("null_fops", "zero_fops", "host_stream_fops")
 
 
@@ -298,7 +364,7 @@ def iter_file_splice_write(pipe: PipeInodeInfo, file: File, pos: int, count: int
         try:
             if not wait_for_data(pipe, flags):
                 break
-            written = kernel_write(file, contents(pipe, count - done), pos if pos < 0 else pos + done)
+            written = write_from_pipe(file, pipe, count - done, pos if pos < 0 else pos + done)
         except KernelError:
             if done:
                 break
@@ -418,6 +484,7 @@ def do_splice(k: Kernel, file_in: File, off_in: int | None, file_out: File, off_
         pos = off_out if off_out is not None else -1 if stream else file_pos(file_out)
         if off_out is not None and off_out < 0:
             raise KernelError(EINVAL)
+        rw_verify_area(file_out, pos, count)
         done = iter_file_splice_write(ipipe, file_out, pos, count, flags)
         if off_out is None and not stream:
             set_file_pos(file_out, pos + done)
@@ -429,9 +496,12 @@ def do_splice(k: Kernel, file_in: File, off_in: int | None, file_out: File, off_
             flags |= SPLICE_F_NONBLOCK
         stream = file_in.f_mode & FMODE_STREAM != 0
         pos = off_in if off_in is not None else -1 if stream else file_pos(file_in)
+        if k.config.at_least(6, 8):
+            # Before (commit unknown), do_splice_to() looked at what the pipe had room for.
+            rw_verify_area(file_in, pos, count)
         done = splice_file_to_pipe(file_in, opipe, pos, count, flags)
         if off_in is None and not stream:
-            set_file_pos(file_in, pos + done)
+            set_file_pos(file_in, pos_after(file_in, pos, done))
         return done
     raise KernelError(EINVAL)
 
@@ -455,7 +525,7 @@ def ksys_splice(k: Kernel, fd_in: int, off_in: int, fd_out: int, off_out: int, c
             if pos_out is not None:
                 put_user(k, off_out, pos_out + done, 8)
             if pos_in is not None:
-                put_user(k, off_in, pos_in + done, 8)
+                put_user(k, off_in, pos_after(file_in, pos_in, done), 8)
         finally:
             fdput(file_out)
     finally:

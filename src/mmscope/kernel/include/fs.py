@@ -58,6 +58,8 @@ O_TMPFILE: Final = 0o20200000
 
 #: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
 MAX_RW_COUNT: Final = 0x7FFFF000
+#: The largest position of a file system that does not say more, as procfs.
+MAX_NON_LFS: Final = 0x7FFFFFFF
 
 # lseek
 SEEK_SET: Final = 0

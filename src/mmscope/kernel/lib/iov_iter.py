@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import Page
 
 __all__ = [
-    "IovIter", "copy_page_from_iter_atomic", "copy_page_to_iter", "fault_in_iov_iter_readable", "iov_iter_kvec",
+    "IovIter", "copy_page_from_iter_atomic", "copy_page_to_iter", "fault_in_iov_iter_readable", "iov_iter_bvec", "iov_iter_kvec",
     "iov_iter_kvec_dest", "iov_iter_ubuf", "iov_iter_zero",
 ]  # fmt: skip
 
@@ -28,6 +28,8 @@ class IovIter:
         self.segs = segs
         #: ITER_KVEC.
         self.data = data
+        #: ITER_BVEC: the segments' addresses are physical ones.
+        self.bvec = False
         #: A target that is the kernel's: what has been read so far.
         self.out: list[bytes] = []
         #: ITER_PIPE: takes (page, offset, bytes) as they are, and says how many bytes it took.
@@ -77,6 +79,13 @@ class IovIter:
 def iov_iter_ubuf(k: Kernel, segs: list[tuple[int, int]]) -> IovIter:
     """User memory."""
     return IovIter(k, list(segs), None)
+
+
+def iov_iter_bvec(k: Kernel, bvec: list[tuple[int, int]]) -> IovIter:
+    """Parts of pages, (physical address, bytes): read when their turn comes, with what the copy itself has changed by then."""
+    i = IovIter(k, bvec, None)
+    i.bvec = True
+    return i
 
 
 def iov_iter_kvec(k: Kernel, data: bytes) -> IovIter:
@@ -162,7 +171,7 @@ def copy_page_from_iter_atomic(page: Page, offset: int, n: int, i: IovIter) -> i
     overlaps = False
     sources: list[tuple[int, int]] = []
     for addr, size in i.pages(n):
-        paddr = k.cpu.translate(addr, 0)
+        paddr = addr if i.bvec else k.cpu.translate(addr, 0)
         if paddr < 0:
             break
         overlaps = overlaps or paddr < target + done < paddr + size
@@ -208,7 +217,7 @@ def fault_in_iov_iter_readable(i: IovIter, n: int) -> int:
 
     Until v5.16 (a6294593e8a1, iov_iter_fault_in_readable) a bad page anywhere made all of them bad.
     """
-    if i.data is not None:
+    if i.data is not None or i.bvec:
         return 0
     from mmscope.kernel.arch.x86.uaccess import get_user
 
