@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.kernel import Kernel
 
 
-def noop_llseek(file: File, offset: int, whence: int) -> int:
-    """lseek(2) does nothing, successfully."""
-    return file.f_pos
-
-
 def anon_inode_getfile(k: Kernel, name: str, fops: FileOperations, private: object, flags: int) -> File:
     """A new file; `name` is what /proc/PID/fd shows: "[eventfd]"."""
     if k.anon_inode is None:

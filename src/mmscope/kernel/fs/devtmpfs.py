@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mmscope.kernel.fs.libfs import set_times, simple_add
+from mmscope.kernel.fs.read_write import noop_llseek
 from mmscope.kernel.fs.streams import stream_fops, tty_of
 from mmscope.kernel.include.errno import ENOSPC, ENXIO, KernelError
 from mmscope.kernel.include.fs import (
@@ -45,11 +46,6 @@ def null_lseek(file: File, offset: int, whence: int) -> int:
 def random_open(inode: Inode, file: File) -> None:
     """Reading does not move the position."""
     file.f_mode |= FMODE_STREAM
-
-
-def noop_llseek(file: File, offset: int, whence: int) -> int:
-    """Stays where it is."""
-    return file.f_pos
 
 
 def read_null(file: File, count: int, pos: int) -> bytes:

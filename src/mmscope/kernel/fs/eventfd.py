@@ -6,7 +6,8 @@ from __future__ import annotations
 import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.read_write import noop_llseek
 from mmscope.kernel.include.errno import EAGAIN, EINVAL, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.poll import POLLERR, POLLIN, POLLOUT, PollTable, poll_wait

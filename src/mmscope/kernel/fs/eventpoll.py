@@ -7,8 +7,9 @@ import mmscope.kernel.core.hrtimer as core_hrtimer
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 import mmscope.kernel.fs.hostwait as hostwait
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
 from mmscope.kernel.fs.file import fget
+from mmscope.kernel.fs.read_write import noop_llseek
 from mmscope.kernel.include.errno import EEXIST, EINTR, EINVAL, ELOOP, ENOENT, EPERM, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_RDWR, File, FileOperations, Inode
 from mmscope.kernel.include.poll import POLLERR, POLLHUP, POLLIN, POLLRDNORM, PollTable, poll_wait, vfs_poll

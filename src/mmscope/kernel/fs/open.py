@@ -71,6 +71,7 @@ from mmscope.kernel.include.fs import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_UNSHARE_RANGE,
+    FALLOC_FL_WRITE_ZEROES,
     FALLOC_FL_ZERO_RANGE,
     FMODE_WRITE,
     MAY_EXEC,
@@ -299,12 +300,15 @@ def vfs_fallocate(file: File, mode: int, offset: int, len: int) -> None:
     inode = file.f_inode
     if offset < 0 or len <= 0:
         raise KernelError(EINVAL)
-    if mode & ~0x7B:
+    # FALLOC_FL_WRITE_ZEROES is known since 6.17, and nothing that is here can do it.
+    known = 0xFB if inode.i_sb.kernel.config.at_least(6, 17) else 0x7B
+    if mode & ~known:
         raise KernelError(EOPNOTSUPP)
     if inode.i_sb.kernel.config.at_least(6, 12):
         # One thing at a time (commit unknown), and most sizes may be kept.
         kind = mode & ~FALLOC_FL_KEEP_SIZE
-        if kind & (kind - 1) or (mode & FALLOC_FL_KEEP_SIZE and kind in (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)):
+        without_size = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_WRITE_ZEROES)
+        if kind & (kind - 1) or (mode & FALLOC_FL_KEEP_SIZE and kind in without_size):
             raise KernelError(EOPNOTSUPP)
     if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE:
         raise KernelError(EOPNOTSUPP)

@@ -37,6 +37,7 @@ from mmscope.kernel.include.fs import (
     FMODE_READ,
     FMODE_STREAM,
     FMODE_WRITE,
+    IOCB_NOSIGNAL,
     O_CLOEXEC,
     O_DIRECT,
     O_NONBLOCK,
@@ -286,7 +287,8 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
     if total == 0:
         return 0
     if not pipe.readers:
-        core_signal.send_sig(k, SIGPIPE, k.current, 0)
+        if not file.f_flags & IOCB_NOSIGNAL:
+            core_signal.send_sig(k, SIGPIPE, k.current, 0)
         raise KernelError(EPIPE)
     done = 0
     was_empty = not pipe.bufs
@@ -332,7 +334,7 @@ def pipe_write(file: File, data: bytes, pos: int) -> int:
     if wake_next_writer and not pipe_full(pipe):
         # Another writer may go on.
         core_wait.wake_up_interruptible(pipe.wr_wait, POLLOUT | POLLWRNORM)
-    if error == EPIPE:
+    if error == EPIPE and not file.f_flags & IOCB_NOSIGNAL:
         core_signal.send_sig(k, SIGPIPE, k.current, 0)
     if error and not done:
         raise KernelError(error)

@@ -26,6 +26,7 @@ from mmscope.kernel.fs.proc_misc import (
 )
 from mmscope.kernel.fs.proc_namespace import show_mountinfo, show_vfsmnt
 from mmscope.kernel.fs.proc_page import kpagecount_proc_ops, kpageflags_proc_ops
+from mmscope.kernel.fs.read_write import default_llseek, generic_file_llseek, noop_llseek
 from mmscope.kernel.fs.seq_file import SeqFile, seq_lseek, seq_read
 from mmscope.kernel.include.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, EPERM, ESRCH, KernelError
@@ -87,8 +88,10 @@ class ProcEntry:
         fops: FileOperations | None = None,
         ctl: CtlTable | None = None,
         secret: bool = False,
+        llseek: Callable[[File, int, int], int] = seq_lseek,
     ) -> None:
         self.name = name
+        self.llseek = llseek
         self.kind = kind
         self.mode = mode
         #: FILE: the whole text; TEXT_LINK: the target.
@@ -466,33 +469,49 @@ def proc_fd_permission(inode: Inode, mask: int) -> None:
             raise
 
 
+def proc_fd_getattr(inode: Inode) -> None:
+    """Since 6.2 (commit unknown) the size of fd/ says how many there are."""
+    task = proc_data(inode).task
+    if proc_data(inode).entry is _FD_DIR and inode.i_sb.kernel.config.at_least(6, 2):
+        inode.i_size = len(task.files.fd) if task is not None and task.files is not None else 0
+
+
 proc_fd_inode_operations: Final = InodeOperations(
-    "proc_fd_inode_operations", lookup=proc_lookup, setattr=proc_setattr, permission=proc_fd_permission
+    "proc_fd_inode_operations", lookup=proc_lookup, setattr=proc_setattr, permission=proc_fd_permission, getattr=proc_fd_getattr
 )
 proc_file_inode_operations: Final = InodeOperations("proc_file_inode_operations", setattr=proc_setattr)
 proc_dir_operations: Final = FileOperations("proc_dir_operations", read=generic_read_dir, iterate=proc_readdir)
+
+
+def proc_pid_lseek(file: File, offset: int, whence: int) -> int:
+    """As the entry has it."""
+    return proc_data(file.f_inode).entry.llseek(file, offset, whence)
+
+
 proc_reg_file_ops: Final = FileOperations(
     "proc_reg_file_ops", llseek=seq_lseek, read=seq_read, write=proc_reg_write, open=proc_open
 )
 proc_pid_operations: Final = FileOperations(
-    "proc_pid_operations", llseek=seq_lseek, read=seq_read, open=proc_open, release=proc_release
+    "proc_pid_operations", llseek=proc_pid_lseek, read=seq_read, open=proc_open, release=proc_release
 )
 proc_pid_rw_operations: Final = FileOperations(
     "proc_pid_rw_operations",
-    llseek=seq_lseek,
+    llseek=proc_pid_lseek,
     read=seq_read,
     write=proc_pid_write,
     open=proc_open,
     release=proc_release,
     all_or_fault=True,
 )
-proc_clear_refs_operations: Final = FileOperations("proc_clear_refs_operations", write=proc_pid_write, all_or_fault=True)
+proc_clear_refs_operations: Final = FileOperations(
+    "proc_clear_refs_operations", llseek=noop_llseek, write=proc_pid_write, all_or_fault=True
+)
 proc_mem_operations: Final = FileOperations(
     "proc_mem_operations", llseek=proc_base.mem_lseek, read=proc_base.mem_read, write=proc_base.mem_write,
     open=proc_mem_file_open, release=proc_base.mem_release, all_or_fault=True)  # fmt: skip
 proc_pagemap_operations: Final = FileOperations(
-    "proc_pagemap_operations", llseek=proc_base.mem_lseek, read=proc_base.pagemap_file_read, open=proc_mem_file_open,
-    release=proc_base.mem_release, all_or_fault=True)  # fmt: skip
+    "proc_pagemap_operations", unlocked_ioctl=proc_base.do_pagemap_cmd, llseek=proc_base.mem_lseek,
+    read=proc_base.pagemap_file_read, open=proc_mem_file_open, release=proc_base.mem_release, all_or_fault=True)  # fmt: skip
 proc_sys_file_operations: Final = FileOperations(
     "proc_sys_file_operations", read=proc_sys_read, write=proc_sys_write, open=proc_sys_open, all_or_fault=True
 )
@@ -521,13 +540,13 @@ _MAP_FILES_DIR: Final = ProcEntry("map_files", DIR, 0o500)
 _MAP_FILES_LINK: Final = ProcEntry("", LINK, 0o700)
 #: tid_base_stuff[]: what processes and threads have in common, in readdir's order but for the directories.
 _TID_BASE: Final = (
-    ProcEntry("environ", FILE, 0o400, mm_text=proc_base.environ_text),
-    ProcEntry("auxv", FILE, 0o400, mm_text=proc_base.auxv_text),
+    ProcEntry("environ", FILE, 0o400, mm_text=proc_base.environ_text, llseek=generic_file_llseek),
+    ProcEntry("auxv", FILE, 0o400, mm_text=proc_base.auxv_text, llseek=generic_file_llseek),
     ProcEntry("status", FILE, 0o444, proc_array.proc_pid_status),
     ProcEntry("personality", FILE, 0o400, proc_base.proc_pid_personality, secret=True),
     ProcEntry("limits", FILE, 0o444, proc_array.proc_pid_limits),
     ProcEntry("comm", FILE, 0o644, proc_base.proc_pid_comm, write=proc_base.comm_write),
-    ProcEntry("cmdline", FILE, 0o444, proc_base.proc_pid_cmdline),
+    ProcEntry("cmdline", FILE, 0o444, proc_base.proc_pid_cmdline, llseek=generic_file_llseek),
     ProcEntry("stat", FILE, 0o444, proc_array.proc_pid_stat),
     ProcEntry("statm", FILE, 0o444, proc_array.proc_pid_statm),
     ProcEntry("maps", RECORDS, 0o444, mm_next=proc_base.pid_maps_next),
@@ -542,8 +561,10 @@ _TID_BASE: Final = (
     ProcEntry("smaps_rollup", FILE, 0o444, mm_text=proc_base.pid_smaps_rollup),
     ProcEntry("pagemap", FILE, 0o400, fops=proc_pagemap_operations),
     ProcEntry("oom_score", FILE, 0o444, proc_base.proc_oom_score),
-    ProcEntry("oom_adj", FILE, 0o644, proc_base.oom_adj_read, write=proc_base.oom_adj_write),
-    ProcEntry("oom_score_adj", FILE, 0o644, proc_base.oom_score_adj_read, write=proc_base.oom_score_adj_write),
+    ProcEntry("oom_adj", FILE, 0o644, proc_base.oom_adj_read, write=proc_base.oom_adj_write, llseek=generic_file_llseek),
+    ProcEntry(
+        "oom_score_adj", FILE, 0o644, proc_base.oom_score_adj_read, write=proc_base.oom_score_adj_write, llseek=default_llseek
+    ),
 )
 _TID: Final = ProcEntry("", DIR, 0o555, children=(_FD_DIR, _FDINFO_DIR, *_TID_BASE))
 _TASK_DIR: Final = ProcEntry("task", DIR, 0o555)

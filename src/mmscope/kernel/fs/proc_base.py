@@ -10,7 +10,7 @@ from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.task_mmu import maps_next, show_smaps_rollup, smaps_next
 from mmscope.kernel.fs.task_mmu_pagemap import CLEAR_REFS_ALL, CLEAR_REFS_LAST, clear_refs, pagemap_read
 from mmscope.kernel.include.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
-from mmscope.kernel.include.errno import EACCES, EINVAL, EIO, ENOENT, ERANGE, ESRCH, KernelError
+from mmscope.kernel.include.errno import EACCES, EINVAL, EIO, ENOENT, ENOTTY, ERANGE, ESRCH, KernelError
 from mmscope.kernel.include.fs import FMODE_READ, FMODE_UNSIGNED_OFFSET, FMODE_WRITE, Dentry, File, Inode
 from mmscope.kernel.include.mm import FOLL_ANON, FOLL_FORCE
 from mmscope.kernel.mm.memory_access import access_remote_vm, write_remote_vm
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.sched import TaskStruct
 
 #: A number written to a file of /proc/PID has at most this many characters, its end included.
+PAGEMAP_SCAN: Final = 0xC0606610
 PROC_NUMBUF: Final = 13
 TASK_COMM_LEN: Final = 16
 
@@ -141,6 +142,13 @@ def pagemap_file_read(file: File, count: int, pos: int) -> bytes:
     if mm is None:
         return b""
     return pagemap_read(mm, count, pos, priv.show_pfn)
+
+
+def do_pagemap_cmd(file: File, cmd: int, arg: int) -> int:
+    """Since 6.7 there is PAGEMAP_SCAN, which the model has not, and all others are EINVAL."""
+    if cmd == PAGEMAP_SCAN or not file.f_inode.i_sb.kernel.config.at_least(6, 7):
+        raise KernelError(ENOTTY)
+    raise KernelError(EINVAL)
 
 
 def pid_maps_next(mm: MmStruct, index: int) -> tuple[bytes, int] | None:

@@ -33,6 +33,7 @@ from mmscope.kernel.include.fs import (
     FMODE_STREAM,
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
+    IOCB_NOSIGNAL,
     MAX_RW_COUNT,
     O_APPEND,
     O_DIRECT,
@@ -78,6 +79,8 @@ RWF_NOWAIT: Final = 0x8
 RWF_APPEND: Final = 0x10
 #: Since v6.9 (commit unknown).
 RWF_NOAPPEND: Final = 0x20
+#: Since v6.18 (commit unknown).
+RWF_NOSIGNAL: Final = 0x100
 
 
 def signed64(value: int) -> int:
@@ -460,6 +463,19 @@ def generic_file_llseek(file: File, offset: int, whence: int) -> int:
     return offset
 
 
+def default_llseek(file: File, offset: int, whence: int) -> int:
+    """The same without a largest position."""
+    if whence == SEEK_SET and offset >= 0:
+        file.f_pos = offset
+        return offset
+    return generic_file_llseek(file, offset, whence)
+
+
+def noop_llseek(file: File, offset: int, whence: int) -> int:
+    """Stays where it is."""
+    return file.f_pos
+
+
 def ksys_lseek(k: Kernel, fd: int, offset: int, whence: int) -> int:
     """lseek(2)."""
     file = fget(k, fd)
@@ -522,6 +538,8 @@ def kiocb_set_rw_flags(file: File, flags: int) -> int:
         known |= RWF_NOAPPEND
         if flags & RWF_APPEND and flags & RWF_NOAPPEND:
             raise KernelError(EINVAL)
+    if file.f_inode.i_sb.kernel.config.at_least(6, 18):
+        known |= RWF_NOSIGNAL
     if flags & ~known or (flags & RWF_NOWAIT and not file.f_mode & FMODE_NOWAIT):
         raise KernelError(EOPNOTSUPP)
     open_flags = file.f_flags
@@ -533,17 +551,38 @@ def kiocb_set_rw_flags(file: File, flags: int) -> int:
         open_flags |= O_APPEND
     if flags & RWF_NOAPPEND:
         open_flags &= ~O_APPEND
+    if flags & RWF_NOSIGNAL:
+        open_flags |= IOCB_NOSIGNAL
     return open_flags
+
+
+def _refuse_rw_flags(k: Kernel, file: File, vec: int, vlen: int, pos: int, writing: bool, error: KernelError) -> int:
+    """Flags are looked at last: whatever else is wrong is told first, and a transfer of nothing is 0 whatever they are."""
+    at = signed64(pos)
+    if at < -1:
+        raise KernelError(EINVAL)
+    if at >= 0 and not file.f_mode & (FMODE_PWRITE if writing else FMODE_PREAD):
+        raise KernelError(ESPIPE)
+    if not file.f_mode & (FMODE_WRITE if writing else FMODE_READ):
+        raise KernelError(EBADF)
+    if not can_write(file) if writing else file.f_op.read is None:
+        raise KernelError(EINVAL)
+    total = sum([length for _, length in import_iovec(k, vec, vlen)])
+    if not total:
+        return 0
+    rw_verify_area(file, at if at >= 0 else file_ppos(file), total)
+    raise error
 
 
 def do_preadv2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
     """preadv2(2): position -1 is the file's own."""
     file = fget(k, fd)
-    if not file.f_mode & FMODE_READ:
-        raise KernelError(EBADF)
-    kiocb_set_rw_flags(file, flags)
+    try:
+        kiocb_set_rw_flags(file, flags)
+    except KernelError as error:
+        return _refuse_rw_flags(k, file, vec, vlen, pos, False, error)
     readv = _do_readv_nowait if flags & RWF_NOWAIT else _do_readv
-    if pos == -1:
+    if signed64(pos) == -1:
         return _at_f_pos(k, fd, file_ppos, readv, vec, vlen)
     return _at_pos(k, fd, FMODE_PREAD, readv, vec, vlen, pos)
 
@@ -551,13 +590,16 @@ def do_preadv2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) ->
 def do_pwritev2(k: Kernel, fd: int, vec: int, vlen: int, pos: int, flags: int) -> int:
     """pwritev2(2). A write through the page cache always waits: RWF_NOWAIT needs O_DIRECT."""
     file = fget(k, fd)
-    open_flags = kiocb_set_rw_flags(file, flags)
-    if flags & RWF_NOWAIT and not is_direct(file):
-        raise KernelError(EOPNOTSUPP)
+    try:
+        open_flags = kiocb_set_rw_flags(file, flags)
+        if flags & RWF_NOWAIT and not is_direct(file):
+            raise KernelError(EOPNOTSUPP)
+    except KernelError as error:
+        return _refuse_rw_flags(k, file, vec, vlen, pos, True, error)
     saved = file.f_flags
     file.f_flags = open_flags
     try:
-        return do_writev(k, fd, vec, vlen) if pos == -1 else do_pwritev(k, fd, vec, vlen, pos)
+        return do_writev(k, fd, vec, vlen) if signed64(pos) == -1 else do_pwritev(k, fd, vec, vlen, pos)
     finally:
         file.f_flags = saved
 

@@ -68,8 +68,15 @@ def new_encode_dev(dev: int) -> int:
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
+def generic_getattr(inode: Inode) -> None:
+    """i_op->getattr."""
+    if inode.i_op.getattr is not None:
+        inode.i_op.getattr(inode)
+
+
 def cp_new_stat(inode: Inode) -> bytes:
     """struct stat of x86-64, 144 bytes."""
+    generic_getattr(inode)
     return struct.pack(
         "<QQQIIIIQqqqqqqqqq24x",
         new_encode_dev(inode.i_sb.s_dev),
@@ -125,6 +132,7 @@ def statx_attributes_mask(inode: Inode, mask: int) -> int:
 
 def cp_statx(inode: Inode, mount_root: bool, request: int) -> bytes:
     """struct statx, 256 bytes. When a host's file was born is not known."""
+    generic_getattr(inode)
     mask = statx_mask(inode, request)
     cmtime = mask & STATX_MTIME != 0
     times = b""

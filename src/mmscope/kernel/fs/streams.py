@@ -33,6 +33,7 @@ from mmscope.kernel.include.fs import (
     FMODE_READ,
     FMODE_STREAM,
     FMODE_WRITE,
+    IOCB_NOSIGNAL,
     O_ACCMODE,
     O_APPEND,
     O_CREAT,
@@ -126,7 +127,7 @@ def stream_write(file: File, data: bytes, pos: int) -> int:
             else:
                 done += os.write(fd, data[done:] if done else data)
         except OSError as error:
-            if error.errno == EPIPE:
+            if error.errno == EPIPE and not file.f_flags & IOCB_NOSIGNAL:
                 core_signal.send_sig(stream.kernel, SIGPIPE, stream.kernel.current, 0)
             if not done:
                 raise host_error(error) from None

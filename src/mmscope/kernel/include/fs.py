@@ -58,6 +58,8 @@ O_TMPFILE: Final = 0o20200000
 
 #: One call moves at most this many bytes: INT_MAX & PAGE_MASK.
 MAX_RW_COUNT: Final = 0x7FFFF000
+#: Beside the open flags for one call: an EPIPE brings no SIGPIPE (RWF_NOSIGNAL).
+IOCB_NOSIGNAL: Final = 1 << 32
 #: The largest position of a file system that does not say more, as procfs.
 MAX_NON_LFS: Final = 0x7FFFFFFF
 
@@ -129,6 +131,7 @@ FALLOC_FL_COLLAPSE_RANGE: Final = 0x08
 FALLOC_FL_ZERO_RANGE: Final = 0x10
 FALLOC_FL_INSERT_RANGE: Final = 0x20
 FALLOC_FL_UNSHARE_RANGE: Final = 0x40
+FALLOC_FL_WRITE_ZEROES: Final = 0x80
 
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
@@ -532,8 +535,11 @@ class InodeOperations:
         setattr: Callable[[Inode, Iattr], None] | None = None,
         fiemap: Callable[[Inode, FiemapExtentInfo, int, int], None] | None = None,
         permission: Callable[[Inode, int], None] | None = None,
+        getattr: Callable[[Inode], None] | None = None,
     ) -> None:
         self.ops_name = ops_name
+        #: Brings the inode's fields up to date for stat(2).
+        self.getattr = getattr
         #: (dir inode, name) -> inode, None if there is no such name
         self.lookup = lookup
         #: (inode) -> the symbolic link's target

@@ -15,6 +15,7 @@ from mmscope.kernel.include.fs import (
     FMODE_READ,
     FMODE_STREAM,
     FMODE_WRITE,
+    IOCB_NOSIGNAL,
     O_CLOEXEC,
     O_NONBLOCK,
     O_RDWR,
@@ -91,7 +92,7 @@ def sock_read(file: File, count: int, pos: int) -> bytes:
 
 def sock_write(file: File, data: bytes, pos: int) -> int:
     """write(2)."""
-    return sock_sendmsg(file, data, None, [], 0)
+    return sock_sendmsg(file, data, None, [], MSG_NOSIGNAL if file.f_flags & IOCB_NOSIGNAL else 0)
 
 
 def sock_sendmsg(file: File, data: bytes, name: bytes | None, files: list[File], flags: int, cred: Ucred | None = None) -> int:
