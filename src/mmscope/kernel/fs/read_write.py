@@ -13,6 +13,7 @@ from mmscope.kernel.arch.x86.uaccess import (
 from mmscope.kernel.fs.file import fdget, fdput, fget
 from mmscope.kernel.fs.inode import file_remove_privs, file_update_time
 from mmscope.kernel.include.errno import (
+    EAGAIN,
     EBADF,
     EFAULT,
     EINVAL,
@@ -34,6 +35,7 @@ from mmscope.kernel.include.fs import (
     FMODE_UNSIGNED_OFFSET,
     FMODE_WRITE,
     IOCB_NOSIGNAL,
+    IOCB_NOWAIT,
     MAX_RW_COUNT,
     O_APPEND,
     O_DIRECT,
@@ -222,6 +224,15 @@ def is_direct(file: File) -> bool:
     return file.f_flags & O_DIRECT != 0 and file.f_mapping.a_ops.direct_IO is not None
 
 
+def dio_nowait(file: File, pos: int, count: int, write: bool) -> None:
+    """IOCB_NOWAIT with O_DIRECT: EAGAIN for what would wait. Only ext4's files are FMODE_NOWAIT and have a device."""
+    # Imported here: file systems stand above.
+    from mmscope.kernel.fs.ext4.ioctl import ext4_dio_would_wait
+
+    if count and (write or pos < file.f_inode.i_size) and ext4_dio_would_wait(file.f_inode, pos, count, write):
+        raise KernelError(EAGAIN)
+
+
 def direct_write(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -> int:
     """write(2) with O_DIRECT: past the page cache as far as that goes, the rest through it."""
     total = 0
@@ -230,6 +241,8 @@ def direct_write(k: Kernel, file: File, segs: list[tuple[int, int]], pos: int) -
     pos, count = generic_write_checks(file, total, pos)
     if count == 0:
         return 0
+    if file.f_flags & IOCB_NOWAIT:
+        dio_nowait(file, pos, count, True)
     file_remove_privs(file)
     file_update_time(file)
     written = generic_file_direct_write(file, trim_segs(segs, 0, count), pos, count)
@@ -314,6 +327,8 @@ def _do_readv(k: Kernel, file: File, vec: int, vlen: int, pos: int, nowait: bool
         return 0
     rw_verify_area(file, pos, total)
     if is_direct(file):
+        if nowait and not (pos | total) & 511:
+            dio_nowait(file, pos, total, False)
         return generic_file_direct_read(file, segs, pos)
     if file.f_op.read_iter is not None:
         to = iov_iter_ubuf(k, segs)
@@ -543,6 +558,8 @@ def kiocb_set_rw_flags(file: File, flags: int) -> int:
     if flags & ~known or (flags & RWF_NOWAIT and not file.f_mode & FMODE_NOWAIT):
         raise KernelError(EOPNOTSUPP)
     open_flags = file.f_flags
+    if flags & RWF_NOWAIT:
+        open_flags |= IOCB_NOWAIT
     if flags & RWF_DSYNC:
         open_flags |= O_DSYNC
     if flags & RWF_SYNC:

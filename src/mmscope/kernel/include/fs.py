@@ -60,6 +60,8 @@ O_TMPFILE: Final = 0o20200000
 MAX_RW_COUNT: Final = 0x7FFFF000
 #: Beside the open flags for one call: an EPIPE brings no SIGPIPE (RWF_NOSIGNAL).
 IOCB_NOSIGNAL: Final = 1 << 32
+#: The same: EAGAIN instead of waiting.
+IOCB_NOWAIT: Final = 1 << 33
 #: The largest position of a file system that does not say more, as procfs.
 MAX_NON_LFS: Final = 0x7FFFFFFF
 

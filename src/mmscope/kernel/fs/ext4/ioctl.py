@@ -9,6 +9,8 @@ from mmscope.kernel.fs.ioctl import (
     FIEMAP_EXTENT_DELALLOC,
     FIEMAP_EXTENT_LAST,
     FIEMAP_EXTENT_UNWRITTEN,
+    FIEMAP_FLAG_CACHE,
+    FIEMAP_FLAG_XATTR,
     fiemap_fill_next_extent,
     fiemap_prep,
 )
@@ -16,7 +18,10 @@ from mmscope.kernel.include.errno import ENOTTY, EOPNOTSUPP, KernelError
 from mmscope.kernel.include.fs import AddressSpace, FiemapExtentInfo, File, Inode
 from mmscope.kernel.include.ioctls import FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
 from mmscope.kernel.include.limits import LLONG_MAX
+from mmscope.kernel.include.page_flags import PG_dirty, PG_writeback
+from mmscope.kernel.mm.filemap import find_get_page
 from mmscope.kernel.mm.filemap_write import filemap_write_and_wait_range
+from mmscope.kernel.mm.page_alloc import put_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,10 +76,16 @@ def ext4_extents(inode: Inode, first: int, last: int) -> list[tuple[int, int, in
 
 def ext4_fiemap(inode: Inode, info: FiemapExtentInfo, start: int, len: int) -> None:
     """i_op->fiemap. Raises EINVAL, EFBIG, EBADR."""
-    len = fiemap_prep(inode, info, start, len, 0)
+    # FIEMAP_FLAG_CACHE only reads the extents in.
+    info.fi_flags &= ~FIEMAP_FLAG_CACHE
+    # Where an attribute's own block is, the model does not know.
+    len = fiemap_prep(inode, info, start, len, 0 if inode.i_xattrs else FIEMAP_FLAG_XATTR)
     if not isinstance(inode.i_private, Ext4InodeInfo):
         # A directory: one block, whose place nobody asks for.
         raise KernelError(EOPNOTSUPP)
+    if info.fi_flags & FIEMAP_FLAG_XATTR:
+        info.fi_flags &= ~FIEMAP_FLAG_XATTR
+        return
     extents = ext4_extents(inode, start >> 12, 1 << 52)
     end = start + len
     for lblk, pblk, length, flags in extents:
@@ -84,6 +95,32 @@ def ext4_fiemap(inode: Inode, info: FiemapExtentInfo, start: int, len: int) -> N
             flags |= FIEMAP_EXTENT_LAST
         if fiemap_fill_next_extent(info, lblk << 12, pblk << 12, length << 12, flags):
             break
+
+
+def ext4_dio_would_wait(inode: Inode, pos: int, count: int, write: bool) -> bool:
+    """Would O_DIRECT have to wait: for writeback, or (a write) for cached pages to go, the file to grow, or a new block?
+
+    Whole blocks that are allocated but not written are fine since 6.3 (commit unknown).
+    """
+    first, last = pos >> 12, (pos + count - 1) >> 12
+    for index in range(first, min(last, inode.i_size >> 12) + 1):
+        page = find_get_page(inode.i_mapping, index)
+        if page is None:
+            continue
+        waits = write or page.flags & (PG_dirty | PG_writeback) != 0
+        put_page(page)
+        if waits:
+            return True
+    if not write:
+        return False
+    if pos + count > inode.i_size:
+        return True
+    unwritten_too = not (pos | count) & 4095 and inode.i_sb.kernel.config.at_least(6, 3)
+    for lblk in range(first, last + 1):
+        _, flags = ext4_extent_at(inode, lblk)
+        if flags != 0 and not (unwritten_too and flags == FIEMAP_EXTENT_UNWRITTEN):
+            return True
+    return False
 
 
 def ext4_bmap(mapping: AddressSpace, block: int) -> int:
