@@ -10,6 +10,10 @@ static int file(int shm){int fd=shm?memfd_create("f",0):open("/tmp",O_TMPFILE|O_
 int main(){
  struct sigaction sa={.sa_sigaction=onx,.sa_flags=SA_SIGINFO};sigaction(SIGXFSZ,&sa,0);signal(SIGPIPE,SIG_IGN);
  int zero=open("/dev/zero",O_RDWR),full=open("/dev/full",O_RDWR),null=open("/dev/null",O_RDWR),mem=open("/proc/self/mem",O_RDONLY);
+ {int st=open("/proc/sys/kernel/ostype",0),cm=open("/proc/self/comm",O_RDWR),out=memfd_create("o",0),p[2];pipe2(p,O_NONBLOCK);
+  R(sendfile(out,st,0,100));sum(out);lseek(st,0,0);R(splice(st,0,p[1],0,100,0));R(splice(st,0,p[1],0,100,0));R(read(p[0],b,100));R(sendfile(out,cm,0,100));R(sendfile(cm,out,&(off_t){0},3));R(splice(cm,0,p[1],0,100,0));R(copy_file_range(st,&(loff_t){0},out,0,10,0));}
+ {int p[2];pipe2(p,O_NONBLOCK);char*n[]={"meminfo","version","stat","self/mounts","self/mountinfo","self/maps","self/status","self/stat","self/auxv","self/oom_score_adj","vmstat","swaps","sysvipc/shm","self/pagemap"};
+  for(int i=0;i<14;i++){char f[40];sprintf(f,"/proc/%s",n[i]);int fd=open(f,O_RDONLY);P("%s\n",f);R(splice(fd,0,p[1],0,5,0));R(read(p[0],b,10));R(sendfile(p[1],fd,0,5));R(read(p[0],b,100));close(fd);}}
  for(int shm=0;shm<2;shm++){int fd=file(shm),g=file(shm),p[2],n;loff_t o,u;pipe2(p,O_NONBLOCK);
   char*m=mmap(0,8192,3,MAP_SHARED,fd,0);struct iovec v={m,8192};
   /* a file's own pages, moved up in it: what is overwritten on the way is written twice */

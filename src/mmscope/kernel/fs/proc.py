@@ -254,7 +254,9 @@ def proc_file_operations(entry: ProcEntry, task: TaskStruct | None) -> FileOpera
     if entry.ctl is not None:
         return proc_sys_file_operations
     if task is None:
-        return proc_reg_file_ops
+        return proc_reg_file_ops if entry.name in ("swaps", "shm") else proc_iter_file_ops
+    if entry.next is show_vfsmnt or entry.next is show_mountinfo:
+        return proc_mounts_operations
     if entry.text is None and entry.next is None and entry.mm_text is None and entry.mm_next is None and entry.write is not None:
         return proc_clear_refs_operations
     return proc_pid_rw_operations if entry.write is not None else proc_pid_operations
@@ -490,6 +492,13 @@ def proc_pid_lseek(file: File, offset: int, whence: int) -> int:
 
 proc_reg_file_ops: Final = FileOperations(
     "proc_reg_file_ops", llseek=seq_lseek, read=seq_read, write=proc_reg_write, open=proc_open
+)
+#: These two can be spliced.
+proc_iter_file_ops: Final = FileOperations(
+    "proc_iter_file_ops", llseek=seq_lseek, read=seq_read, write=proc_reg_write, open=proc_open
+)
+proc_mounts_operations: Final = FileOperations(
+    "proc_mounts_operations", llseek=seq_lseek, read=seq_read, open=proc_open, release=proc_release
 )
 proc_pid_operations: Final = FileOperations(
     "proc_pid_operations", llseek=proc_pid_lseek, read=seq_read, open=proc_open, release=proc_release

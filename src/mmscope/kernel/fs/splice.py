@@ -205,6 +205,8 @@ def do_splice_to(file: File, pos: int, pipe: PipeInodeInfo, count: int) -> int:
     if file.f_op.ops_name == "urandom_fops":
         # Since then (commit unknown).
         has_splice_read = pipe.kernel.config.at_least(5, 19)
+    elif file.f_op.ops_name in ("proc_sys_file_operations", "proc_iter_file_ops", "proc_mounts_operations"):
+        has_splice_read = True
     elif not pos_after(file, 0, 1):
         # Since then (commit unknown).
         has_splice_read = pipe.kernel.config.at_least(6, 7)
@@ -344,7 +346,7 @@ def write_from_pipe(file: File, pipe: PipeInodeInfo, count: int, pos: int) -> in
 
 
 def has_splice_write(file: File) -> bool:
-    """Regular files, sockets, /dev/null, and what the host has on a descriptor."""
+    """Regular files, sockets, /dev/null, sysctls, and what the host has on a descriptor."""
     kind = file.f_inode.i_mode & S_IFMT
     if not can_write(file):
         return False
@@ -352,7 +354,7 @@ def has_splice_write(file: File) -> bool:
         return True
     if file.f_op.ops_name == "urandom_fops":
         return file.f_inode.i_sb.kernel.config.at_least(5, 19)
-    return kind == S_IFSOCK or file.f_op.ops_name in ("null_fops", "zero_fops", "host_stream_fops")
+    return kind == S_IFSOCK or file.f_op.ops_name in ("null_fops", "zero_fops", "host_stream_fops", "proc_sys_file_operations")
 
 
 def iter_file_splice_write(pipe: PipeInodeInfo, file: File, pos: int, count: int, flags: int) -> int:
