@@ -6,7 +6,6 @@ from __future__ import annotations
 import mmscope.kernel.fs.pidfs as pidfs
 from mmscope.kernel.arch.x86.uaccess import copy_from_user
 from mmscope.kernel.core.siginfo import siginfo_from_user
-from mmscope.kernel.include.errno import EINVAL, KernelError
 from mmscope.kernel.include.signal import KernelSiginfo
 from mmscope.syscalls.args import s32, u32
 
@@ -28,14 +27,12 @@ def pidfd_getfd(k: Kernel, regs: PtRegs) -> int:
 
 def pidfd_send_signal(k: Kernel, regs: PtRegs) -> int:
     """pidfd_send_signal(pidfd, sig, info, flags)."""
-    signo, flags = s32(regs.si), u32(regs.r10)
-    if flags:
-        raise KernelError(EINVAL)
-    pidfs.pidfd_to_task(k, u32(regs.di))
+    pidfd, signo = s32(regs.di), s32(regs.si)
+    type = pidfs.pidfd_signal_type(k, pidfd, u32(regs.r10))
     info: KernelSiginfo | None = None
     info_signo = signo
     if regs.dx:
         raw = copy_from_user(k, regs.dx, 128)
         info = siginfo_from_user(raw, signo)
         info_signo = int.from_bytes(raw[0:4], "little", signed=True)
-    return pidfs.do_pidfd_send_signal(k, u32(regs.di), signo, info, info_signo)
+    return pidfs.do_pidfd_send_signal(k, pidfd, signo, info, info_signo, type)

@@ -129,6 +129,9 @@ def exit_notify(k: Kernel, tsk: TaskStruct, group_dead: bool) -> None:
         autoreap = last_leader and core_jobctl.do_notify_parent(tsk, tsk.exit_signal)
     else:
         autoreap = True
+        if tsk.thread_pid is not None and k.config.at_least(6, 9):
+            # do_notify_pidfd(): PIDFD_THREAD
+            core_wait.wake_up_all(tsk.thread_pid.wait_pidfd)
     if autoreap:
         tsk.exit_state = EXIT_DEAD
         dead.append(tsk)
@@ -179,6 +182,9 @@ def __exit_signal(k: Kernel, tsk: TaskStruct) -> None:
     tsk.sighand.count -= 1
     if k.tasks.get(tsk.pid) is tsk:
         del k.tasks[tsk.pid]
+    if tsk.thread_pid is not None and k.config.at_least(6, 9):
+        # __change_pid(): who polls a pidfd hears that nobody has this number any more.
+        core_wait.wake_up_all(tsk.thread_pid.wait_pidfd)
 
 
 # --- orphans

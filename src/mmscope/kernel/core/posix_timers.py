@@ -206,3 +206,18 @@ def exit_posix_timers(k: Kernel, signal: SignalStruct) -> None:
     for timr in signal.posix_timers.values():
         timer_cancel(k, timr)
     signal.posix_timers.clear()
+
+
+def flush_itimer_signals(tsk: TaskStruct) -> None:
+    """A new program does not get the signals of the old one's timers: they are taken out of the queues (kernel/signal.c)."""
+    for pending in (tsk.pending, tsk.signal.shared_pending):
+        retain = 0
+        gone = 0
+        for info in pending.list:
+            if info.si_code == SI_TIMER:
+                gone |= sigmask(info.si_signo)
+            else:
+                retain |= sigmask(info.si_signo)
+        if gone:
+            pending.signal = pending.signal & ~gone | retain
+            pending.list = [info for info in pending.list if info.si_code != SI_TIMER]

@@ -335,11 +335,11 @@ def check_kill_permission(k: Kernel, sig: int, t: TaskStruct) -> None:
     raise KernelError(EPERM)
 
 
-def group_send_sig_info(k: Kernel, sig: int, info: KernelSiginfo, p: TaskStruct) -> None:
-    """Check, then send to the process; signal 0 only checks."""
+def group_send_sig_info(k: Kernel, sig: int, info: KernelSiginfo, p: TaskStruct, group: bool = True) -> None:
+    """Check, then send to the process, or (group False) to the thread; signal 0 only checks."""
     check_kill_permission(k, sig, p)
     if sig:
-        do_send_sig_info(sig, info, p, True)
+        do_send_sig_info(sig, info, p, group)
 
 
 def kill_pgrp_info(k: Kernel, sig: int, info: KernelSiginfo, pgrp: int) -> None:

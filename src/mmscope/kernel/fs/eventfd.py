@@ -114,9 +114,12 @@ def eventfd_poll(file: File, pt: PollTable | None) -> int:
 
 
 def eventfd_show_fdinfo(file: File) -> str:
-    """The counter, hexadecimal, and its id (v5.2)."""
+    """The counter, hexadecimal, its id (v5.2), and whether it is a semaphore (33d8b5d7824c, v6.5)."""
     ctx = ctx_of(file)
-    return f"eventfd-count: {ctx.count:16x}\neventfd-id: {ctx.id}\n"
+    text = f"eventfd-count: {ctx.count:16x}\neventfd-id: {ctx.id}\n"
+    if ctx.kernel.config.at_least(6, 5):
+        text += f"eventfd-semaphore: {ctx.flags & EFD_SEMAPHORE}\n"
+    return text
 
 
 def eventfd_release(inode: Inode, file: File) -> None:

@@ -302,7 +302,19 @@ def ep_eventpoll_release(inode: Inode, file: File) -> None:
         ep_remove(ep, epi)
 
 
-eventpoll_fops: Final = FileOperations("eventpoll_fops", noop_llseek, poll=ep_eventpoll_poll, release=ep_eventpoll_release)
+def ep_show_fdinfo(file: File) -> str:
+    """What it watches, by descriptor; `data` and the device are hexadecimal, as the inode's number is."""
+    text = ""
+    for epi in ep_of(file).items.values():
+        inode = epi.file.f_inode
+        text += f"tfd: {epi.fd:8d} events: {epi.events:8x} data: {epi.data:16x} "
+        text += f" pos:{epi.file.f_pos} ino:{inode.i_ino:x} sdev:{inode.i_sb.s_dev:x}\n"
+    return text
+
+
+eventpoll_fops: Final = FileOperations(
+    "eventpoll_fops", noop_llseek, poll=ep_eventpoll_poll, release=ep_eventpoll_release, show_fdinfo=ep_show_fdinfo
+)
 
 
 def do_epoll_create(k: Kernel, flags: int) -> int:

@@ -17,7 +17,7 @@ from mmscope.kernel.arch.x86.pgtable import vm_get_page_prot
 from mmscope.kernel.arch.x86.tlbflush import switch_mm
 from mmscope.kernel.arch.x86.uaccess import get_user, strncpy_from_user
 from mmscope.kernel.core.capability import cap_bprm_creds_from_file
-from mmscope.kernel.core.posix_timers import exit_posix_timers
+from mmscope.kernel.core.posix_timers import exit_posix_timers, flush_itimer_signals
 from mmscope.kernel.fs.d_path import d_path
 from mmscope.kernel.fs.file import do_close_on_exec, get_file, put_files_struct
 from mmscope.kernel.fs.namei import LOOKUP_EMPTY, do_open_execat, exec_fput, getname_flags
@@ -470,6 +470,7 @@ def begin_new_exec(bprm: LinuxBinprm) -> None:
     bprm.mm = None
     exec_mmap(k, mm)
     exit_posix_timers(k, task.signal)
+    flush_itimer_signals(task)
     unshare_sighand(task)
     task.flags &= ~(PF_RANDOMIZE | PF_FORKNOEXEC)
     flush_thread(k)

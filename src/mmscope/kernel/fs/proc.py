@@ -29,7 +29,7 @@ from mmscope.kernel.fs.proc_page import kpagecount_proc_ops, kpageflags_proc_ops
 from mmscope.kernel.fs.read_write import default_llseek, generic_file_llseek, noop_llseek
 from mmscope.kernel.fs.seq_file import SeqFile, seq_lseek, seq_read
 from mmscope.kernel.include.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
-from mmscope.kernel.include.errno import EACCES, EIO, ENOENT, EPERM, ESRCH, KernelError
+from mmscope.kernel.include.errno import EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH, KernelError
 from mmscope.kernel.include.fs import (
     ATTR_MODE,
     FMODE_READ,
@@ -150,7 +150,7 @@ class ProcShow:
             return entry.next(self.k, task, index)
         if index:
             return None
-        if self.data.task is not None and not proc_base.task_alive(self.k, task):
+        if self.data.task is not None and entry.name not in ("environ", "auxv") and not proc_base.task_alive(self.k, task):
             raise KernelError(ESRCH)
         if entry.mm_text is not None:
             assert self.priv is not None
@@ -184,7 +184,10 @@ def proc_open(inode: Inode, file: File) -> None:
     priv = None
     if entry.mm_next is not None or entry.mm_text is not None:
         assert data.task is not None
-        priv = proc_base.proc_mem_open(k, data.task)
+        priv = proc_base.proc_mem_open(k, data.task, entry.mm_next is not None)
+    elif entry.next in (show_vfsmnt, show_mountinfo) and data.task is not None and data.task.fs is None:
+        # A dead task is in no namespace.
+        raise KernelError(EINVAL)
     file.private_data = ProcSeqFile(ProcShow(k, data, priv))
 
 
@@ -314,6 +317,8 @@ def proc_lookup(dir: Inode, name: str) -> Inode | None:
     sb = dir.i_sb
     k = sb.kernel
     entry = data.entry
+    if data.task is not None and not proc_base.task_alive(k, data.task):
+        return None
     if entry in (_FD_DIR, _FDINFO_DIR):
         return proc_lookupfd(dir, name)
     if entry is _MAP_FILES_DIR:
@@ -378,6 +383,8 @@ def proc_readdir(file: File) -> list[tuple[str, int, int]]:
     dir = file.f_inode
     data = proc_data(dir)
     k = dir.i_sb.kernel
+    if data.task is not None and not proc_base.task_alive(k, data.task):
+        raise KernelError(ENOENT)
     parent = data.parent if data.parent is not None else dir
     out = [(".", dir.i_ino, 4), ("..", parent.i_ino, 4)]
     if data.entry in (_FD_DIR, _FDINFO_DIR):
@@ -556,7 +563,7 @@ _TID_BASE: Final = (
     ProcEntry("limits", FILE, 0o444, proc_array.proc_pid_limits),
     ProcEntry("comm", FILE, 0o644, proc_base.proc_pid_comm, write=proc_base.comm_write),
     ProcEntry("cmdline", FILE, 0o444, proc_base.proc_pid_cmdline, llseek=generic_file_llseek),
-    ProcEntry("stat", FILE, 0o444, proc_array.proc_pid_stat),
+    ProcEntry("stat", FILE, 0o444, proc_array.proc_tgid_stat),
     ProcEntry("statm", FILE, 0o444, proc_array.proc_pid_statm),
     ProcEntry("maps", RECORDS, 0o444, mm_next=proc_base.pid_maps_next),
     ProcEntry("mem", FILE, 0o600, fops=proc_mem_operations),
@@ -575,7 +582,11 @@ _TID_BASE: Final = (
         "oom_score_adj", FILE, 0o644, proc_base.oom_score_adj_read, write=proc_base.oom_score_adj_write, llseek=default_llseek
     ),
 )
-_TID: Final = ProcEntry("", DIR, 0o555, children=(_FD_DIR, _FDINFO_DIR, *_TID_BASE))
+_TID_STAT: Final = ProcEntry("stat", FILE, 0o444, proc_array.proc_tid_stat)
+_CHILDREN: Final = ProcEntry("children", RECORDS, 0o444, next=proc_array.children_next)
+_TID: Final = ProcEntry("", DIR, 0o555, children=(
+    _FD_DIR, _FDINFO_DIR, *_TID_BASE[:7], _TID_STAT, *_TID_BASE[8:10], _CHILDREN, *_TID_BASE[10:],
+))  # fmt: skip
 _TASK_DIR: Final = ProcEntry("task", DIR, 0o555)
 _TGID: Final = ProcEntry("", DIR, 0o555, children=(_TASK_DIR, _FD_DIR, _MAP_FILES_DIR, _FDINFO_DIR, *_TID_BASE))
 _SELF: Final = ProcEntry("self", TEXT_LINK, 0o777, proc_self)

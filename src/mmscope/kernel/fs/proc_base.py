@@ -75,10 +75,15 @@ class ProcMmPrivate:
         self.show_pfn = show_pfn
 
 
-def proc_mem_open(k: Kernel, task: TaskStruct) -> ProcMmPrivate:
-    """Hold on to the address space of `task`; it may lose its users meanwhile. Raises ESRCH, EACCES."""
+def proc_mem_open(k: Kernel, task: TaskStruct, maps: bool = False) -> ProcMmPrivate:
+    """Hold on to the address space of `task`; it may lose its users meanwhile. Raises ESRCH, EACCES.
+
+    A task without one is ESRCH since v6.16, which 6.12 took over, but for maps and smaps; before, files about it are empty.
+    """
     _need_task(k, task)
     mm = mm_access(k, task)
+    if mm is None and not maps and k.config.at_least(6, 12):
+        raise KernelError(ESRCH)
     if mm is not None:
         mm.mm_count += 1
     return ProcMmPrivate(mm, capable(k, CAP_SYS_ADMIN))
@@ -176,8 +181,8 @@ def environ_text(mm: MmStruct | None) -> bytes:
 
 
 def auxv_text(mm: MmStruct | None) -> bytes:
-    """The auxiliary vector with its AT_NULL."""
-    if mm is None or mm.mm_users == 0:
+    """The auxiliary vector with its AT_NULL, also of a dead task."""
+    if mm is None:
         return b""
     out = b""
     for i in range(0, len(mm.saved_auxv), 2):

@@ -7,9 +7,9 @@ import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.siginfo import siginfo_layout
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
 from mmscope.kernel.fs.file import fget
-from mmscope.kernel.include.errno import EAGAIN, EINVAL, ERESTARTSYS, KernelError
+from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations
 from mmscope.kernel.include.poll import POLLIN, PollTable, poll_wait
 from mmscope.kernel.include.sched import TASK_INTERRUPTIBLE
@@ -25,6 +25,7 @@ from mmscope.kernel.include.signal import (
     KernelSiginfo,
 )
 from mmscope.kernel.include.wait import WaitQueueEntry
+from mmscope.kernel.lib.iov_iter import IovIter, copy_to_iter, iov_iter_kvec_dest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,25 +105,35 @@ def signalfd_dequeue(k: Kernel, ctx: SignalfdCtx, nonblock: bool) -> KernelSigin
     return info
 
 
-def signalfd_read(file: File, count: int, pos: int) -> bytes:
-    """As many of 128 bytes each as fit; waits for the first only."""
+def signalfd_read_iter(file: File, to: IovIter, pos: int) -> int:
+    """As many of 128 bytes each as fit; waits for the first only. EFAULT for the first: what was taken is lost."""
     k = file.f_inode.i_sb.kernel
     ctx = ctx_of(file)
     nonblock = file.f_flags & O_NONBLOCK != 0
-    out = b""
-    count //= SIGNALFD_SIGINFO_SIZE
+    total = 0
+    count = to.count // SIGNALFD_SIGINFO_SIZE
     if not count:
         raise KernelError(EINVAL)
     while count:
         try:
-            out += signalfd_copyinfo(signalfd_dequeue(k, ctx, nonblock))
+            info = signalfd_copyinfo(signalfd_dequeue(k, ctx, nonblock))
+            if copy_to_iter(info, to) < len(info):
+                raise KernelError(EFAULT)
         except KernelError:
-            if out:
+            if total:
                 break
             raise
+        total += len(info)
         nonblock = True
         count -= 1
-    return out
+    return total
+
+
+def signalfd_read(file: File, count: int, pos: int) -> bytes:
+    """signalfd_read_iter() for the kernel itself."""
+    to = iov_iter_kvec_dest(file.f_inode.i_sb.kernel, count)
+    signalfd_read_iter(file, to, pos)
+    return b"".join(to.out)
 
 
 def signalfd_poll(file: File, pt: PollTable | None) -> int:
@@ -139,7 +150,14 @@ def signalfd_show_fdinfo(file: File) -> str:
     return f"sigmask:\t{~ctx_of(file).sigmask & SIGSET_MASK:016x}\n"
 
 
-signalfd_fops: Final = FileOperations("signalfd_fops", read=signalfd_read, poll=signalfd_poll, show_fdinfo=signalfd_show_fdinfo)
+signalfd_fops: Final = FileOperations(
+    "signalfd_fops",
+    noop_llseek,
+    read=signalfd_read,
+    read_iter=signalfd_read_iter,
+    poll=signalfd_poll,
+    show_fdinfo=signalfd_show_fdinfo,
+)
 
 
 def do_signalfd4(k: Kernel, ufd: int, mask: int, flags: int) -> int:

@@ -8,7 +8,7 @@ import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.capability import capable
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
 from mmscope.kernel.fs.file import fget
 from mmscope.kernel.include.capability import CAP_WAKE_ALARM
 from mmscope.kernel.include.errno import EAGAIN, ECANCELED, EINVAL, EPERM, ERESTARTSYS, KernelError
@@ -185,7 +185,7 @@ def timerfd_show_fdinfo(file: File) -> str:
 
 
 timerfd_fops: Final = FileOperations(
-    "timerfd_fops", read=timerfd_read, poll=timerfd_poll, release=timerfd_release, show_fdinfo=timerfd_show_fdinfo
+    "timerfd_fops", noop_llseek, read=timerfd_read, poll=timerfd_poll, release=timerfd_release, show_fdinfo=timerfd_show_fdinfo
 )
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mmscope.kernel.include.mm_types import Page
 
 __all__ = [
-    "IovIter", "copy_page_from_iter_atomic", "copy_page_to_iter", "fault_in_iov_iter_readable", "iov_iter_bvec", "iov_iter_kvec",
-    "iov_iter_kvec_dest", "iov_iter_ubuf", "iov_iter_zero",
+    "IovIter", "copy_page_from_iter_atomic", "copy_page_to_iter", "copy_to_iter", "fault_in_iov_iter_readable", "iov_iter_bvec",
+    "iov_iter_kvec", "iov_iter_kvec_dest", "iov_iter_ubuf", "iov_iter_zero",
 ]  # fmt: skip
 
 
@@ -125,6 +125,26 @@ def copy_page_to_iter(page: Page, offset: int, n: int, i: IovIter) -> int:
             else:
                 phys_write(k, target, bytes(k.mem[source : source + size]))
             source += size
+            done += size
+    except KernelError:
+        pass
+    i.advance(done)
+    return done
+
+
+def copy_to_iter(data: bytes, i: IovIter) -> int:
+    """Copy the kernel's own bytes to memory, and advance; as copy_page_to_iter()."""
+    data = data[: i.count]
+    if i.data is not None:
+        i.out.append(data)
+        i.count -= len(data)
+        return len(data)
+    from mmscope.kernel.arch.x86.uaccess import user_page_writable
+
+    done = 0
+    try:
+        for addr, size in i.pages(len(data)):
+            phys_write(i.kernel, user_page_writable(i.kernel, addr), data[done : done + size])
             done += size
     except KernelError:
         pass

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* /proc/PID of the dead, of dead leaders, of threads, of the stopped, and after they were waited for */
+#include "rules.h"
+#include <sys/ptrace.h>
+static int pn[64];static int npn;
+static void file(const char*d,const char*n,int fl){char q[90],b[600];snprintf(q,90,"%s/%s",d,n);int f=open(q,fl);if(f<0){P("%s: open %s\n",n,strerror(errno));return;}errno=0;int m=read(f,b,599);if(m<0)P("%s: read %s\n",n,strerror(errno));else P("%s: %s\n",n,m?"text":"empty");close(f);}
+static const char*F[]={"maps","smaps","smaps_rollup","mem","pagemap","statm","stat","status","cmdline","environ","auxv","comm","limits","oom_score","oom_score_adj","oom_adj","personality","mounts","mountinfo",0};
+static void all(const char*w,const char*d){P("-- %s\n",w);for(int i=0;F[i];i++)file(d,F[i],O_RDONLY);const char*ln[]={"exe","cwd","root","fd","task","map_files","fdinfo"};char q[90],b[2000];for(int i=0;i<7;i++){snprintf(q,90,"%s/%s",d,ln[i]);errno=0;int r=readlink(q,b,90);P("%s link %d %s\n",ln[i],r>0,strerror(errno));errno=0;int f=open(q,O_RDONLY|O_DIRECTORY);P("  open %d %s\n",f>=0,f>=0?"":strerror(errno));if(f>=0){errno=0;int n=syscall(SYS_getdents64,f,b,2000);P("  dents %d %s\n",n>0,n<0?strerror(errno):"");close(f);}struct stat s;errno=0;r=stat(q,&s);P("  stat %d %o\n",r,r?errno:s.st_mode);}
+ snprintf(q,90,"%s/clear_refs",d);int f=open(q,O_WRONLY);R(f>=0);R(write(f,"1",1));close(f);snprintf(q,90,"%s/oom_score_adj",d);f=open(q,O_WRONLY);R(write(f,"5",1));close(f);snprintf(q,90,"%s/comm",d);f=open(q,O_WRONLY);R(write(f,"5",1));close(f);
+ snprintf(q,90,"%s/status",d);FILE*S=fopen(q,"r");while(S&&fgets(b,300,S))if(strncmp(b,"FDS",3)&&(!strncmp(b,"Name",4)||!strncmp(b,"State",5)||!strncmp(b,"Vm",2)||!strncmp(b,"FDS",3)||!strncmp(b,"Thr",3)||!strncmp(b,"Sig",3)||!strncmp(b,"Shd",3)||!strncmp(b,"Umask",5)||!strncmp(b,"CoreD",5)||!strncmp(b,"THP",3)||!strncmp(b,"Huge",4))){if(!strncmp(b,"Vm",2))b[6]='\n',b[7]=0;if(strncmp(b,"SigQ",4))P("%s",b);}if(S)fclose(S);
+ snprintf(q,90,"%s/stat",d);f=open(q,0);int m=read(f,b,600);close(f);if(m<0)return;b[m]=0;int i=3;for(char*t=strtok(strrchr(b,')')+2," \n");t;t=strtok(0," \n"),i++)if(i==3||i==20||i==25||i==26||i==27||(i>=31&&i<=34)||i==35||i==38||(i>=45&&i<=52))P("%d:%s ",i,i==25||!(i==26||i==27||(i>=45&&i<=51))?t:strcmp(t,"0")?"x":"0");P("\n");}
+static char stk[4][16384] __attribute__((aligned(16)));
+static int th(void*a){prctl(PR_SET_NAME,"thr");for(;;)pause();}
+int main(){int st;pid_t k;char d[60];
+ k=fork();if(!k)_exit(5);msleep(30);sprintf(d,"/proc/%d",k);all("zombie",d);sprintf(d,"/proc/%d/task/%d",k,k);all("zombie task",d);waitpid(k,0,0);
+ int p[2];pipe(p);k=fork();if(!k){int t=clone(th,stk[0]+16000,CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM,0);write(p[1],&t,4);syscall(SYS_exit,9);}int t;read(p[0],&t,4);msleep(40);sprintf(d,"/proc/%d",k);all("dead leader",d);sprintf(d,"/proc/%d/task/%d",k,k);all("dead leader's task",d);sprintf(d,"/proc/%d/task/%d",k,t);all("live thread",d);sprintf(d,"/proc/%d",t);all("tid as pid",d);
+ kill(k,SIGSTOP);msleep(30);R(waitpid(k,&st,WUNTRACED|WNOHANG)==k);P("%x\n",st);sprintf(d,"/proc/%d",k);all("dead leader stopped",d);kill(k,9);R(waitpid(k,&st,0)==k);P("%x\n",st);
+ k=fork();if(!k){sigset_t s;sigemptyset(&s);sigaddset(&s,SIGUSR1);sigaddset(&s,SIGRTMIN);sigprocmask(0,&s,0);signal(SIGUSR2,SIG_IGN);raise(SIGUSR1);kill(getpid(),SIGRTMIN);umask(022);raise(SIGSTOP);_exit(0);}waitpid(k,&st,WUNTRACED);sprintf(d,"/proc/%d",k);all("stopped",d);
+ /* files held open over death */
+ int fd[20];char q[90];for(int i=0;F[i];i++){sprintf(q,"%s/%s",d,F[i]);fd[i]=open(q,O_RDWR);if(fd[i]<0)fd[i]=open(q,O_RDONLY);}int dd=open(d,O_DIRECTORY|O_RDONLY);sprintf(q,"%s/task",d);int td=open(q,O_DIRECTORY|O_RDONLY);sprintf(q,"%s/fd",d);int ff=open(q,O_DIRECTORY|O_RDONLY);
+ kill(k,9);waitid(P_PID,k,(void*)q,WEXITED|WNOWAIT);for(int w=0;w<2;w++){P("-- held, %s\n",w?"reaped":"zombie");char b[700];for(int i=0;F[i];i++){errno=0;int m=pread(fd[i],b,600,!strcmp(F[i],"mem")?(long)stk:0);P("%s: %s\n",F[i],m<0?strerror(errno):m?"text":"empty");}errno=0;int n=syscall(SYS_getdents64,dd,b,600);P("dents %d %s\n",n>0,strerror(errno));errno=0;n=syscall(SYS_getdents64,td,b,600);P("task dents %d %s\n",n>0,strerror(errno));errno=0;n=syscall(SYS_getdents64,ff,b,600);P("fd dents %d %s\n",n>0,strerror(errno));R(openat(dd,"stat",0)>=0);R(openat(dd,"task",0)>=0);lseek(dd,0,0);lseek(td,0,0);lseek(ff,0,0);if(!w)waitpid(k,0,0);}
+ return 0;}
