@@ -7,8 +7,9 @@ import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.siginfo import siginfo_layout
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
 from mmscope.kernel.fs.file import fget
+from mmscope.kernel.fs.read_write import noop_llseek
 from mmscope.kernel.include.errno import EAGAIN, EFAULT, EINVAL, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations
 from mmscope.kernel.include.poll import POLLIN, PollTable, poll_wait

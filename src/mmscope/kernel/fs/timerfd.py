@@ -8,8 +8,9 @@ import mmscope.kernel.core.sched as core_sched
 import mmscope.kernel.core.signal as core_signal
 import mmscope.kernel.core.wait as core_wait
 from mmscope.kernel.core.capability import capable
-from mmscope.kernel.fs.anon_inodes import anon_inode_getfd, noop_llseek
+from mmscope.kernel.fs.anon_inodes import anon_inode_getfd
 from mmscope.kernel.fs.file import fget
+from mmscope.kernel.fs.read_write import noop_llseek
 from mmscope.kernel.include.capability import CAP_WAKE_ALARM
 from mmscope.kernel.include.errno import EAGAIN, ECANCELED, EINVAL, EPERM, ERESTARTSYS, KernelError
 from mmscope.kernel.include.fs import O_CLOEXEC, O_NONBLOCK, O_RDWR, File, FileOperations, Inode
