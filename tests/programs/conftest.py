@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -20,6 +21,17 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC0", "HOME": "/"
 CXX = {"gcc": "g++"}
 
 BUILDS = {"static": ["gcc", "-static"], "static-pie": ["gcc", "-static-pie"], "musl": ["musl-gcc", "-static"]}
+
+
+_NR_RT_SIGACTION = 13
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_of_libc() -> None:
+    """Children of GNU make ignore the two signals that libc keeps for itself, as glibc's posix_spawn() leaves them."""
+    default = bytes(32)
+    for signal in (32, 33):
+        assert ctypes.CDLL(None).syscall(_NR_RT_SIGACTION, signal, default, None, 8) == 0
 
 
 class Outcome:
