@@ -45,7 +45,7 @@ int main(){me=getpid();sigset_t s;sigemptyset(&s);sigaddset(&s,SIGUSR1);sigaddse
  /* epoll across fork */
  k=fork();if(!k){raise(SIGUSR1);int r=epoll_wait(e,&ev,1,100);P("child epoll %d\n",r);_exit(0);}waitpid(k,0,0);show("end",f);
  /* blocking read, other process's signal, interrupted by other handler */
- fcntl(f,F_SETFL,0);signal(SIGUSR2,hh);k=fork();if(!k){msleep(50);kill(getppid(),SIGUSR2);msleep(50);kill(getppid(),SIGUSR1);_exit(0);}me=k;show("blocking",f);waitpid(k,0,0);
+ fcntl(f,F_SETFL,0);signal(SIGUSR2,hh);k=fork();if(!k){msleep(50);kill(getppid(),SIGUSR2);msleep(50);kill(getppid(),SIGUSR1);msleep(50);_exit(0);}me=k;show("blocking",f);waitpid(k,0,0);
  struct sigaction sa={.sa_handler=hh};sigaction(SIGUSR2,&sa,0);k=fork();if(!k){msleep(50);kill(getppid(),SIGUSR2);_exit(0);}while(!pl(f,10));/*sigchld*/show("x",f);waitpid(k,0,0);
  k=fork();if(!k){pid_t p=getppid();msleep(50);kill(p,SIGUSR2);msleep(60);_exit(0);}show("norestart",f);waitpid(k,0,0);
  return 0;}
