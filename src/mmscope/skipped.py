@@ -44,6 +44,7 @@ SKIPPED: Final[tuple[tuple[str, str], ...]] = (
     ("MADV_HWPOISON, MADV_SOFT_OFFLINE", "EPERM or EINVAL; MADV_PAGEOUT only ages pages"),
     ("RWF_DONTCACHE (v6.14), RWF_ATOMIC (v6.11); ioctls PAGEMAP_SCAN (v6.7), PROCMAP_QUERY (v6.11)", "EOPNOTSUPP; ENOTTY"),
     ("/proc/PID/io, numa_maps, wchan, sched, ns/, net/, coredump_filter", "ENOENT, as without those options"),
+    ("/proc/PID/cgroup, syscall, stack, loginuid, timers, timerslack_ns, mountstats, attr/, uid_map and the like", "ENOENT"),
     ("/proc/sys/vm of what the model has not: swappiness, nr_hugepages, compaction...", "ENOENT"),
     ("32-bit programs, int 0x80, sysenter", "ENOEXEC; SIGSEGV, as without IA32 emulation"),
     ("file capabilities, ambient and bounding sets, securebits", "none; none; full; off but for PR_SET_KEEPCAPS"),

@@ -584,9 +584,13 @@ _TID_BASE: Final = (
 )
 _TID_STAT: Final = ProcEntry("stat", FILE, 0o444, proc_array.proc_tid_stat)
 _CHILDREN: Final = ProcEntry("children", RECORDS, 0o444, next=proc_array.children_next)
-_TID: Final = ProcEntry("", DIR, 0o555, children=(
-    _FD_DIR, _FDINFO_DIR, *_TID_BASE[:7], _TID_STAT, *_TID_BASE[8:10], _CHILDREN, *_TID_BASE[10:],
-))  # fmt: skip
+#: A thread has its own stat, and children behind maps.
+_TID_ONLY: Final = tuple(
+    each
+    for entry in _TID_BASE
+    for each in ((_TID_STAT,) if entry.name == "stat" else (entry, _CHILDREN) if entry.name == "maps" else (entry,))
+)
+_TID: Final = ProcEntry("", DIR, 0o555, children=(_FD_DIR, _FDINFO_DIR, *_TID_ONLY))
 _TASK_DIR: Final = ProcEntry("task", DIR, 0o555)
 _TGID: Final = ProcEntry("", DIR, 0o555, children=(_TASK_DIR, _FD_DIR, _MAP_FILES_DIR, _FDINFO_DIR, *_TID_BASE))
 _SELF: Final = ProcEntry("self", TEXT_LINK, 0o777, proc_self)
